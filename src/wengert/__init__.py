@@ -1,0 +1,86 @@
+"""Wengert differentiates the Python you have and runs it as native code.
+
+The public names are listed here and loaded when first used, so that `import wengert` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wengert.api import (
+        EagerFallbackWarning,
+        eager,
+        grad,
+        hessian,
+        jacobian,
+        jit,
+        jvp,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+    )
+    from wengert.diagnose import explain
+    from wengert.errors import (
+        ArgumentError,
+        GradientCutError,
+        SourceUnavailableError,
+        StagingError,
+        UnsupportedError,
+        WengertError,
+    )
+    from wengert.testing import check_grads
+    from wengert.train import FitResult, GradientError, fit
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "wengert.api": (
+        "EagerFallbackWarning eager grad hessian jacobian jit jvp stop_gradient value_and_grad vjp".split()
+    ),
+    "wengert.diagnose": ["explain"],
+    "wengert.errors": (
+        "ArgumentError GradientCutError SourceUnavailableError StagingError UnsupportedError WengertError".split()
+    ),
+    "wengert.testing": ["check_grads"],
+    "wengert.train": ["FitResult", "GradientError", "fit"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order of a user's first steps
+    "grad",
+    "value_and_grad",
+    "jvp",
+    "vjp",
+    "jacobian",
+    "hessian",
+    "jit",
+    "eager",
+    "stop_gradient",
+    "check_grads",
+    "explain",
+    "fit",
+    "FitResult",
+    "ArgumentError",
+    "EagerFallbackWarning",
+    "GradientCutError",
+    "GradientError",
+    "SourceUnavailableError",
+    "StagingError",
+    "UnsupportedError",
+    "WengertError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'wengert' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

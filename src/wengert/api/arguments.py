@@ -1,0 +1,101 @@
+"""Arguments as trees: which leaves a derivative is taken with respect to, and what a compilation is keyed by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import ArgumentError
+from wengert.frontend.boxes import is_box
+from wengert.tree import TreeDef, flatten
+
+FLOATS = (float, np.floating)
+
+
+def flatten_call(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], TreeDef]:
+    """The leaves of a call's arguments, positional then by name, and their structure."""
+    return flatten((tuple(args), kwargs), is_leaf=is_box)
+
+
+def leaf_key(leaf: Any) -> Any:
+    """What of a leaf the compiled code depends on: kind, dtype, rank and unit axes of numbers; the value of anything else."""
+    kind = type(leaf)
+    if kind is float or kind is int:
+        return kind
+    if kind is np.ndarray:
+        return (leaf.dtype, tuple([1 if n == 1 else 0 for n in leaf.shape]))
+    if isinstance(leaf, np.generic | np.ndarray):
+        return (kind, leaf.dtype, np.shape(leaf))
+    if isinstance(leaf, float | int) and not isinstance(leaf, bool):
+        return (kind,)
+    try:
+        hash(leaf)
+    except TypeError:
+        return (kind, id(leaf))
+    return (kind, leaf)
+
+
+def differentiable_leaves(
+    args: Sequence[Any], argnums: int | Sequence[int], what: str
+) -> tuple[list[int], list[tuple[TreeDef, list[Any]]]]:
+    """Flat positions of the leaves that `argnums` selects for differentiation.
+
+    Returns:
+        The positions in the flattened call, and per entry of `argnums` the structure of that argument with its leaves.
+
+    Raises:
+        ArgumentError: `argnums` out of range; an integer or complex leaf, which has no derivative.
+    """
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    count = len(args)
+    wanted = []
+    for number in numbers:
+        if not -count <= number < count:
+            raise ArgumentError(
+                f"The 'argnums' argument of {what} must name positional arguments. Got {number} with {count} of them."
+            )
+        wanted.append(number % count)
+    starts, trees = [], []
+    position = 0
+    for index, arg in enumerate(args):
+        leaves, tree = flatten(arg, is_leaf=is_box)
+        if index in wanted:
+            _check_leaves(leaves, tree, index, what)
+        starts.append(position)
+        trees.append((tree, leaves))
+        position += len(leaves)
+    positions = []
+    for index in wanted:
+        leaves = trees[index][1]
+        positions += [starts[index] + k for k, leaf in enumerate(leaves) if is_differentiable(leaf)]
+    if not positions:
+        raise ArgumentError(
+            f"{what} has nothing to differentiate with respect to: no float among the chosen arguments",
+            fix="choose other arguments with argnums, or write numbers as floats (1.0 for 1)",
+        )
+    return positions, [trees[index] for index in wanted]
+
+
+def is_differentiable(leaf: Any) -> bool:
+    """Whether a leaf is a float or an array of floats."""
+    if isinstance(leaf, FLOATS):
+        return True
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and np.issubdtype(dtype, np.floating)
+
+
+def _check_leaves(leaves: Sequence[Any], tree: TreeDef, index: int, what: str) -> None:
+    for leaf, path in zip(leaves, tree.paths(f"argument {index}"), strict=True):
+        if isinstance(leaf, bool | str | bytes) or callable(leaf) or is_differentiable(leaf):
+            continue
+        dtype = getattr(leaf, "dtype", None)
+        if isinstance(leaf, int) or (dtype is not None and not np.issubdtype(dtype, np.bool_)):
+            found = f"{leaf!r}, an int" if isinstance(leaf, int) else f"a value of dtype {dtype}"
+            raise ArgumentError(
+                f"{what} needs floats, and {path} is not one",
+                found=found,
+                expected="a float or an array of floats",
+                fix=f"write {float(leaf)!r}" if isinstance(leaf, int) else "convert it with .astype(np.float64)",
+            )

@@ -1,0 +1,97 @@
+"""From a trace to the function to compile, one rule per transformation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.errors import ArgumentError
+from wengert.frontend.trace import Traced
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Value
+from wengert.passes.pipeline import optimize
+from wengert.transforms.jacobian import jacobian
+from wengert.transforms.jvp import jvp
+from wengert.transforms.vjp import value_and_grad, vjp
+
+
+def params_of(traced: Traced, positions: Sequence[int]) -> list[int]:
+    """Positions among the IR parameters of the leaves at flat `positions`."""
+    return [traced.param_leaves.index(k) for k in positions]
+
+
+def lower_jit(traced: Traced, positions: Sequence[int]) -> Function:
+    """The function itself."""
+    return traced.function
+
+
+def lower_grad(traced: Traced, positions: Sequence[int], what: str, has_aux: bool) -> Function:
+    """The results, then the gradient of the first output leaf."""
+    loss = scalar_loss(traced, what, has_aux)
+    fn = optimize(traced.function)
+    wrt = params_of(traced, positions)
+    if loss is None:
+        builder = Builder(fn.span)
+        zeros = [builder.zeros_like(fn.params[k]) for k in wrt]
+        return Function(fn.name, fn.dims, fn.params, (*fn.instrs, *builder.instrs), (*fn.results, *zeros), fn.span)
+    place = traced.out_leaves[0]
+    assert isinstance(place, int)
+    return gradient_of_result(fn, place, wrt)
+
+
+def gradient_of_result(fn: Function, place: int, wrt: Sequence[int]) -> Function:
+    """The results of `fn`, then the gradient of its result number `place`."""
+    order = [place, *(k for k in range(len(fn.results)) if k != place)]
+    first = Function(fn.name, fn.dims, fn.params, fn.instrs, tuple(fn.results[k] for k in order), fn.span)
+    found = value_and_grad(first, wrt)
+    results = [found.results[order.index(k)] for k in range(len(order))]
+    results += found.results[len(order) :]
+    return Function(found.name, found.dims, found.params, found.instrs, tuple(results), found.span)
+
+
+def lower_jvp(traced: Traced, positions: Sequence[int]) -> Function:
+    """The results, then their tangents."""
+    return jvp(optimize(traced.function), params_of(traced, positions))
+
+
+def lower_vjp(traced: Traced, positions: Sequence[int]) -> Function:
+    """The results, then the cotangents of the chosen parameters."""
+    return vjp(optimize(traced.function), params_of(traced, positions))
+
+
+def lower_jacobian(traced: Traced, positions: Sequence[int]) -> Function:
+    """The blocks of the Jacobian only."""
+    fn = jacobian(optimize(traced.function), params_of(traced, positions))
+    blocks = fn.results[len(traced.function.results) :]
+    return Function(fn.name, fn.dims, fn.params, fn.instrs, blocks, fn.span)
+
+
+def scalar_loss(traced: Traced, what: str, has_aux: bool) -> Value | None:
+    """The IR value of the loss; None for a constant that depends on no argument.
+
+    Raises:
+        ArgumentError: the loss is not one float scalar.
+    """
+    tree = traced.out_tree
+    if has_aux:
+        pair = tree.kind == "tuple" and len(tree.children) == 2
+        if not pair:
+            raise ArgumentError(f"with has_aux=True, {what} needs a function that returns (loss, aux)", found=str(tree))
+        tree = tree.children[0]
+    fix = "use jacobian, or reduce it with sum() or mean()"
+    span = traced.function.span
+    if tree.kind != "leaf":
+        hint = "return (loss, aux) and pass has_aux=True" if tree.kind == "tuple" else fix
+        raise ArgumentError(f"{what} needs a scalar; the output is a {tree.kind}", span, found=str(tree), fix=hint)
+    place = traced.out_leaves[0]
+    if not isinstance(place, int):
+        if isinstance(place.value, float):
+            return None
+        raise ArgumentError(f"{what} needs a float; the output is {place.value!r}", span, fix="return a float")
+    value = traced.function.results[place]
+    if value.rank:
+        raise ArgumentError(f"{what} needs a scalar; the output is {value.type}", span, fix=fix)
+    if not value.is_float:
+        raise ArgumentError(
+            f"{what} needs a float; the output is {value.type}", span, fix="integers and booleans have no derivative"
+        )
+    return value

@@ -1,0 +1,178 @@
+"""Transformations called inside a trace: the inner function is traced on its own values, transformed, and put in line.
+
+This is what makes a gradient inside a loop inside a gradient work: to the outer trace the inner derivative is a stretch of
+ordinary instructions. In eager mode the inner list is walked at once, and the outer list records that walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wengert.api.arguments import flatten_call
+from wengert.api.lowering import gradient_of_result, scalar_loss
+from wengert.errors import ArgumentError
+from wengert.frontend import calls
+from wengert.frontend.boxes import box, is_box, lift
+from wengert.frontend.context import Trace, current
+from wengert.frontend.trace import StaticLeaf
+from wengert.ir.core import Function, Value
+from wengert.ir.rewrite import inline
+from wengert.tape.backward import pull_back, push_forward
+from wengert.tape.evaluate import EvalBuilder
+from wengert.transforms.jacobian import jacobian as jacobian_of_ir
+from wengert.transforms.jvp import jvp as jvp_of_ir
+from wengert.transforms.vjp import vjp as vjp_of_ir
+from wengert.tree import TreeDef, flatten
+
+
+@dataclass
+class Inner:
+    """An inner function, traced on values of its own; has the fields of `Traced` that `rebuild` and `scalar_loss` read."""
+
+    function: Function
+    arguments: list[Value]
+    out_tree: TreeDef
+    out_leaves: list[Any]
+
+
+def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """`fn` itself inside the trace."""
+    return calls.call(fn, args, kwargs)
+
+
+def stop(leaf: Any) -> Any:
+    """A leaf with its derivative cut."""
+    if not is_box(leaf):
+        return leaf
+    value = lift(leaf)
+    return box(current().builder.stop_gradient(value), numpy=True) if value.is_float else leaf
+
+
+def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> Inner:
+    """Trace `fn` with new values for the leaves at `positions`; other values of the outer trace are seen as they are."""
+    trace = current()
+    leaves, tree = flatten_call(args, kwargs)
+    arguments = [lift(leaves[k]) for k in positions]
+    child = trace.builder.child() if not trace.eager else EvalBuilder(trace.span)
+    params = [_parameter(trace, child, a) for a in arguments]
+    inner_leaves = list(leaves)
+    for k, param in zip(positions, params, strict=True):
+        inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
+    inner_args, inner_kwargs = tree.unflatten(inner_leaves)
+    with trace.building(child):
+        out = calls.call(fn, inner_args, inner_kwargs)
+        out_leaves, out_tree = flatten(out, is_leaf=is_box)
+        results: list[Value] = []
+        places: list[Any] = []
+        for leaf in out_leaves:
+            if is_box(leaf):
+                places.append(len(results))
+                results.append(lift(leaf))
+            else:
+                places.append(StaticLeaf(leaf))
+    name = getattr(fn, "__name__", "function")
+    function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span)
+    return Inner(function, arguments, out_tree, places)
+
+
+def _parameter(trace: Trace, child: Any, argument: Value) -> Value:
+    if trace.eager:
+        return child.lift_known(trace.known(argument), argument.name)  # type: ignore[no-any-return]
+    return Value(argument.type, argument.name)
+
+
+def _finish(values: Sequence[Value]) -> list[Any]:
+    return [box(v, numpy=v.rank > 0) for v in values]
+
+
+def _rebuilt(inner: Inner, values: Sequence[Value]) -> Any:
+    boxes = _finish(values)
+    leaves = [boxes[p] if isinstance(p, int) else p.value for p in inner.out_leaves]
+    return inner.out_tree.unflatten(leaves)
+
+
+def grad(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    positions: Sequence[int],
+    what: str,
+    has_aux: bool,
+) -> tuple[Any, list[Any]]:
+    """The result of `fn` and its gradient, as boxes of the outer trace."""
+    inner = trace_inner(fn, args, kwargs, positions)
+    builder = current().builder
+    loss = scalar_loss(inner, what, has_aux)  # type: ignore[arg-type]
+    function = inner.function
+    if loss is None:
+        return _rebuilt(inner, _results(inner)), _finish([builder.zeros_like(a) for a in inner.arguments])
+    if current().eager:
+        bars = pull_back(builder, function.instrs, [loss], [builder.const(1.0)], function.params)
+        return _rebuilt(inner, function.results), _finish(bars)
+    found = inline(builder, gradient_of_result(function, inner.out_leaves[0], range(len(positions))), inner.arguments)
+    split = len(function.results)
+    return _rebuilt(inner, found[:split]), _finish(found[split:])
+
+
+def _results(inner: Inner) -> Sequence[Value]:
+    if current().eager:
+        return inner.function.results
+    return inline(current().builder, inner.function, inner.arguments)
+
+
+def jvp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int], directions: Sequence[Any]) -> Any:
+    """The result and its tangent, as boxes of the outer trace."""
+    inner = trace_inner(fn, primals, {}, positions)
+    builder = current().builder
+    seeds = [lift(d) for d in directions]
+    results = inner.function.results
+    floats = [r for r in results if r.is_float]
+    if current().eager:
+        dots: Sequence[Value] = push_forward(builder, inner.function.instrs, floats, inner.function.params, seeds)
+        values: Sequence[Value] = results
+    else:
+        found = inline(builder, jvp_of_ir(inner.function, range(len(positions))), [*inner.arguments, *seeds])
+        values, dots = found[: len(results)], found[len(results) :]
+    remaining = iter(_finish(dots))
+    by_result = [next(remaining) if r.is_float else None for r in results]
+    leaves = [by_result[p] if isinstance(p, int) else None for p in inner.out_leaves]
+    return _rebuilt(inner, values), inner.out_tree.unflatten(leaves)
+
+
+def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]) -> tuple[Any, Callable[[Any], list[Any]]]:
+    """The result, and the pullback from a tree of cotangents to a list of gradients."""
+    inner = trace_inner(fn, primals, {}, positions)
+    function = inner.function
+    values = _results(inner)
+
+    def pull(cotangent: Any) -> list[Any]:
+        builder = current().builder
+        leaves, _ = flatten(cotangent, is_leaf=lambda x: x is None or is_box(x))
+        if len(leaves) != len(inner.out_leaves):
+            raise ArgumentError("the cotangent does not have the structure of the function's result")
+        given = {p: leaf for p, leaf in zip(inner.out_leaves, leaves, strict=True) if isinstance(p, int)}
+        seeds = []
+        for k, (declared, value) in enumerate(zip(function.results, values, strict=True)):
+            if declared.is_float:
+                seed = given.get(k)
+                seeds.append(builder.zeros_like(value) if seed is None else lift(seed))
+        if current().eager:
+            floats = [r for r in function.results if r.is_float]
+            return _finish(pull_back(builder, function.instrs, floats, seeds, function.params))
+        reverse = vjp_of_ir(function, range(len(positions)))
+        return _finish(inline(builder, reverse, [*inner.arguments, *seeds])[len(function.results) :])
+
+    return _rebuilt(inner, values), pull
+
+
+def jacobian(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]
+) -> tuple[Inner, list[Any]]:
+    """The inner function and the blocks of its Jacobian, as boxes of the outer trace."""
+    inner = trace_inner(fn, args, kwargs, positions)
+    builder = current().builder
+    function = inner.function
+    blocks = inline(builder, jacobian_of_ir(function, range(len(positions))), inner.arguments)
+    return inner, _finish(blocks[len(function.results) :])

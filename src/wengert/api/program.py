@@ -1,0 +1,143 @@
+"""A function under a transformation: traced on demand, compiled, kept, and run again while its guards hold."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wengert.api.arguments import flatten_call, leaf_key
+from wengert.api.mode import EagerFallbackWarning, is_eager
+from wengert.codegen import Compiled
+from wengert.codegen import compile as compile_native
+from wengert.errors import StagingError, UnsupportedError
+from wengert.frontend.trace import Traced, trace
+from wengert.ir.core import Function, Value
+from wengert.passes.pipeline import optimize
+from wengert.tape.evaluate import EvalBuilder
+from wengert.types import Dim
+
+Lower = Callable[[Traced, Sequence[int]], Function]
+"""From a trace, and the flat positions to differentiate at, to the function to compile."""
+
+
+@dataclass
+class Variant:
+    """One compilation: the trace it came from, and when it may be used."""
+
+    traced: Traced
+    function: Function
+    compiled: Compiled
+    statics: list[tuple[int, Any]]
+    sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
+
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether baked-in integers, captured state and assumed sizes are as they were."""
+        for position, value in self.statics:
+            if leaves[position] != value:
+                return False
+        if not all(guard.holds() for guard in self.traced.guards):
+            return False
+        for slack, terms in self.sizes:
+            if slack + sum(c * leaves[leaf].shape[axis] for leaf, axis, c in terms) < 0:
+                return False
+        return True
+
+    def inputs(self, leaves: Sequence[Any]) -> list[Any]:
+        """The run-time arguments of the compiled function: leaves, then captured values."""
+        inputs = [leaves[k] for k in self.traced.param_leaves]
+        inputs += [capture.read() for capture in self.traced.captures]
+        return inputs
+
+
+class Program:
+    """`fn` under one transformation, with its compiled variants.
+
+    Args:
+        fn: the user's function.
+        lower: makes the function to compile from a trace.
+        strict: raise instead of running eagerly when `fn` cannot be staged.
+    """
+
+    def __init__(self, fn: Callable[..., Any], lower: Lower, strict: bool = False) -> None:
+        self.fn = fn
+        self.lower = lower
+        self.strict = strict
+        self.variants: dict[Any, list[Variant]] = {}
+        self.refused: set[Any] = set()
+        self._lock = threading.RLock()
+        self._noticed = False
+
+    def variant(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Variant | None, list[Any]]:
+        """The compilation for these arguments, and the flat leaves; None means that they have to run eagerly."""
+        leaves, tree = flatten_call(args, kwargs)
+        if is_eager():
+            return None, leaves
+        key = (tree, tuple([leaf_key(leaf) for leaf in leaves]), tuple(positions))
+        for variant in self.variants.get(key, ()):
+            if variant.fits(leaves):
+                return variant, leaves
+        with self._lock:
+            if key in self.refused:
+                return None, leaves
+            try:
+                variant = self._compile(args, kwargs, leaves, positions)
+            except StagingError as error:
+                if self.strict:
+                    raise
+                self.refused.add(key)
+                self._notice(error)
+                return None, leaves
+            self.variants.setdefault(key, []).insert(0, variant)
+        return variant, leaves
+
+    def _compile(
+        self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int]
+    ) -> Variant:
+        traced = trace(self.fn, tuple(args), kwargs)
+        variant = self._build(traced, leaves, positions)
+        if not variant.fits(leaves):
+            # The sizes at hand are smaller than what the trace assumed (an interior `x[1:-1]` of one element, say).
+            arrays = frozenset(k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()))
+            variant = self._build(trace(self.fn, tuple(args), kwargs, static=arrays), leaves, positions)
+        return variant
+
+    def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
+        function = optimize(self.lower(traced, positions))
+        compiled = compile_native(function)
+        statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
+        return Variant(traced, function, compiled, statics, _size_conditions(traced))
+
+    def _notice(self, error: UnsupportedError) -> None:
+        if not self._noticed:
+            self._noticed = True
+            name = getattr(self.fn, "__qualname__", repr(self.fn))
+            warnings.warn(f"{name} runs eagerly: {error}", EagerFallbackWarning, stacklevel=4)
+
+    def record(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Traced, EvalBuilder]:
+        """Run eagerly; the trace has the list of what ran, the builder every value."""
+        builder = EvalBuilder()
+        return trace(self.fn, tuple(args), kwargs, eager_builder=builder), builder
+
+
+def _size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:
+    """The assumptions on sizes as `slack + sum(coefficient * leaves[leaf].shape[axis]) >= 0`."""
+    where: dict[Any, tuple[int, int]] = {}
+    for leaf, param in zip(traced.param_leaves, traced.function.params, strict=False):
+        for axis, declared in enumerate(param.dims):
+            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
+                where.setdefault(declared.terms[0][0], (leaf, axis))
+    conditions = []
+    for affine, minimum in traced.assumptions:
+        if isinstance(affine, int):
+            continue
+        terms = [(*where[symbol], coefficient) for symbol, coefficient in affine.terms]
+        conditions.append((affine.const - minimum, terms))
+    return conditions
+
+
+def result_values(traced: Traced) -> list[Value]:
+    """The IR results of a trace."""
+    return list(traced.function.results)

@@ -1,0 +1,350 @@
+"""The state of lowering one function to LLVM text: where values are, which frames are open, what memory exists.
+
+The one idea: an array is overwritten in place when its old value is dead, and whatever still reads the old contents is saved
+first (`vacate`). So nobody has to prove beforehand that no hazard exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wengert.codegen.liveness import Frame, Uses
+from wengert.codegen.storage import Buffer, Index, Lazy, Mem, Place, Stack
+from wengert.codegen.text import MEMORY, REGISTER, Writer
+from wengert.errors import InternalError, Span
+from wengert.ir.core import Function, Instr, Region, Value
+from wengert.types import Affine, DType
+
+MISSING = object()
+COLD = ", !prof !2"
+LIKELY = ", !prof !1"
+OUT_OF_MEMORY = -1
+PYTHON_ERROR = -2
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that costs memory or time and that `explain` shows.
+
+    Attributes:
+        kind: "allocation", "copy" or "stack".
+        what: type and reason.
+        span: the user's line.
+        loops: number of loops around it.
+    """
+
+    kind: str
+    what: str
+    span: Span | None
+    loops: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the code that calls back into Python: a check, an index check or a print.
+
+    Attributes:
+        instr: the instruction.
+        kinds: how its operands lie in the operand buffer: "f64", "i64", "bool", or (dtype name, rank) of an array, which
+            takes an address and its sizes.
+    """
+
+    instr: Instr
+    kinds: tuple[Any, ...]
+
+
+@dataclass
+class Options:
+    """What the code generator may do.
+
+    Attributes:
+        fuse: compute elementwise results where they are used.
+        inplace: overwrite dead arrays.
+        vecmath: inline polynomial kernels instead of calls of the C library.
+    """
+
+    fuse: bool = True
+    inplace: bool = True
+    vecmath: bool = True
+
+
+Handler = Callable[["Lowering", Instr], None]
+
+
+@dataclass
+class Lowering:
+    """Everything known while one function is being written; handlers of the ops live in the sibling modules."""
+
+    function: Function
+    options: Options
+    handlers: dict[str, Handler]
+    w: Writer = field(default_factory=Writer)
+    env: dict[Value, Place] = field(default_factory=dict)
+    depth: dict[Value, int] = field(default_factory=dict)
+    frames: list[Frame] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+    scopes: int = 0
+    users: dict[Value, list[Value]] = field(default_factory=dict)
+    dims: dict[Affine, str] = field(default_factory=dict)
+    memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
+    sites: list[Site] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    cold: list[str] = field(default_factory=list)
+    exits: list[tuple[int, str]] = field(default_factory=list)
+    span: Span | None = None
+    operand_words: int = 1
+
+    def __post_init__(self) -> None:
+        self.uses = Uses(self.function.body)
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def bind(self, value: Value, place: Place) -> None:
+        """Say where a value defined in the current frame is."""
+        self.depth[value] = len(self.frames) - 1
+        self.env[value] = place
+        self._watch(value, place)
+
+    def rebind(self, value: Value, place: Place) -> None:
+        """Say that a value is somewhere else from here to the end of the current frame."""
+        if self.depth[value] < len(self.frames) - 1:
+            self.frames[-1].log.append((self.env, value, self.env[value]))
+        self.env[value] = place
+        self._watch(value, place)
+
+    def _watch(self, value: Value, place: Place) -> None:
+        if isinstance(place, Mem | Lazy):
+            for buffer in place.reads:
+                buffer.readers.append(value)
+        if isinstance(place, Lazy):
+            for source in (*place.parts, *place.others):
+                self.users.setdefault(source, []).append(value)
+
+    def scalar(self, value: Value) -> str:
+        """The SSA value of a scalar."""
+        place = self.env[value]
+        if not isinstance(place, str):
+            raise InternalError(f"{value} is not a scalar in a register")
+        return place
+
+    def array(self, value: Value) -> Mem | Lazy:
+        """The place of an array."""
+        place = self.env[value]
+        if isinstance(place, str | Stack):
+            raise InternalError(f"{value} is not an array")
+        return place
+
+    def stack(self, value: Value) -> Stack:
+        """The place of a stack."""
+        place = self.env[value]
+        if not isinstance(place, Stack):
+            raise InternalError(f"{value} is not a stack")
+        return place
+
+    def dim(self, d: Affine) -> str:
+        """A dimension as an SSA value."""
+        if isinstance(d, int):
+            return str(d)
+        known = self.dims.get(d)
+        if known is not None:
+            return known
+        total = str(d.const) if d.const else ""
+        for symbol, coefficient in d.terms:
+            assert isinstance(symbol, Value), d
+            term = self.scalar(symbol)
+            if coefficient != 1:
+                term = self.w.let(f"mul nsw i64 {term}, {coefficient}")
+            total = self.w.let(f"add nsw i64 {term}, {total}") if total else term
+        self.dims[d] = total
+        self.frames[-1].log.append((self.dims, d, MISSING))
+        return total
+
+    def sizes(self, value: Value) -> Index:
+        """The dimensions of an array as SSA values."""
+        return tuple(self.dim(d) for d in value.dims)
+
+    # --- frames and instructions --------------------------------------------------------------------------------
+
+    def enter(self, region: Region, again: Iterable[Value] = (), loop: bool = False) -> None:
+        """Open the frame of a region."""
+        loops = (self.frames[-1].loops if self.frames else 0) + loop
+        self.frames.append(Frame(self.uses.last(region), len(self.frames), loops, frozenset(again)))
+
+    def leave(self) -> None:
+        """Close the current frame: what was saved elsewhere inside it is where it was before."""
+        for table, key, old in reversed(self.frames.pop().log):
+            if old is MISSING:
+                table.pop(key, None)
+            else:
+                table[key] = old
+
+    def block(self, region: Region) -> None:
+        """Lower the instructions of a region whose frame is open; afterwards the frame stands at the yield."""
+        frame = self.frames[-1]
+        for position, instr in enumerate(region.instrs):
+            frame.position = position
+            self.span = instr.span or self.span
+            handler = self.handlers.get(instr.op.name) or self.handlers.get(instr.op.kind)
+            if handler is None:
+                raise InternalError(f"no native code for the op {instr.op.name!r}", instr.span)
+            handler(self, instr)
+        frame.position = len(region.instrs)
+
+    # --- liveness -----------------------------------------------------------------------------------------------
+
+    def live_after(self, value: Value) -> bool:
+        """Whether anything after the current instruction uses `value` itself (not what was computed from it)."""
+        return self._live(value, self.depth[value])
+
+    def live_outside(self, value: Value) -> bool:
+        """Whether anything after the current frame, or in its next iteration, uses `value`."""
+        frame = self.frames[-1]
+        defined = self.depth[value]
+        return defined < frame.depth and (value in frame.again or self._live(value, defined, frame.depth - 1))
+
+    def _live(self, value: Value, lowest: int, highest: int | None = None) -> bool:
+        frames = self.frames if highest is None else self.frames[: highest + 1]
+        for frame in reversed(frames):
+            if frame.depth < lowest:
+                return False
+            if frame.last.get(value, -1) > frame.position or (frame.depth > lowest and value in frame.again):
+                return True
+        return False
+
+    def live_beyond(self, value: Value, doing: set[Value]) -> bool:
+        """Whether `value` will be read later, by itself or through results not yet computed, other than those in `doing`."""
+        if self.live_after(value):
+            return True
+        return any(
+            user not in doing and isinstance(self.env.get(user), Lazy) and self.live_beyond(user, doing)
+            for user in self.users.get(value, ())
+        )
+
+    # --- memory -------------------------------------------------------------------------------------------------
+
+    def new_buffer(self, what: str = "", writable: bool = True) -> Buffer:
+        """A growable allocation that is freed when the function ends; `what` is for the report."""
+        buffer = Buffer(self.new_scope(), writable, self.w.slot("ptr", "null"), self.w.slot("i64", "0"))
+        self.buffers.append(buffer)
+        if what:
+            self.note("allocation", what)
+        return buffer
+
+    def new_scope(self) -> int:
+        """The number of a new alias scope."""
+        self.scopes += 1
+        return self.scopes - 1
+
+    def note(self, kind: str, what: str) -> None:
+        """Add to the report."""
+        self.notes.append(Note(kind, what, self.span, self.frames[-1].loops if self.frames else 0))
+
+    def product(self, sizes: Sequence[str]) -> str:
+        """The number of elements, negative sizes read as 0 and overflow as a number too large to allocate."""
+        if all(not s.startswith("%") for s in sizes):
+            count = 1
+            for s in sizes:
+                count *= max(0, int(s))
+            return str(min(count, 2**60))
+        total = ""
+        for size in sizes:
+            size = self.w.let(f"call i64 @llvm.smax.i64(i64 {size}, i64 0)") if size.startswith("%") else size
+            if not total:
+                total = size
+                continue
+            pair = self.w.let(f"call {{i64, i1}} @llvm.umul.with.overflow.i64(i64 {total}, i64 {size})")
+            value, overflow = self.w.let(f"extractvalue {{i64, i1}} {pair}, 0"), self.w.let(f"extractvalue {{i64, i1}} {pair}, 1")
+            total = self.w.let(f"select i1 {overflow}, i64 {2**60}, i64 {value}")
+        return total
+
+    def reserve(self, buffer: Buffer, count: str, dtype: DType) -> str:
+        """Make room for `count` elements, dropping the old contents, and return the address."""
+        w = self.w
+        bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
+        size = w.let(f"shl nuw i64 {bounded}, 3") if dtype.itemsize == 8 else bounded
+        size = w.let(f"add nuw i64 {size}, 64")
+        size = w.let(f"and i64 {size}, -64")
+        fits = w.let(f"icmp ule i64 {size}, {w.let(f'load i64, ptr {buffer.capacity}')}")
+        grow, stored, ready = w.fresh("grow"), w.fresh("stored"), w.fresh("ready")
+        w.branch(fits, ready, grow, LIKELY)
+        w.label(grow)
+        old = w.let(f"load ptr, ptr {buffer.pointer}")
+        w.call("void", "wg_free", [("ptr", old)], " nounwind")
+        fresh = w.call("ptr", "wg_allocate", [("i64", size)], " nounwind")
+        w.do(f"store ptr {fresh}, ptr {buffer.pointer}")
+        w.do(f"store i64 0, ptr {buffer.capacity}")
+        failed = w.let(f"icmp eq ptr {fresh}, null")
+        w.branch(failed, self.fail(OUT_OF_MEMORY), stored, COLD)
+        w.label(stored)
+        w.do(f"store i64 {size}, ptr {buffer.capacity}")
+        w.jump(ready)
+        w.label(ready)
+        return w.let(f"load ptr, ptr {buffer.pointer}")
+
+    def fail(self, status: int, stores: Sequence[str] = ()) -> str:
+        """A new cold block that leaves the function with `status`, after `stores`."""
+        block = self.w.fresh("fail")
+        self.cold += [f"{block}:", *(f"  {s}" for s in stores), "  br label %leave"]
+        self.exits.append((status, block))
+        return block
+
+    def allocate(self, value: Value, what: str) -> Mem:
+        """Fresh memory for an array like `value`."""
+        buffer = self.new_buffer(f"{value.type}: {what}")
+        return self.memory(value, buffer, self.reserve(buffer, self.product(self.sizes(value)), value.tensor.dtype))
+
+    def memory(self, value: Value, buffer: Buffer, pointer: str) -> Mem:
+        """An array like `value` that is all of `buffer`."""
+        sizes = self.sizes(value)
+        return Mem(value.tensor.dtype, buffer, pointer, sizes, self.row_major(sizes), (), True)
+
+    def current(self, value: Value, buffer: Buffer) -> Mem:
+        """An array like `value` that is all of `buffer`, wherever the buffer is now."""
+        return self.memory(value, buffer, self.w.let(f"load ptr, ptr {buffer.pointer}"))
+
+    def row_major(self, sizes: Index) -> Index:
+        """Strides of a contiguous array."""
+        strides = ["1"]
+        for size in reversed(sizes[1:]):
+            strides.append(size if strides[-1] == "1" else self.w.let(f"mul nsw i64 {strides[-1]}, {size}"))
+        return tuple(reversed(strides[: len(sizes)]))
+
+    def address(self, mem: Mem, index: Index, flat: bool = False) -> str:
+        """The address of an element; with `flat`, of the element at a row-major position."""
+        offset = ""
+        for position, stride in [(index[0], "1")] if flat else zip(index, mem.strides, strict=True):
+            if stride == "0" or position == "0":
+                continue
+            term = position if stride == "1" else self.w.let(f"mul nsw i64 {position}, {stride}")
+            offset = self.w.let(f"add nsw i64 {offset}, {term}") if offset else term
+        if not offset:
+            return mem.pointer
+        return self.w.let(f"getelementptr inbounds {MEMORY[mem.dtype.name]}, ptr {mem.pointer}, i64 {offset}")
+
+    def load(self, dtype: DType, address: str, buffer: Buffer) -> str:
+        """Read an element."""
+        align = dtype.itemsize
+        found = self.w.let(f"load {MEMORY[dtype.name]}, ptr {address}, align {align}{self.alias(buffer)}")
+        return self.w.let(f"icmp ne i8 {found}, 0") if dtype.name == "bool" else found
+
+    def store(self, dtype: DType, element: str, address: str, buffer: Buffer) -> None:
+        """Write an element."""
+        if dtype.name == "bool":
+            element = self.w.let(f"zext {REGISTER['bool']} {element} to i8")
+        self.w.do(f"store {MEMORY[dtype.name]} {element}, ptr {address}, align {dtype.itemsize}{self.alias(buffer)}")
+
+    def alias(self, buffer: Buffer) -> str:
+        """Alias metadata of an access to `buffer`: distinct buffers never overlap."""
+        return f", !alias.scope !{scope_list(buffer.scope)}, !noalias !{others_list(buffer.scope)}"
+
+
+def scope_list(scope: int) -> int:
+    """Number of the metadata node that lists the scope alone."""
+    return 11 + 3 * scope
+
+
+def others_list(scope: int) -> int:
+    """Number of the metadata node that lists all other scopes."""
+    return 12 + 3 * scope

@@ -1,0 +1,262 @@
+"""Loop nests: where lazy arrays are computed. Several results over one iteration space share a nest and its registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wengert.codegen import scalars
+from wengert.codegen.lowering import Lowering
+from wengert.codegen.storage import Buffer, Index, Lazy, Mem, Path
+from wengert.ir.core import Value
+from wengert.types import dim_add
+
+SHARED_COST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Something to do with every element of `value`: `finish(element, index)`.
+
+    `target` is the memory it goes to, if that is what it does.
+    """
+
+    value: Value
+    finish: Callable[[str, Index], None]
+    target: Mem | None = None
+
+
+def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
+    """A counted loop that carries nothing but its counter."""
+    w = low.w
+    if count == "1":
+        body("0")
+        return
+    before, header, inside, after = w.block, w.fresh("head"), w.fresh("body"), w.fresh("done")
+    w.jump(header)
+    w.label(header)
+    counter = "%" + w.fresh("i")
+    hole = w.hole()
+    w.branch(w.let(f"icmp slt i64 {counter}, {count}"), inside, after)
+    w.label(inside)
+    body(counter)
+    following = w.let(f"add nuw nsw i64 {counter}, 1")
+    w.fill(hole, f"{counter} = phi i64 [ 0, %{before} ], [ {following}, %{w.block} ]")
+    w.jump(header)
+    w.label(after)
+
+
+def nest(low: Lowering, sizes: Sequence[str], body: Callable[[Index], None], outer: Index = ()) -> None:
+    """Nested loops over `sizes`, the last one innermost; `body` gets one counter per size."""
+    if not sizes:
+        body(outer)
+        return
+    loop(low, sizes[0], lambda i: nest(low, sizes[1:], body, (*outer, i)))
+
+
+def element(low: Lowering, value: Value, index: Index) -> str:
+    """The element of an array (or the scalar itself) at an index; computed once per loop body."""
+    known = low.memo.get((value, index))
+    if known is not None:
+        return known
+    place = low.env[value]
+    if isinstance(place, str):
+        return place
+    if isinstance(place, Mem):
+        flat = len(index) == 1 and len(place.sizes) != 1
+        found = low.load(place.dtype, low.address(place, index, flat), place.buffer)
+    else:
+        assert isinstance(place, Lazy)
+        found = place.uniform or place.element(low, index)
+    low.memo[value, index] = found
+    return found
+
+
+def element_at(low: Lowering, value: Value, index: Index) -> str:
+    """One element of an array, outside of any nest."""
+    low.memo = {}
+    found = element(low, value, index)
+    low.memo = {}
+    return found
+
+
+def run(low: Lowering, tasks: Sequence[Task]) -> None:
+    """One nest over the common iteration space of `tasks`: all elements are read, then all are finished."""
+    sizes: Index = low.sizes(tasks[0].value)
+    if len(sizes) > 1 and all(is_flat(low, t.value) and (t.target is None or t.target.contiguous) for t in tasks):
+        sizes = (_volume(low, sizes),)
+
+    def body(index: Index) -> None:
+        low.memo = {}
+        elements = [element(low, t.value, index) for t in tasks]
+        for task, found in zip(tasks, elements, strict=True):
+            task.finish(found, index)
+        low.memo = {}
+
+    nest(low, sizes, body)
+
+
+def _volume(low: Lowering, sizes: Index) -> str:
+    total = sizes[0]
+    for size in sizes[1:]:
+        total = low.w.let(f"mul nsw i64 {total}, {size}")
+    return total
+
+
+def is_flat(low: Lowering, value: Value) -> bool:
+    """Whether the elements of an array can be asked for by row-major position."""
+    place = low.array(value)
+    if isinstance(place, Mem):
+        return place.contiguous
+    return bool(place.uniform) or (place.flat and all(is_flat(low, p) for p in place.parts))
+
+
+def store_task(low: Lowering, value: Value, target: Mem) -> Task:
+    """Write `value` to `target`."""
+
+    def finish(found: str, index: Index) -> None:
+        flat = len(index) == 1 and len(target.sizes) != 1
+        low.store(target.dtype, found, low.address(target, index, flat), target.buffer)
+
+    return Task(value, finish, target)
+
+
+def accumulate_task(low: Lowering, value: Value, target: Mem) -> Task:
+    """Add `value` to `target`."""
+
+    def finish(found: str, index: Index) -> None:
+        flat = len(index) == 1 and len(target.sizes) != 1
+        address = low.address(target, index, flat)
+        total = scalars.emit(low.w, "add", target.dtype, (low.load(target.dtype, address, target.buffer), found), {})
+        low.store(target.dtype, total, address, target.buffer)
+
+    return Task(value, finish, target)
+
+
+# --- materialising -------------------------------------------------------------------------------------------------
+
+
+def force(low: Lowering, values: Iterable[Value], why: str = "temporary") -> None:
+    """Compute lazy arrays into memory of their own; arrays in memory stay where they are."""
+    wanted = [v for v in dict.fromkeys(values) if isinstance(low.env[v], Lazy)]
+    save(low, wanted, why)
+
+
+def save(low: Lowering, values: Iterable[Value], why: str) -> None:
+    """Put arrays into fresh memory, wherever they are now; those over one iteration space share a nest."""
+    groups: dict[object, list[Value]] = {}
+    for value in dict.fromkeys(values):
+        groups.setdefault(value.dims, []).append(value)
+    for group in groups.values():
+        cluster(low, group, [], why)
+
+
+def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str) -> None:
+    """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts they share with later code."""
+    doing = {*values, *(t.value for t in tasks)}
+    kept = [*values, *shared_parts(low, doing)]
+    targets = []
+    for value in kept:
+        if isinstance(low.env[value], Mem):
+            low.note("copy", f"{value.type}: {why}")
+        targets.append(low.allocate(value, why))
+    run(low, [*(store_task(low, v, t) for v, t in zip(kept, targets, strict=True)), *tasks])
+    for value, target in zip(kept, targets, strict=True):
+        low.rebind(value, target)
+
+
+def shared_parts(low: Lowering, doing: set[Value]) -> list[Value]:
+    """Lazy arrays that are computed on the way to `doing`, are not cheap, and will be needed again."""
+    found: list[Value] = []
+    seen = set(doing)
+    pending = list(doing)
+    while pending:
+        place = low.env[pending.pop()]
+        if not isinstance(place, Lazy):
+            continue
+        for part in place.parts:
+            inner = low.env[part]
+            if part in seen or not isinstance(inner, Lazy):
+                continue
+            seen.add(part)
+            if inner.cost >= SHARED_COST and low.live_beyond(part, doing):
+                found.append(part)
+            pending.append(part)
+    return found
+
+
+def assign(low: Lowering, pairs: Sequence[tuple[Value, Buffer]], why: str) -> list[Mem]:
+    """Put arrays into given buffers, all at once: no value sees another's buffer overwritten. Returns where they are now."""
+    moves = [(v, b) for v, b in pairs if not is_all_of(low, v, b)]
+    targets = {b for _, b in moves}
+    # What reads a target other than element by element is computed before any target is overwritten.
+    unsafe = [v for v, _ in moves if any(not reads_in_step(low, v, b, ()) for b in targets)]
+    if unsafe:
+        save(low, unsafe, f"{why}, computed before its old value is overwritten")
+    groups: dict[object, list[tuple[Value, Buffer]]] = {}
+    for value, buffer in moves:
+        groups.setdefault(value.dims, []).append((value, buffer))
+    reading = {v for v, _ in moves if low.array(v).reads & targets}
+    if len(groups) > 1 and reading:
+        save(low, [v for v, _ in moves if v in reading], f"{why}, computed before its old value is overwritten")
+    for group in groups.values():
+        tasks = []
+        for value, buffer in group:
+            if isinstance(low.env[value], Mem):
+                low.note("copy", f"{value.type}: {why}")
+            pointer = low.reserve(buffer, low.product(low.sizes(value)), value.tensor.dtype)
+            tasks.append(store_task(low, value, low.memory(value, buffer, pointer)))
+        run(low, tasks)
+    return [low.current(v, b) for v, b in pairs]
+
+
+def is_all_of(low: Lowering, value: Value, buffer: Buffer) -> bool:
+    """Whether the array is exactly the contents of `buffer`."""
+    place = low.env[value]
+    return isinstance(place, Mem) and place.buffer is buffer and place.whole
+
+
+def reads_in_step(low: Lowering, value: Value, buffer: Buffer, path: Path) -> bool:
+    """Whether element j of `value` reads nothing of `buffer` but element j of the part at `path` (or nothing at all)."""
+    place = low.env[value]
+    if isinstance(place, str) or buffer not in place.reads:  # type: ignore[union-attr]
+        return True
+    if isinstance(place, Mem):
+        return place.path is not None and (place.path == path or disjoint(place.path, path))
+    assert isinstance(place, Lazy)
+    if any(buffer in _reads(low, o) for o in place.others):
+        return False
+    return all(reads_in_step(low, p, buffer, path) for p in place.parts)
+
+
+def _reads(low: Lowering, value: Value) -> frozenset[Buffer]:
+    place = low.env[value]
+    return place.reads if isinstance(place, Mem | Lazy) else frozenset()
+
+
+def disjoint(a: Path, b: Path) -> bool:
+    """Whether two parts of one buffer have no element in common, as far as constant index differences show."""
+    if len(a) != 1 or len(b) != 1 or [e[-1] for e in a[0]] != [e[-1] for e in b[0]]:
+        return False
+    for mine, theirs in zip(a[0], b[0], strict=True):
+        if mine[0] == "i" and theirs[0] == "i":
+            difference = dim_add(mine[1], theirs[1], -1)
+            if isinstance(difference, int) and difference != 0:
+                return True
+    return False
+
+
+def vacate(low: Lowering, buffer: Buffer) -> bool:
+    """Save what later code reads of `buffer` elsewhere, so that it may be overwritten now.
+
+    Returns False, having done nothing, where code outside of the current frame still needs it.
+    """
+    needed = []
+    for value in dict.fromkeys(buffer.readers):
+        if buffer in _reads(low, value) and low.live_after(value):
+            if low.live_outside(value):
+                return False
+            needed.append(value)
+    buffer.readers = list(dict.fromkeys(buffer.readers))
+    save(low, needed, "saved before it is overwritten")
+    return True

@@ -1,0 +1,314 @@
+"""Elementwise ops on scalar SSA values: op name -> LLVM instructions. Array code calls the same table inside its loops.
+
+IEEE semantics throughout: the only liberty is `contract` (a * b + c may round once). Integer division by zero gives 0 and
+never traps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wengert.codegen.text import REGISTER, Writer, float_literal
+from wengert.errors import InternalError
+from wengert.types import DType
+
+Emit = Callable[[Writer, DType, Sequence[str], dict[str, Any]], str]
+
+PURE = " nounwind willreturn memory(none)"
+# IEEE functions of one double that are called by the name of their C counterpart.
+LIBM = {
+    "exp": "exp", "expm1": "expm1", "exp2": "exp2", "log": "log", "log1p": "log1p", "log2": "log2", "log10": "log10",
+    "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "sinh": "sinh",
+    "cosh": "cosh", "tanh": "tanh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "cbrt": "cbrt",
+}  # fmt: skip
+LIBM_BINARY = {"arctan2": "atan2", "hypot": "hypot", "pow": "pow"}
+INTRINSIC = {"sqrt": "llvm.sqrt.f64", "floor": "llvm.floor.f64", "ceil": "llvm.ceil.f64", "trunc": "llvm.trunc.f64",
+             "round": "llvm.roundeven.f64"}  # fmt: skip
+
+
+def emit(w: Writer, name: str, dtype: DType, operands: Sequence[str], attrs: dict[str, Any]) -> str:
+    """The scalar result of the elementwise op `name`.
+
+    Args:
+        w: receives the instructions.
+        dtype: of the op's first data operand (`select`: of its branches).
+        operands: SSA values.
+        attrs: of the instruction.
+    """
+    rule = TABLE.get(name)
+    if rule is None:
+        raise InternalError(f"no native code for the elementwise op {name!r}")
+    return rule(w, dtype, operands, attrs)
+
+
+def intrinsic(w: Writer, name: str, type: str, operands: Sequence[str], flags: str = "") -> str:
+    """A call of an LLVM intrinsic whose operands and result have one type."""
+    w.declarations.setdefault(name, f"declare {type} @{name}({', '.join([type] * len(operands))})")
+    return w.let(f"call {flags}{type} @{name}({', '.join(f'{type} {o}' for o in operands)})")
+
+
+def _arithmetic(name: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if dtype.is_float:
+            return w.let(f"f{name} contract double {x[0]}, {x[1]}")
+        return w.let(f"{name} i64 {x[0]}, {x[1]}")
+
+    return rule
+
+
+def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    """A product in which zero wins, also against inf and nan."""
+    product = w.let(f"fmul contract double {x[0]}, {x[1]}")
+    zero = float_literal(0.0)
+    either = w.let(f"or i1 {w.let(f'fcmp oeq double {x[0]}, {zero}')}, {w.let(f'fcmp oeq double {x[1]}, {zero}')}")
+    return w.let(f"select i1 {either}, double {zero}, double {product}")
+
+
+def _neg(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    return w.let(f"fneg contract double {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
+
+
+def _abs(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    if dtype.is_float:
+        return intrinsic(w, "llvm.fabs.f64", "double", x)
+    negative = w.let(f"sub i64 0, {x[0]}")
+    below = w.let(f"icmp slt i64 {x[0]}, 0")
+    return w.let(f"select i1 {below}, i64 {negative}, i64 {x[0]}")
+
+
+def _div(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    return w.let(f"fdiv double {x[0]}, {x[1]}")
+
+
+def _python_division(quotient: bool) -> Emit:
+    """Floor division or its remainder, as in Python; i64 by zero gives 0, and no operands trap."""
+
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if dtype.is_float:
+            w.declarations.setdefault("fmod", "declare double @fmod(double, double)" + PURE)
+            return w.helper("wg.floordiv" if quotient else "wg.mod", x)
+        return w.helper("wg.ifloordiv" if quotient else "wg.imod", x, "i64")
+
+    return rule
+
+
+def _ipow(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    """Power by squaring: for a static exponent e, log2(e) squarings and the products of the bits of e."""
+    exponent = int(attrs["exponent"])
+    times = "fmul contract double" if dtype.is_float else "mul i64"
+    one = float_literal(1.0) if dtype.is_float else "1"
+    result, square, left = "", x[0], abs(exponent)
+    while left:
+        if left & 1:
+            result = w.let(f"{times} {result}, {square}") if result else square
+        left >>= 1
+        if left:
+            square = w.let(f"{times} {square}, {square}")
+    result = result or one
+    if exponent < 0:
+        if not dtype.is_float:
+            raise InternalError("an integer to a negative power has no integer value")
+        result = w.let(f"fdiv double {one}, {result}")
+    return result
+
+
+def _extremum(name: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if dtype.is_float:
+            return intrinsic(w, f"llvm.{name}imum.f64", "double", x)
+        return intrinsic(w, f"llvm.s{name}.i64", "i64", x)
+
+    return rule
+
+
+def _sign(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    if not dtype.is_float:
+        above, below = w.let(f"icmp sgt i64 {x[0]}, 0"), w.let(f"ashr i64 {x[0]}, 63")
+        return w.let(f"or i64 {below}, {w.let(f'zext i1 {above} to i64')}")
+    zero = float_literal(0.0)
+    above, below = w.let(f"fcmp ogt double {x[0]}, {zero}"), w.let(f"fcmp olt double {x[0]}, {zero}")
+    unordered = w.let(f"fcmp uno double {x[0]}, {x[0]}")
+    rest = w.let(f"select i1 {unordered}, double {x[0]}, double {zero}")
+    rest = w.let(f"select i1 {below}, double {float_literal(-1.0)}, double {rest}")
+    return w.let(f"select i1 {above}, double {float_literal(1.0)}, double {rest}")
+
+
+def _compare(name: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if dtype.is_float:
+            return w.let(f"fcmp {'u' if name == 'ne' else 'o'}{name} double {x[0]}, {x[1]}")
+        sign = "" if name in ("eq", "ne") else "u" if dtype.name == "bool" else "s"
+        return w.let(f"icmp {sign}{name} {REGISTER[dtype.name]} {x[0]}, {x[1]}")
+
+    return rule
+
+
+def _logic(instruction: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        return w.let(f"{instruction} {REGISTER[dtype.name]} {x[0]}, {x[1]}")
+
+    return rule
+
+
+def _invert(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    return w.let(f"xor {REGISTER[dtype.name]} {x[0]}, {'true' if dtype.name == 'bool' else -1}")
+
+
+def _shift(left: bool) -> Emit:
+    """Shifts by 64 or more (or by a negative count) move every bit out, as in NumPy."""
+
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        fits = w.let(f"icmp ult i64 {x[1]}, 64")
+        if left:
+            count = w.let(f"select i1 {fits}, i64 {x[1]}, i64 0")
+            return w.let(f"select i1 {fits}, i64 {w.let(f'shl i64 {x[0]}, {count}')}, i64 0")
+        count = w.let(f"select i1 {fits}, i64 {x[1]}, i64 63")
+        return w.let(f"ashr i64 {x[0]}, {count}")
+
+    return rule
+
+
+def _classify(name: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if not dtype.is_float:
+            return "true" if name == "isfinite" else "false"
+        if name == "isnan":
+            return w.let(f"fcmp uno double {x[0]}, {x[0]}")
+        size = intrinsic(w, "llvm.fabs.f64", "double", x)
+        return w.let(f"fcmp {'oeq' if name == 'isinf' else 'one'} double {size}, {float_literal(float('inf'))}")
+
+    return rule
+
+
+def _select(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    register = REGISTER[dtype.name]
+    return w.let(f"select i1 {x[0]}, {register} {x[1]}, {register} {x[2]}")
+
+
+def _convert(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    source, target = dtype.name, attrs["dtype"].name
+    if source == target:
+        return x[0]
+    if target == "bool":
+        return w.let(f"fcmp une double {x[0]}, 0.0" if source == "f64" else f"icmp ne i64 {x[0]}, 0")
+    if source == "bool":
+        return w.let(f"uitofp i1 {x[0]} to double" if target == "f64" else f"zext i1 {x[0]} to i64")
+    if target == "f64":
+        return w.let(f"sitofp i64 {x[0]} to double")
+    return _to_integer(w, x[0])
+
+
+def _to_integer(w: Writer, x: str) -> str:
+    """Truncation; what does not fit (NaN included) gives the smallest integer, as on x86 and in NumPy there."""
+    low = w.let(f"fcmp oge double {x}, {float_literal(-(2.0**63))}")
+    high = w.let(f"fcmp olt double {x}, {float_literal(2.0**63)}")
+    fits = w.let(f"and i1 {low}, {high}")
+    safe = w.let(f"select i1 {fits}, double {x}, double 0.0")
+    return w.let(f"select i1 {fits}, i64 {w.let(f'fptosi double {safe} to i64')}, i64 {-(2**63)}")
+
+
+def _identity(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    return x[0]
+
+
+def _rounding(name: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        return intrinsic(w, INTRINSIC[name], "double", x) if dtype.is_float else x[0]
+
+    return rule
+
+
+def _libm(symbol: str) -> Emit:
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        return w.call("double", symbol, [("double", o) for o in x], PURE)
+
+    return rule
+
+
+TABLE: dict[str, Emit] = {
+    "add": _arithmetic("add"), "sub": _arithmetic("sub"), "mul": _arithmetic("mul"), "zmul": _zmul, "neg": _neg, "abs": _abs,
+    "div": _div, "floordiv": _python_division(True), "mod": _python_division(False), "ipow": _ipow,
+    "maximum": _extremum("max"), "minimum": _extremum("min"), "sign": _sign,
+    "and": _logic("and"), "or": _logic("or"), "xor": _logic("xor"), "not": _invert, "invert": _invert,
+    "bitand": _logic("and"), "bitor": _logic("or"), "bitxor": _logic("xor"), "shl": _shift(True), "shr": _shift(False),
+    "select": _select, "convert": _convert, "stop_gradient": _identity,
+}  # fmt: skip
+TABLE.update({name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")})
+TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
+TABLE.update({name: _rounding(name) for name in INTRINSIC})
+TABLE.update({name: _libm(symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
+
+HELPERS: dict[str, str] = {
+    "wg.ifloordiv": """define internal i64 @wg.ifloordiv(i64 %a, i64 %b) alwaysinline nounwind {
+  %z = icmp eq i64 %b, 0
+  %m = icmp eq i64 %b, -1
+  %u = or i1 %z, %m
+  %s = select i1 %u, i64 1, i64 %b
+  %q = sdiv i64 %a, %s
+  %r = srem i64 %a, %s
+  %x = xor i64 %r, %s
+  %d = icmp slt i64 %x, 0
+  %n = icmp ne i64 %r, 0
+  %c = and i1 %d, %n
+  %e = sext i1 %c to i64
+  %f = add i64 %q, %e
+  %g = sub i64 0, %a
+  %h = select i1 %m, i64 %g, i64 %f
+  %k = select i1 %z, i64 0, i64 %h
+  ret i64 %k
+}""",
+    "wg.imod": """define internal i64 @wg.imod(i64 %a, i64 %b) alwaysinline nounwind {
+  %z = icmp eq i64 %b, 0
+  %m = icmp eq i64 %b, -1
+  %u = or i1 %z, %m
+  %s = select i1 %u, i64 1, i64 %b
+  %r = srem i64 %a, %s
+  %x = xor i64 %r, %s
+  %d = icmp slt i64 %x, 0
+  %n = icmp ne i64 %r, 0
+  %c = and i1 %d, %n
+  %e = add i64 %r, %s
+  %f = select i1 %c, i64 %e, i64 %r
+  %k = select i1 %u, i64 0, i64 %f
+  ret i64 %k
+}""",
+    "wg.mod": """define internal double @wg.mod(double %a, double %b) alwaysinline nounwind {
+  %r = call double @fmod(double %a, double %b)
+  %n = fcmp une double %r, 0.0
+  %p = fcmp olt double %r, 0.0
+  %q = fcmp olt double %b, 0.0
+  %d = xor i1 %p, %q
+  %c = and i1 %n, %d
+  %s = fadd double %r, %b
+  %t = select i1 %c, double %s, double %r
+  %z = call double @llvm.copysign.f64(double 0.0, double %b)
+  %k = select i1 %n, double %t, double %z
+  ret double %k
+}
+""",
+    "wg.floordiv": """define internal double @wg.floordiv(double %a, double %b) alwaysinline nounwind {
+  %r = call double @fmod(double %a, double %b)
+  %w = fsub double %a, %r
+  %v = fdiv double %w, %b
+  %n = fcmp une double %r, 0.0
+  %p = fcmp olt double %r, 0.0
+  %q = fcmp olt double %b, 0.0
+  %d = xor i1 %p, %q
+  %c = and i1 %n, %d
+  %m = fsub double %v, 1.0
+  %e = select i1 %c, double %m, double %v
+  %f = call double @llvm.floor.f64(double %e)
+  %g = fsub double %e, %f
+  %h = fcmp ogt double %g, 0.5
+  %i = fadd double %f, 1.0
+  %j = select i1 %h, double %i, double %f
+  %x = fdiv double %a, %b
+  %z = call double @llvm.copysign.f64(double 0.0, double %x)
+  %y = fcmp une double %e, 0.0
+  %k = select i1 %y, double %j, double %z
+  %bz = fcmp oeq double %b, 0.0
+  %o = select i1 %bz, double %x, double %k
+  ret double %o
+}""",
+}

@@ -1,0 +1,157 @@
+"""Growable stacks: bytes in one allocation each. Their three words (address, capacity, bytes in use) live in registers.
+
+An entry is its arrays, one after the other, then its scalars, every one of which takes eight bytes. So `pop` finds the
+scalars first, and from them the sizes of arrays whose size is only known there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lowering
+from wengert.codegen.nests import cluster, store_task, vacate
+from wengert.codegen.storage import Buffer, Mem, Stack
+from wengert.codegen.text import MEMORY
+from wengert.errors import InternalError
+from wengert.ir.core import Instr, Value
+from wengert.types import StackType
+
+WORD = 8
+FIRST_CAPACITY = 4096
+MOST_RESERVED = 1 << 24
+
+
+def new_stack(low: Lowering) -> Stack:
+    """An empty stack without memory."""
+    return Stack(low.new_buffer(writable=False), low.w.slot("i64", "0"))
+
+
+def stack_new(low: Lowering, instr: Instr) -> None:
+    """An empty stack; the memory of an earlier one made here is used again. Room is made at the first push."""
+    low.note("stack", f"{instr.result.type}")
+    stack = new_stack(low)
+    low.w.do(f"store i64 0, ptr {stack.top}")
+    low.bind(instr.result, stack)
+
+
+def adopt_stack(low: Lowering, stack: Stack) -> None:
+    """Prepare for code that pushes to a stack of the surrounding frame: save what is still read of its memory."""
+    if not vacate(low, stack.buffer):
+        raise InternalError("the memory of a stack is read after it is overwritten", low.span)
+
+
+def move_stacks(low: Lowering, moves: Sequence[tuple[Stack, Stack]]) -> None:
+    """Make each target the stack that its source was; the source gets the target's memory and is empty."""
+    w = low.w
+    loaded = []
+    for source, target in moves:
+        if source is target:
+            continue
+        slots = ((source.buffer.pointer, "ptr"), (source.buffer.capacity, "i64"), (source.top, "i64"))
+        loaded.append((target, source, [w.let(f"load {t}, ptr {s}") for s, t in slots]))
+    if not loaded:
+        return
+    sources, targets = [s for _, s, _ in loaded], [t for t, _, _ in loaded]
+    # Memory of targets that are nobody's source goes to the sources that are nobody's target: nothing leaks.
+    spare = [[w.let(f"load {t}, ptr {s}") for s, t in ((x.buffer.pointer, "ptr"), (x.buffer.capacity, "i64"))]
+             for x in targets if x not in sources]  # fmt: skip
+    empty = [s for s in sources if s not in targets]
+    for target, _, (pointer, capacity, top) in loaded:
+        w.do(f"store ptr {pointer}, ptr {target.buffer.pointer}")
+        w.do(f"store i64 {capacity}, ptr {target.buffer.capacity}")
+        w.do(f"store i64 {top}, ptr {target.top}")
+    for source, (pointer, capacity) in zip(empty, spare, strict=True):
+        w.do(f"store ptr {pointer}, ptr {source.buffer.pointer}")
+        w.do(f"store i64 {capacity}, ptr {source.buffer.capacity}")
+        w.do(f"store i64 0, ptr {source.top}")
+
+
+def push(low: Lowering, instr: Instr) -> None:
+    """Write an entry on top, growing the memory where it is full."""
+    w, values = low.w, instr.operands[1:]
+    stack = low.stack(instr.operands[0])
+    vacate(low, stack.buffer)
+    arrays = [v for v in values if v.rank]
+    scalars = [v for v in values if not v.rank]
+    sizes = [array_bytes(low, v) for v in arrays]
+    total = str(WORD * len(scalars))
+    for size in sizes:
+        total = w.let(f"add i64 {total}, {size}")
+    top = w.let(f"load i64, ptr {stack.top}")
+    after = w.let(f"add i64 {top}, {total}")
+    pointer = make_room(low, stack.buffer, top, after)
+    offset = top
+    tasks = []
+    for value, size in zip(arrays, sizes, strict=True):
+        at = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+        shape = low.sizes(value)
+        target = Mem(value.tensor.dtype, stack.buffer, at, shape, low.row_major(shape), None, True)
+        tasks.append(store_task(low, value, target))
+        offset = w.let(f"add i64 {offset}, {size}")
+    groups: dict[object, list] = {}
+    for task in tasks:
+        groups.setdefault(task.value.dims, []).append(task)
+    for group in groups.values():
+        cluster(low, [], group, "kept: it is stored and used again")
+    base = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+    for position, value in enumerate(scalars):
+        low.store(value.tensor.dtype, low.scalar(value), _word(low, base, position), stack.buffer)
+    w.do(f"store i64 {after}, ptr {stack.top}")
+    low.bind(instr.result, stack)
+
+
+def pop(low: Lowering, instr: Instr) -> None:
+    """Read the entry on top; its arrays are views of the stack's memory until the next push."""
+    w = low.w
+    stack, entry = low.stack(instr.operands[0]), instr.results[1:]
+    low.bind(instr.results[0], stack)
+    scalars = [v for v in entry if not v.rank]
+    arrays = [v for v in entry if v.rank]
+    pointer = w.let(f"load ptr, ptr {stack.buffer.pointer}")
+    top = w.let(f"sub i64 {w.let(f'load i64, ptr {stack.top}')}, {WORD * len(scalars)}")
+    base = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {top}")
+    for position, value in enumerate(scalars):
+        low.bind(value, low.load(value.tensor.dtype, _word(low, base, position), stack.buffer))
+    for value in reversed(arrays):
+        top = w.let(f"sub i64 {top}, {array_bytes(low, value)}")
+        at = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {top}")
+        sizes = low.sizes(value)
+        low.bind(value, Mem(value.tensor.dtype, stack.buffer, at, sizes, low.row_major(sizes), None, True))
+    w.do(f"store i64 {top}, ptr {stack.top}")
+
+
+def _word(low: Lowering, base: str, position: int) -> str:
+    return base if not position else low.w.let(f"getelementptr inbounds i8, ptr {base}, i64 {WORD * position}")
+
+
+def array_bytes(low: Lowering, value: Value) -> str:
+    """The bytes that an array takes in an entry: a multiple of eight."""
+    count = low.product(low.sizes(value))
+    if MEMORY[value.tensor.dtype.name] != "i8":
+        return low.w.let(f"shl i64 {count}, 3")
+    return low.w.let(f"and i64 {low.w.let(f'add i64 {count}, 7')}, -8")
+
+
+def make_room(low: Lowering, buffer: Buffer, used: str, needed: str) -> str:
+    """Grow to at least `needed` bytes, doubling, and return the address."""
+    w = low.w
+    capacity = w.let(f"load i64, ptr {buffer.capacity}")
+    old = w.let(f"load ptr, ptr {buffer.pointer}")
+    before = w.block
+    grow, grown, ready = w.fresh("grow"), w.fresh("grown"), w.fresh("ready")
+    w.branch(w.let(f"icmp ule i64 {needed}, {capacity}"), ready, grow, LIKELY)
+    w.label(grow)
+    twice = w.let(f"shl i64 {needed}, 1")
+    size = w.let(f"call i64 @llvm.umax.i64(i64 {twice}, i64 {FIRST_CAPACITY})")
+    fresh = w.call("ptr", "wg_grow", [("ptr", old), ("i64", used), ("i64", size)], " nounwind")
+    w.branch(w.let(f"icmp eq ptr {fresh}, null"), low.fail(OUT_OF_MEMORY), grown, COLD)
+    w.label(grown)
+    w.do(f"store ptr {fresh}, ptr {buffer.pointer}")
+    w.do(f"store i64 {size}, ptr {buffer.capacity}")
+    w.jump(ready)
+    w.label(ready)
+    return w.let(f"phi ptr [ {old}, %{before} ], [ {fresh}, %{grown} ]")
+
+
+HANDLERS: dict[str, Handler] = {"stack_new": stack_new, "push": push, "pop": pop}
+__all__ = ["HANDLERS", "StackType", "adopt_stack", "move_stacks", "new_stack"]

@@ -1,0 +1,111 @@
+"""Writing LLVM IR as text: blocks, temporaries, literals. Plain strings are much faster to make than llvmlite's builder objects.
+
+A scalar SSA value is the string that stands for it: `%t12`, or a literal.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from wengert.types import DType
+
+REGISTER = {"f64": "double", "i64": "i64", "bool": "i1"}
+MEMORY = {"f64": "double", "i64": "i64", "bool": "i8"}
+
+
+def literal(value: float | bool, dtype: DType) -> str:
+    """A constant of `dtype` in LLVM notation; floats are written by their bits."""
+    if dtype.name == "bool":
+        return "true" if value else "false"
+    if dtype.name == "i64":
+        return str(int(value))
+    return float_literal(float(value))
+
+
+def float_literal(value: float) -> str:
+    """A double in LLVM notation, exactly."""
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Writer:
+    """The text of one LLVM function under construction.
+
+    Attributes:
+        lines: the body so far.
+        entry: instructions of the entry block (stack slots), which goes before `lines`.
+        declarations: signatures of outside functions, by name.
+        helpers: names of our own helper functions (`wg.exp`) that the text calls.
+        block: label of the block being written.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.entry: list[str] = []
+        self.declarations: dict[str, str] = {}
+        self.helpers: set[str] = set()
+        self.block = "start"
+        self._count = 0
+
+    def fresh(self, hint: str = "t") -> str:
+        """A new local name, without sigil."""
+        self._count += 1
+        return f"{hint}{self._count}"
+
+    def let(self, text: str) -> str:
+        """Write an instruction with a result and return its name."""
+        name = "%" + self.fresh()
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def do(self, text: str) -> None:
+        """Write an instruction without a result."""
+        self.lines.append(f"  {text}")
+
+    def label(self, block: str) -> None:
+        """Start a block."""
+        self.lines.append(f"{block}:")
+        self.block = block
+
+    def jump(self, block: str, metadata: str = "") -> None:
+        """End the block by going to `block`."""
+        self.do(f"br label %{block}{metadata}")
+
+    def branch(self, condition: str, then: str, otherwise: str, weights: str = "") -> None:
+        """End the block by a condition; `weights` is ", !prof !N" or nothing."""
+        self.do(f"br i1 {condition}, label %{then}, label %{otherwise}{weights}")
+
+    def hole(self) -> int:
+        """Leave a line to be filled by `fill`: phis whose operands come later."""
+        self.lines.append("")
+        return len(self.lines) - 1
+
+    def fill(self, hole: int, text: str) -> None:
+        """Write the line left by `hole`."""
+        self.lines[hole] = f"  {text}"
+
+    def slot(self, type: str, initial: str | None = None, count: int = 1) -> str:
+        """A stack slot in the entry block; LLVM turns it into registers unless its address escapes."""
+        name = "%" + self.fresh("s")
+        size = f", i64 {count}" if count != 1 else ""
+        self.entry.append(f"  {name} = alloca {type}{size}, align 8")
+        if initial is not None:
+            self.entry.append(f"  store {type} {initial}, ptr {name}, align 8")
+        return name
+
+    def call(self, result: str, name: str, arguments: Sequence[tuple[str, str]], attributes: str = "") -> str:
+        """Call an outside function and return the result ("" for void); declares it on first use."""
+        types = ", ".join(t for t, _ in arguments)
+        self.declarations.setdefault(name, f"declare {result} @{name}({types}){attributes}")
+        values = ", ".join(f"{t} {v}" for t, v in arguments)
+        text = f"call {result} @{name}({values})"
+        if result == "void":
+            self.do(text)
+            return ""
+        return self.let(text)
+
+    def helper(self, name: str, arguments: Sequence[str], type: str = "double") -> str:
+        """Call one of our own scalar helpers, all of whose operands have `type`."""
+        self.helpers.add(name)
+        values = ", ".join(f"{type} {a}" for a in arguments)
+        return self.let(f"call {type} @{name}({values})")

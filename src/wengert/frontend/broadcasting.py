@@ -1,0 +1,141 @@
+"""Shapes that go together: NumPy's broadcasting, written out with `broadcast`, and run-time checks where it cannot be proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import lift
+from wengert.frontend.emit import builder, difference, ensure, fail, is_at_least, remember, value_of, values_of
+from wengert.ir.core import Value
+from wengert.types import Affine
+
+Shape = tuple[Affine, ...]
+Placed = tuple[Value, Shape, tuple[int, ...]]
+
+
+def broadcast_shapes(shapes: Sequence[Shape], what: str = "operands could not be broadcast together with shapes") -> Shape:
+    """The common shape of `shapes`; emits the checks that it needs.
+
+    Raises:
+        ValueError: the shapes surely do not go together.
+    """
+    rank = max((len(s) for s in shapes), default=0)
+    dims: list[Affine] = []
+    for axis in range(rank):
+        common: Affine = 1
+        for shape in shapes:
+            k = axis - rank + len(shape)
+            if k >= 0 and shape[k] != 1:
+                common = shape[k] if common == 1 else unify(common, shape[k], what, shapes)
+        dims.append(common)
+    return tuple(dims)
+
+
+def unify(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> Affine:
+    """The dimension that `a` and `b` both are, a static one if possible; checked at run time where it cannot be proved."""
+    if a == b:
+        return a
+    gap = difference(a, b)
+    if isinstance(gap, int):
+        fail(ValueError, f"{what} {show_shapes(shapes)}")
+    preferred = b if isinstance(b, int) else a
+    if is_at_least(gap, 0) and is_at_least(difference(b, a), 0):
+        return preferred
+    _check_equal(a, b, what, shapes)
+    return preferred
+
+
+def _check_equal(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> None:
+    def emit() -> Value:
+        x, y = value_of(a), value_of(b)
+        equal: Value = builder().eq(x, y)
+        extras = [value_of(d) for s in shapes for d in s]
+        shown = " ".join("(" + ",".join("{}" for _ in s) + ("," if len(s) == 1 else "") + ")" for s in shapes)
+        ensure(equal, "ValueError", f"{what} {shown}", *extras)
+        return equal
+
+    remember("equal", (a, b), emit)
+
+
+def show_shapes(shapes: Sequence[Shape]) -> str:
+    """Shapes as NumPy writes them: `(3,) (4,)`."""
+    return " ".join("(" + ",".join(map(str, s)) + ("," if len(s) == 1 else "") + ")" for s in shapes)
+
+
+def placed(x: Any) -> Placed:
+    """A value, the shape that `x` has, and the axes of that shape that the value's axes are."""
+    if isinstance(x, Array):
+        return x.placed()
+    value = lift(x)
+    return value, value.dims, tuple(range(value.rank))
+
+
+def spread(x: Placed, dims: Shape) -> Value:
+    """`x` repeated to shape `dims`, with which it is known to go together."""
+    value, shape, axes = x
+    shift = len(dims) - len(shape)
+    ones = [k for k, axis in enumerate(axes) if value.dims[k] == 1 and dims[axis + shift] != 1]
+    if ones:
+        value = drop_axes(value, ones)
+        axes = tuple(axis for k, axis in enumerate(axes) if k not in ones)
+    axes = tuple(axis + shift for axis in axes)
+    value = assume(value, tuple(dims[axis] for axis in axes))
+    return builder().broadcast_to(value, dims, axes)
+
+
+def drop_axes(value: Value, axes: Sequence[int]) -> Value:
+    """`value` without the given axes of size 1."""
+    b = builder()
+    spec = tuple("i" if k in axes else ":" for k in range(value.rank))
+    return b.index(value, *[b.const(0) for _ in axes], spec=spec)  # type: ignore[no-any-return]
+
+
+def assume(value: Value, dims: Shape) -> Value:
+    """`value` with its shape called `dims`, which it is known to have."""
+    if value.dims == dims:
+        return value
+    return builder().assume_shape(value, *values_of(dims))  # type: ignore[no-any-return]
+
+
+def broadcast_operands(operands: Sequence[Any], convert: Callable[[Value], Value] | None = None) -> list[Value]:
+    """The operands as values of one shape; `convert` is applied before they are repeated."""
+    places = [placed(x) for x in operands]
+    if convert is not None:
+        places = [(convert(value), shape, axes) for value, shape, axes in places]
+    dims = broadcast_shapes([shape for _, shape, _ in places])
+    return [spread(p, dims) for p in places]
+
+
+def broadcast_into(x: Any, dims: Shape, convert: Callable[[Value], Value]) -> Value:
+    """`x` as a value of exactly shape `dims`, as in an assignment.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    value, shape, axes = placed(x)
+    extra = len(shape) - len(dims)
+    if extra > 0 and all(d == 1 for d in shape[:extra]):
+        value, shape, axes = _strip_leading(value, shape, axes, extra)
+    what = "could not broadcast input array from shape {} into shape {}".format(
+        show_shapes([shape]).replace(" ", ""), show_shapes([dims])
+    )
+    if len(shape) > len(dims):
+        fail(ValueError, what)
+    for have, want in zip(reversed(shape), reversed(dims), strict=False):
+        if have == 1 or have == want:
+            continue
+        gap = difference(have, want)
+        if isinstance(gap, int):
+            fail(ValueError, what)
+        if not (is_at_least(gap, 0) and is_at_least(difference(want, have), 0)):
+            _check_equal(have, want, "could not broadcast input array from and into shapes", (shape, dims))
+    return spread((convert(value), shape, axes), dims)
+
+
+def _strip_leading(value: Value, shape: Shape, axes: tuple[int, ...], extra: int) -> Placed:
+    ones = [k for k, axis in enumerate(axes) if axis < extra]
+    if ones:
+        value = drop_axes(value, ones)
+    return value, shape[extra:], tuple(axis - extra for axis in axes if axis >= extra)

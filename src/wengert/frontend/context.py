@@ -1,0 +1,192 @@
+"""The state of one trace: where instructions go, what was mutated, and whether values are known (eager) or not (staged).
+
+One `Trace` is current at a time per thread, held in a ContextVar; boxes and hooks reach it through `current()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from wengert.errors import InternalError, Span
+from wengert.ir.builder import Builder
+from wengert.ir.core import Value
+from wengert.types import Affine
+
+
+class NeedsPythonValue(Exception):  # noqa: N818 - a request to retrace, not an error
+    """Python needs the value of a traced scalar (a dict key, a tuple index, `int(x)` for C code).
+
+    Staged loops and the trace entry catch it: they retrace with the loop unrolled, or with the integer argument static,
+    when `value` depends on nothing else; otherwise staging is refused.
+    """
+
+    def __init__(self, value: Value, reason: str, span: Span | None = None) -> None:
+        super().__init__(reason)
+        self.value = value
+        self.reason = reason
+        self.span = span
+
+
+@dataclass
+class Journal:
+    """An undo log of mutations of Python state made while tracing.
+
+    Every store that tracing makes visible to other code (a box's value, an attribute, a list item) goes through `write`.
+    `if` arms and loop bodies take a `mark`, run, read off what changed, and `rollback`.
+    """
+
+    entries: list[tuple[Any, Any, Callable[[], Any], Callable[[Any], None], Any]] = field(default_factory=list)
+
+    def write(self, key: Any, owner: Any, get: Callable[[], Any], set_: Callable[[Any], None], new: Any) -> None:
+        """Set a location to `new`, remembering its old value.
+
+        Args:
+            key: identifies the location (hashable), e.g. `(id(box), "value")`.
+            owner: object kept alive as long as the entry.
+            get: reads the location (a function may return a private sentinel for "absent").
+            set_: writes the location.
+            new: the new value.
+        """
+        self.entries.append((key, owner, get, set_, get()))
+        set_(new)
+
+    def mark(self) -> int:
+        """A position to roll back to."""
+        return len(self.entries)
+
+    def changed_since(self, mark: int) -> dict[Any, tuple[Callable[[], Any], Callable[[Any], None], Any]]:
+        """Locations written since `mark`: key -> (get, set, value at the mark)."""
+        changed: dict[Any, tuple[Callable[[], Any], Callable[[Any], None], Any]] = {}
+        for key, _, get, set_, old in self.entries[mark:]:
+            changed.setdefault(key, (get, set_, old))
+        return changed
+
+    def rollback(self, mark: int) -> None:
+        """Undo every write since `mark`."""
+        while len(self.entries) > mark:
+            _, _, _, set_, old = self.entries.pop()
+            set_(old)
+
+
+@dataclass
+class Trace:
+    """One run of converted code on boxes.
+
+    Attributes:
+        builder: receives the instructions; replaced while a region is traced.
+        eager: every value is known (`known`); control flow is plain Python.
+        journal: mutations made so far.
+        extra: notes of other parts of the frontend.
+        captures: what the function has read from outside (`capture.Captures`).
+        depth: how many regions that may or may not run are open.
+        unroll: loops (by their `LoopInfo`) that must not be staged.
+        tests: predicates of the arms being traced, outermost first.
+        active: code objects of the user's functions that are running, with the depth at their entry.
+        frozen: Python containers that must not be changed any more, by id, with the reason.
+        assumptions: `(size, minimum)` pairs that hold for the arguments at hand and that the trace relies on.
+        span: the user's line being run; also given to the builder.
+    """
+
+    builder: Builder
+    eager: bool = False
+    journal: Journal = field(default_factory=Journal)
+    extra: dict[str, Any] = field(default_factory=dict)
+    captures: Any = None
+    depth: int = 0
+    unroll: set[Any] = field(default_factory=set)
+    tests: list[Value] = field(default_factory=list)
+    active: list[Any] = field(default_factory=list)
+    frozen: dict[int, tuple[Any, str]] = field(default_factory=dict)
+    assumptions: dict[tuple[Affine, int], None] = field(default_factory=dict)
+
+    @property
+    def span(self) -> Span | None:
+        """The user's line that is being traced."""
+        return self.builder.span
+
+    @span.setter
+    def span(self, span: Span | None) -> None:
+        self.builder.span = span
+
+    def known(self, value: Value) -> Any:
+        """The run-time value of `value`, in eager mode only (the tape's builder has it)."""
+        if not self.eager:
+            raise InternalError("a staged value has no run-time value while tracing")
+        return self.builder.known(value)
+
+    def assume_at_least(self, size: Affine, minimum: int) -> bool:
+        """Rely on `size >= minimum` from here on, if `size` is made of argument sizes only and it holds for the arguments at hand.
+
+        The caller of the compiled function checks it again at every call.
+        """
+        if isinstance(size, int):
+            return size >= minimum
+        known = self.extra.get("known_sizes", {})
+        total = size.const
+        for symbol, coefficient in size.terms:
+            if symbol not in known:
+                return False
+            total += coefficient * known[symbol]
+        if total < minimum:
+            return False
+        self.assumptions[size, minimum] = None
+        return True
+
+    def capture_constant(self, array: Any) -> Any:
+        """A box (or value) of an array that was computed while tracing and does not change: an input of the trace."""
+        return self.captures.constant(array)
+
+    @contextmanager
+    def region(self) -> Iterator[None]:
+        """Trace code that may or may not run."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    @contextmanager
+    def building(self, builder: Builder) -> Iterator[Builder]:
+        """Send instructions to `builder` for a while (it inherits the span, and hands it back)."""
+        outer = self.builder
+        builder.span = outer.span
+        self.builder = builder
+        try:
+            yield builder
+        finally:
+            outer.span = builder.span
+            self.builder = outer
+
+
+_current: ContextVar[Trace | None] = ContextVar("wengert_trace", default=None)
+
+
+def current() -> Trace:
+    """The trace that is running.
+
+    Raises:
+        InternalError: a box was used after its trace ended.
+    """
+    trace = _current.get()
+    if trace is None:
+        raise InternalError("a traced value is used outside of the trace that made it")
+    return trace
+
+
+def is_tracing() -> bool:
+    """Whether a trace is running in this thread."""
+    return _current.get() is not None
+
+
+@contextmanager
+def activate(trace: Trace) -> Iterator[Trace]:
+    """Make `trace` current; restores the previous one also after errors."""
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        _current.reset(token)

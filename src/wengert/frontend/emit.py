@@ -1,0 +1,156 @@
+"""Small steps that boxes and tables share: sizes as values, dtype changes, checks, errors with the user's line.
+
+Everything here works on IR values; Python numbers in place of dimensions are static sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from wengert.errors import UnsupportedError, describe
+from wengert.frontend.context import current
+from wengert.ir.builder import Builder
+from wengert.ir.core import Value
+from wengert.types import BOOL, F64, I64, Affine, Dim, DType, dim_add
+
+E = TypeVar("E", bound=BaseException)
+
+_RANK = {"bool": 0, "i64": 1, "f64": 2}
+
+
+def builder() -> Builder:
+    """The builder that receives instructions now."""
+    return current().builder
+
+
+def fail(exception: type[E], message: str, **parts: str | None) -> NoReturn:
+    """Raise `exception` with the user's line in the message."""
+    raise exception(describe(message, current().span, **parts))
+
+
+def unsupported(message: str, fix: str | None = None, error: type[UnsupportedError] = UnsupportedError) -> NoReturn:
+    """Raise an UnsupportedError (or the subclass `error`) at the user's line."""
+    raise error(message, current().span, fix=fix)
+
+
+# --- dtypes ----------------------------------------------------------------------------------------------------------
+
+
+def common_dtype(*dtypes: DType) -> DType:
+    """NumPy's promotion: bool < i64 < f64."""
+    return max(dtypes, key=lambda d: _RANK[d.name])
+
+
+def to_dtype(value: Value, dtype: DType) -> Value:
+    """`value` converted to `dtype`, or as it is."""
+    if value.tensor.dtype == dtype:
+        return value
+    return builder().convert(value, dtype=dtype)  # type: ignore[no-any-return]
+
+
+def dtype_from(spec: Any) -> DType:
+    """The IR dtype that a NumPy dtype argument names.
+
+    Raises:
+        UnsupportedError: any dtype but float64, int64 and bool.
+    """
+    if isinstance(spec, DType):
+        return spec
+    found = np.dtype(spec)
+    for dtype in (F64, I64, BOOL):
+        if found == dtype.numpy:
+            return dtype
+    unsupported(
+        f"arrays and numbers of dtype {found} are not supported",
+        fix="use float64, int64 or bool (for example `x.astype(float)` before the call)",
+    )
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def is_at_least(d: Affine, minimum: int) -> bool:
+    """Whether `d >= minimum` is known, if need be by specialising the trace to argument sizes for which it holds."""
+    if isinstance(d, int):
+        return d >= minimum
+    return bool(current().assume_at_least(d, minimum))  # type: ignore[attr-defined]
+
+
+def difference(a: Affine, b: Affine) -> Affine:
+    """`a - b`."""
+    return dim_add(a, b, -1)
+
+
+def value_of(d: Affine) -> Value:
+    """A dimension as an `i64[]` value."""
+    if isinstance(d, Dim) and d.const == 0 and len(d.terms) == 1 and d.terms[0][1] == 1:
+        symbol = d.terms[0][0]
+        if isinstance(symbol, Value):
+            return symbol
+    return builder().dim(d)
+
+
+def values_of(dims: Sequence[Affine]) -> list[Value]:
+    """Dimensions as `i64[]` values."""
+    return [value_of(d) for d in dims]
+
+
+def product_of(dims: Sequence[Affine]) -> Affine:
+    """The number of elements of an array of shape `dims`; opaque when two sizes are symbolic."""
+    total: Affine = 1
+    for d in dims:
+        if isinstance(total, int):
+            total = dim_add(0, d, total)
+        elif isinstance(d, int):
+            total = dim_add(0, total, d)
+        else:
+            total = remember("product", (total, d), lambda t=total, d=d: builder().mul(value_of(t), value_of(d))).affine
+    return total
+
+
+def remember(what: str, key: Any, make: Any) -> Value:
+    """The value that `make()` emits, or the one it emitted earlier for the same `key` in the same region.
+
+    Equal clamps and products thereby are one symbol, so that `x[:i] + y[:i]` has provably equal shapes.
+    """
+    trace = current()
+    memo = trace.extra.setdefault("emitted", {})
+    region = trace.builder
+    found = memo.get((what, id(region), key))
+    if found is None:
+        # The region is kept alive with the entry, so that its id is not used again.
+        found = memo[what, id(region), key] = (make(), region)
+    return found[0]  # type: ignore[no-any-return]
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def ensure(condition: Value | bool, exception: str, message: str, *extras: Value) -> None:
+    """Raise `exception` at run time unless `condition` holds; `message` is formatted with the values of `extras`."""
+    if condition is True:
+        return
+    b = builder()
+    if not isinstance(condition, Value):
+        condition = b.const(False)
+    b.check(condition, *extras, exception=exception, message=message)
+
+
+def logical_and(x: Value, y: Value) -> Value:
+    """The op `and`, whose name Python does not let us write after a dot."""
+    return getattr(builder(), "and")(x, y)  # type: ignore[no-any-return]
+
+
+def logical_or(x: Value, y: Value) -> Value:
+    """The op `or`."""
+    return getattr(builder(), "or")(x, y)  # type: ignore[no-any-return]
+
+
+def logical_not(x: Value) -> Value:
+    """The op `not`."""
+    return getattr(builder(), "not")(x)  # type: ignore[no-any-return]
+
+

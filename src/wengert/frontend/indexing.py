@@ -1,0 +1,333 @@
+"""Reading and writing `x[key]`: NumPy's keys in normal form, with wrap-around, clamping and range checks.
+
+Basic keys (ints, slices, None, ...) become one `views.Index` step, followed by the insertion of new axes. Positions that cannot be
+decided while tracing are wrapped and checked (`wrap_index`) or clamped (slices) at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import dtype_of, is_number, is_static_int, lift, lift_int, result
+from wengert.frontend.broadcasting import broadcast_into
+from wengert.frontend.context import NeedsPythonValue
+from wengert.frontend.elementwise import select
+from wengert.frontend.emit import (
+    builder,
+    difference,
+    ensure,
+    fail,
+    is_at_least,
+    logical_and,
+    remember,
+    to_dtype,
+    unsupported,
+    value_of,
+)
+from wengert.frontend.registry import operator_rule
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.views import At, Entry, Index, Part, expand_step, part_or_whole
+from wengert.ir.core import Value
+from wengert.types import BOOL, I64, Affine, dim_add
+
+
+@operator_rule("getitem")
+def getitem(x: Array, key: Any) -> Any:
+    """`x[key]`: a number, a view, or for integer arrays a copy."""
+    advanced = _advanced(key)
+    if advanced is not None:
+        return _gather(x, advanced)
+    view = view_of(x, key)
+    if view.dims or _has_ellipsis(key):
+        return view
+    return result(view.value)
+
+
+@operator_rule("setitem")
+def setitem(x: Array, key: Any, new: Any) -> None:
+    """`x[key] = new`."""
+    advanced = _advanced(key)
+    if advanced is not None:
+        _masked_write(x, advanced, new)
+        return
+    view = view_of(x, key)
+    if view.is_same_view(new):
+        return
+    dtype = x.element
+    view.write(broadcast_into(new, view.dims, lambda v: to_dtype(v, dtype)))
+
+
+def view_of(x: Array, key: Any) -> Array:
+    """The view of `x` that the basic key `key` selects (of rank 0 for one element)."""
+    keys = _complete(key if isinstance(key, tuple) else (key,), x)
+    entries: list[Entry] = []
+    new_axes: list[int] = []
+    position = 0
+    for part in keys:
+        if part is None:
+            new_axes.append(position)
+            position += 1
+            continue
+        entry = _entry(part, x.dims[len(entries)], len(entries))
+        entries.append(entry)
+        position += not isinstance(entry, At)
+    view = x.through(Index(tuple(entries)))
+    return view.through(expand_step(view.dims, new_axes)) if new_axes else view
+
+
+def _complete(keys: tuple[Any, ...], x: Array) -> list[Any]:
+    """One key per axis: the ellipsis (or the missing end) written out as full slices."""
+    used = sum(k is not None and k is not Ellipsis for k in keys)
+    if sum(k is Ellipsis for k in keys) > 1:
+        fail(IndexError, "an index can only have a single ellipsis ('...')")
+    missing = x.ndim - used
+    if missing < 0:
+        fail(IndexError, f"too many indices for array: array is {x.ndim}-dimensional, but {used} were indexed")
+    full: list[Any] = [slice(None)] * missing
+    at = next((k for k, key in enumerate(keys) if key is Ellipsis), None)
+    return [*keys, *full] if at is None else [*keys[:at], *full, *keys[at + 1 :]]
+
+
+def _entry(key: Any, size: Affine, axis: int) -> Entry:
+    if isinstance(key, slice):
+        return slice_entry(key, size)
+    return At(wrap_position(key, size, axis))
+
+
+# --- positions -------------------------------------------------------------------------------------------------------
+
+
+def wrap_position(key: Any, size: Affine, axis: int) -> Affine:
+    """The position in [0, size) that an integer key means.
+
+    Raises:
+        IndexError: it is surely out of bounds, or the key is not an integer.
+    """
+    if isinstance(key, np.ndarray) and key.ndim == 0:
+        key = key[()]
+    if is_static_int(key):
+        return _wrap_static(int(key), size, axis)
+    if not (is_number(key) and isinstance(key, Scalar | Array) and dtype_of(key) == I64):
+        fail(
+            IndexError,
+            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices",
+            found=repr(key),
+        )
+    value = lift(key)
+    if isinstance(value.affine, int):
+        return _wrap_static(value.affine, size, axis)
+    return _wrap_traced(value, size, axis)
+
+
+def _wrap_static(index: int, size: Affine, axis: int) -> Affine:
+    needed = index + 1 if index >= 0 else -index
+    if is_at_least(size, needed):
+        return index if index >= 0 else dim_add(size, index)
+    if isinstance(size, int):
+        fail(IndexError, f"index {index} is out of bounds for axis {axis} with size {size}")
+    return _wrap_traced(builder().const(index), size, axis, key=index)
+
+
+def _wrap_traced(index: Value, size: Affine, axis: int, key: int | None = None) -> Affine:
+    affine = index.affine
+    if key is None:
+        if is_at_least(affine, 0) and is_at_least(difference(size, affine), 1):
+            return affine
+        from_end = difference(affine, size)
+        if isinstance(from_end, int) and from_end < 0 and is_at_least(size, -from_end):
+            return affine
+
+    def emit() -> Value:
+        return builder().wrap_index(index, value_of(size), what=f"axis {axis}")  # type: ignore[no-any-return]
+
+    return remember("wrap_index", (affine, size), emit).affine
+
+
+# --- slices ----------------------------------------------------------------------------------------------------------
+
+
+def slice_entry(key: slice, size: Affine) -> Entry:
+    """The part of an axis that a slice means, clamped as NumPy does."""
+    step = _static_step(key.step)
+    if step > 0:
+        start: Affine = 0 if key.start is None else _bound(key.start, size)
+        stop: Affine = size if key.stop is None else _bound(key.stop, size)
+        return part_or_whole(Part(start, _count(difference(stop, start), step), step), size)
+    last = dim_add(size, -1)
+    start = last if key.start is None else _bound_down(key.start, size)
+    stop = -1 if key.stop is None else _bound_down(key.stop, size)
+    return Part(start, _count(difference(start, stop), -step), step)
+
+
+def _static_step(step: Any) -> int:
+    if step is None:
+        return 1
+    if isinstance(step, Scalar):
+        raise NeedsPythonValue(step.value, "the step of a slice")
+    if not is_static_int(step):
+        fail(TypeError, "slice indices must be integers or None or have an __index__ method")
+    if step == 0:
+        fail(ValueError, "slice step cannot be zero")
+    return int(step)
+
+
+def _bound(bound: Any, size: Affine) -> Affine:
+    """A bound of a forward slice, clamped to [0, size]."""
+    wanted = _bound_affine(bound)
+    if isinstance(wanted, int):
+        if wanted >= 0:
+            return wanted if is_at_least(size, wanted) else _smaller(wanted, size)
+        return dim_add(size, wanted) if is_at_least(size, -wanted) else _larger(dim_add(size, wanted), 0)
+    below = difference(size, wanted)
+    if isinstance(below, int):
+        if below <= 0:
+            return size
+        return wanted if is_at_least(wanted, 0) else _clamp(wanted, 0, size, size)
+    if is_at_least(wanted, 0) and is_at_least(below, 0):
+        return wanted
+    return _clamp(wanted, 0, size, size)
+
+
+def _bound_down(bound: Any, size: Affine) -> Affine:
+    """A bound of a backward slice, clamped to [-1, size - 1]."""
+    wanted = _bound_affine(bound)
+    last = dim_add(size, -1)
+    if isinstance(wanted, int):
+        if wanted >= 0:
+            return wanted if is_at_least(size, wanted + 1) else _smaller(wanted, last)
+        return dim_add(size, wanted) if is_at_least(size, -wanted) else _larger(dim_add(size, wanted), -1)
+    if is_at_least(wanted, 0) and is_at_least(difference(last, wanted), 0):
+        return wanted
+    return _clamp(wanted, -1, last, size)
+
+
+def _bound_affine(bound: Any) -> Affine:
+    if is_static_int(bound):
+        return int(bound)
+    if isinstance(bound, bool | float) or not is_number(bound):
+        fail(TypeError, "slice indices must be integers or None or have an __index__ method", found=repr(bound))
+    return lift_int(bound, "a slice index").affine
+
+
+def _count(length: Affine, step: int) -> Affine:
+    """`ceil(length / step)`, at least 0: how many elements a slice has."""
+    if isinstance(length, int):
+        return max(0, -(-length // step))
+    if not is_at_least(length, 0):
+        length = _larger(length, 0)
+    if step == 1 or isinstance(length, int):
+        return length if step == 1 else -(-length // step)
+    rounded = dim_add(length, step - 1)
+
+    def emit() -> Value:
+        return builder().floordiv(value_of(rounded), builder().const(step))  # type: ignore[no-any-return]
+
+    return remember("count", (rounded, step), emit).affine
+
+
+def _smaller(a: Affine, b: Affine) -> Affine:
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    return remember("minimum", (a, b), lambda: builder().minimum(value_of(a), value_of(b))).affine
+
+
+def _larger(a: Affine, b: Affine) -> Affine:
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    return remember("maximum", (a, b), lambda: builder().maximum(value_of(a), value_of(b))).affine
+
+
+def _clamp(wanted: Affine, low: int, high: Affine, size: Affine) -> Affine:
+    """`wanted`, counted from the end if negative, between `low` and `high`; decided at run time."""
+
+    def emit() -> Value:
+        b = builder()
+        bound = value_of(wanted)
+        wrapped = b.select(b.lt(bound, b.const(0)), value_of(dim_add(wanted, size)), bound)
+        return b.minimum(b.maximum(wrapped, b.const(low)), value_of(high))  # type: ignore[no-any-return]
+
+    return remember("clamp", (wanted, low, high), emit).affine
+
+
+# --- integer arrays and masks ----------------------------------------------------------------------------------------
+
+
+def _has_ellipsis(key: Any) -> bool:
+    return key is Ellipsis or (isinstance(key, tuple) and any(k is Ellipsis for k in key))
+
+
+def _advanced(key: Any) -> Any:
+    """The array of an advanced key, as an Array; None for basic keys.
+
+    Raises:
+        StagingError: several advanced keys, or one mixed with others.
+    """
+    keys: Sequence[Any] = key if isinstance(key, tuple) else (key,)
+    arrays = [k for k in keys if _is_array_key(k)]
+    if not arrays:
+        return None
+    others = [k for k in keys if not _is_array_key(k) and not _is_full_slice(k)]
+    if len(arrays) > 1 or others or not _is_array_key(keys[0]):
+        unsupported(
+            "indexing with an array together with other indices is not supported yet",
+            "index one axis at a time, or loop over the positions",
+            StagingError,
+        )
+    found = arrays[0]
+    return found if isinstance(found, Array) else Array(lift(np.asarray(found) if isinstance(found, bool) else found))
+
+
+def _is_array_key(key: Any) -> bool:
+    if isinstance(key, Array):
+        return bool(key.dims) or key.element == BOOL
+    if isinstance(key, np.ndarray):
+        return key.ndim > 0
+    return isinstance(key, list | bool | np.bool_) or (isinstance(key, Scalar) and dtype_of(key) == BOOL)
+
+
+def _is_full_slice(key: Any) -> bool:
+    return key is Ellipsis or (isinstance(key, slice) and key == slice(None))
+
+
+def _gather(x: Array, index: Array) -> Any:
+    """`x[index]` for an integer array: rows of `x`."""
+    if index.element == BOOL:
+        unsupported(
+            "boolean-mask indexing is not staged yet; use np.where",
+            "write np.where(mask, x, 0.0), or loop over the elements with an `if`",
+            StagingError,
+        )
+    if index.element != I64 or not x.dims:
+        fail(IndexError, "arrays used as indices must be of integer (or boolean) type")
+    flat = index if index.ndim == 1 else index.ravel()
+    rows = builder().gather(x.value, positions(flat.value, x.dims[0]))
+    return result(rows) if index.ndim == 1 else Array(rows).reshape((*index.shape, *x.shape[1:]))
+
+
+def positions(index: Value, size: Affine) -> Value:
+    """Integer positions with negative ones wrapped; any out of [-size, size) raises IndexError at run time."""
+    b = builder()
+    limit, zero = b.full(index.dims, value_of(size)), b.full(index.dims, 0)
+    wrapped: Value = b.select(b.lt(index, zero), b.add(index, limit), index)
+    inside = b.convert(logical_and(b.ge(wrapped, zero), b.lt(wrapped, limit)), dtype=I64)
+    found = b.eq(b.sum(inside, axes=(0,)), value_of(index.dims[0]))
+    ensure(found, "IndexError", "an index of the integer array is out of bounds for axis 0 with size {}", value_of(size))
+    return wrapped
+
+
+def _masked_write(x: Array, mask: Array, new: Any) -> None:
+    """`x[mask] = number` for a mask of the shape of `x`."""
+    if mask.element != BOOL or not is_number(new) or mask.ndim != x.ndim:
+        unsupported(
+            "writing through an array of indices is not staged yet",
+            "loop over the positions, or use np.where (for `x[mask] = number` the mask must have the shape of x)",
+            StagingError,
+        )
+    dtype = x.element
+    chosen = select(mask, new, x)
+    x.write(broadcast_into(chosen, x.dims, lambda v: to_dtype(v, dtype)))

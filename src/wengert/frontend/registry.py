@@ -1,0 +1,57 @@
+"""The tables that calls and operators of boxes are looked up in; filled by the `table_*` modules and `arithmetic`.
+
+A handler takes the arguments of the function it stands for and returns its result, or `PASS` when the real function should
+be called because nothing in the arguments is traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from wengert.errors import InternalError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Pass:
+    """The type of `PASS`."""
+
+    def __repr__(self) -> str:
+        return "PASS"
+
+
+PASS: Final = Pass()
+
+HANDLERS: dict[Any, Callable[..., Any]] = {}
+OPERATORS: dict[str, Callable[..., Any]] = {}
+
+
+def register(*functions: Any) -> Callable[[F], F]:
+    """Decorator: the function below handles calls of `functions`."""
+
+    def add(handler: F) -> F:
+        for function in functions:
+            if function in HANDLERS:
+                raise InternalError(f"{function!r} has two handlers")
+            HANDLERS[function] = handler
+        return handler
+
+    return add
+
+
+def operator_rule(name: str) -> Callable[[F], F]:
+    """Decorator: the function below is what the operator called `name` (`add`, `getitem`, ...) does on boxes."""
+
+    def add(rule: F) -> F:
+        if name in OPERATORS:
+            raise InternalError(f"operator {name!r} has two rules")
+        OPERATORS[name] = rule
+        return rule
+
+    return add
+
+
+def handle(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """The result of `function` on boxes, by its handler."""
+    return HANDLERS[function](*args, **kwargs)

@@ -1,0 +1,132 @@
+"""The builder of a staged trace: it knows where each value comes from and refuses values that are out of scope.
+
+A value made inside of an arm or a loop body may only be used there; one that reaches code outside through Python state
+that nobody tracked is refused here, before it can give a wrong result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wengert.errors import Span, StagingError
+from wengert.ir.builder import Builder
+from wengert.ir.core import Instr, Value
+from wengert.types import Dim
+
+
+@dataclass
+class TraceLog:
+    """What is known of the values of one trace.
+
+    Attributes:
+        owner: the builder whose region a value belongs to.
+        sources: for every value that is not an input: the values it was computed from.
+        loops: for results of staged loops with a static trip count: the loop.
+    """
+
+    owner: dict[Value, TraceBuilder] = field(default_factory=dict)
+    sources: dict[Value, Sequence[Value]] = field(default_factory=dict)
+    loops: dict[Value, Any] = field(default_factory=dict)
+
+    def roots(self, value: Value) -> tuple[set[Value], set[Any]]:
+        """The inputs that `value` depends on, and the loops of static length on the way to them."""
+        roots: set[Value] = set()
+        loops: set[Any] = set()
+        seen: set[Value] = set()
+        pending = [value]
+        while pending:
+            at = pending.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            if at in self.loops:
+                loops.add(self.loops[at])
+            if isinstance(at.affine, Dim) and at not in self.sources:
+                symbols = [s for s, _ in at.affine.terms if isinstance(s, Value) and s is not at]
+                pending += symbols
+                if symbols:
+                    continue
+            found = self.sources.get(at)
+            if found is None:
+                roots.add(at)
+            else:
+                pending += found
+        return roots, loops
+
+    def depends_on(self, value: Value, params: Iterable[Value]) -> bool:
+        """Whether `value` was computed from one of `params`."""
+        wanted = set(params)
+        seen: set[Value] = set()
+        pending = [value]
+        while pending:
+            at = pending.pop()
+            if at in wanted:
+                return True
+            if at not in seen:
+                seen.add(at)
+                pending += self.sources.get(at, ())
+        return False
+
+
+class TraceBuilder(Builder):
+    """Appends instructions and keeps `log` up to date.
+
+    Attributes:
+        log: shared by all builders of the trace.
+        home: the builder that this one's instructions were moved to, if they were.
+        closed: why values made here cannot be used any more, or "".
+    """
+
+    def __init__(self, span: Span | None = None, log: TraceLog | None = None) -> None:
+        super().__init__(span)
+        self.log = TraceLog() if log is None else log
+        self.home: TraceBuilder | None = None
+        self.closed = ""
+
+    def child(self) -> TraceBuilder:
+        """A builder for a region nested here."""
+        return TraceBuilder(self.span, self.log)
+
+    def append(self, instr: Instr) -> None:
+        """Append a finished instruction; its operands must be in scope."""
+        for operand in instr.operands:
+            self.check_scope(operand)
+        sources: Sequence[Value] = instr.operands
+        if instr.regions:
+            sources = [*sources, *(r for region in instr.regions for r in region.results)]
+        for result in instr.results:
+            self.log.owner[result] = self
+            self.log.sources[result] = sources
+        self.instrs.append(instr)
+
+    def check_scope(self, value: Value) -> None:
+        """Raise StagingError if `value` belongs to a region that has ended."""
+        owner = self.log.owner.get(value)
+        while owner is not None and owner.home is not None:
+            owner = owner.home
+        if owner is not None and owner.closed and owner is not self:
+            raise StagingError(
+                f"a value computed inside of {owner.closed} is used after it",
+                self.span,
+                found="a traced value that was handed out through state that staging does not follow",
+                fix="assign it to a variable, an attribute, or an item of a list, dict or array instead",
+            )
+
+    def param(self, type_: Any, name: str, sources: Sequence[Value]) -> Value:
+        """A parameter of the region that this builder fills, computed from `sources`."""
+        value = Value(type_, name)
+        self.log.owner[value] = self
+        self.log.sources[value] = sources
+        return value
+
+    def close(self, reason: str) -> None:
+        """Declare the region finished: its values cannot be used any more."""
+        self.closed = reason
+
+    def splice(self, inner: TraceBuilder) -> None:
+        """Move the instructions of `inner` here, as if they had been emitted here."""
+        inner.home = self
+        inner.closed = ""
+        self.instrs.extend(inner.instrs)

@@ -1,0 +1,281 @@
+"""Handlers of the NumPy functions that make arrays. They box also when nothing is traced: the array may be written to later."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import (
+    any_box,
+    as_array,
+    dtype_of,
+    is_box,
+    is_number,
+    lift,
+    lift_as,
+    promote,
+    refuse_options,
+    shape_of,
+)
+from wengert.frontend.broadcasting import broadcast_into
+from wengert.frontend.emit import (
+    builder,
+    difference,
+    dtype_from,
+    ensure,
+    fail,
+    is_at_least,
+    logical_and,
+    to_dtype,
+    unsupported,
+    value_of,
+)
+from wengert.frontend.python_numbers import to_int
+from wengert.frontend.registry import PASS, register
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.shapes import affine_of, dims_from, size_from
+from wengert.ir.core import Value
+from wengert.types import BOOL, F64, I64, Affine, DType, dim_add
+
+
+def _filled(function: Any, number: float) -> None:
+    def handler(shape: Any, dtype: Any = float, order: str = "C", **options: Any) -> Array:
+        refuse_options(f"np.{function.__name__}", like=(options.pop("like", None), None))
+        dims = dims_from(shape)
+        return Array(builder().full(dims, number, dtype_from(dtype if dtype is not None else float)))
+
+    register(function)(handler)
+
+
+_filled(np.zeros, 0)
+_filled(np.ones, 1)
+_filled(np.empty, 0)
+
+
+@register(np.full)
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> Array:
+    """`np.full`."""
+    dims = dims_from(shape)
+    kind = dtype_of(fill_value) if dtype is None else dtype_from(dtype)
+    return Array(broadcast_into(fill_value, dims, lambda v: to_dtype(v, kind)))
+
+
+def _filled_like(function: Any, number: float) -> None:
+    def handler(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+        if not any_box(a, shape) and not isinstance(a, np.ndarray):
+            return PASS
+        dims = shape_of(a) if shape is None else dims_from(shape)
+        return Array(builder().full(dims, number, dtype_of(a) if dtype is None else dtype_from(dtype)))
+
+    register(function)(handler)
+
+
+_filled_like(np.zeros_like, 0)
+_filled_like(np.ones_like, 1)
+_filled_like(np.empty_like, 0)
+
+
+@register(np.full_like)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Array:
+    """`np.full_like`."""
+    kind = dtype_of(a) if dtype is None else dtype
+    return full(shape_of(a) if shape is None else shape, fill_value, kind)
+
+
+# --- from objects ----------------------------------------------------------------------------------------------------
+
+
+@register(np.array)
+def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmin: int = 0, **options: Any) -> Any:
+    """`np.array`: a new array from numbers, nested lists and arrays; other objects are NumPy's."""
+    if not _is_numeric(a):
+        return PASS
+    value = lift(a)
+    value = to_dtype(value, value.tensor.dtype if dtype is None else dtype_from(dtype))
+    made = Array(value)
+    return made.reshape((1,) * (ndmin - made.ndim) + tuple(made.shape)) if made.ndim < ndmin else made
+
+
+@register(np.asarray, np.ascontiguousarray, np.asanyarray)
+def asarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Any:
+    """`np.asarray`: the array itself where it is one of this dtype."""
+    if isinstance(a, Array) and (dtype is None or dtype_from(dtype) == a.element):
+        return a
+    return array(a, dtype)
+
+
+@register(np.copy)
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """`np.copy`."""
+    return array(a)
+
+
+def _is_numeric(a: Any) -> bool:
+    """Whether an array of numbers would come out, traced ones included."""
+    if is_box(a) or is_number(a):
+        return True
+    if isinstance(a, np.ndarray):
+        return a.dtype.kind in "bif" or (a.dtype == object and any_box(a.tolist()))
+    if isinstance(a, list | tuple):
+        return all(map(_is_numeric, a))
+    return isinstance(a, range)
+
+
+def _converter(kind: type, dtype: DType) -> None:
+    def handler(x: Any = 0) -> Any:
+        if not any_box(x):
+            return PASS
+        value = to_dtype(lift(x), dtype)
+        return Array(value) if value.rank else Scalar(value, numpy=True)
+
+    register(kind)(handler)
+
+
+_converter(np.float64, F64)
+_converter(np.int64, I64)
+_converter(np.bool_, BOOL)
+
+
+def _refused(*kinds: type) -> None:
+    for kind in kinds:
+
+        def handler(*args: Any, _kind: type = kind) -> Any:
+            if not any_box(args):
+                return PASS
+            return dtype_from(_kind)
+
+        register(kind)(handler)
+
+
+_refused(np.float32, np.float16, np.int32, np.int16, np.int8, np.uint8, np.uint32, np.uint64, np.complex128, np.complex64)
+
+
+# --- ranges ----------------------------------------------------------------------------------------------------------
+
+
+@register(np.arange)
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **options: Any) -> Array:
+    """`np.arange`, with traced bounds too."""
+    if stop is None:
+        start, stop = 0, start
+    step = 1 if step is None else step
+    if promote(start, stop, step) == F64:
+        values = _float_range(start, stop, step)
+    else:
+        values = _integer_range(start, stop, step)
+    return Array(values if dtype is None else to_dtype(values, dtype_from(dtype)))
+
+
+def _integer_range(start: Any, stop: Any, step: Any) -> Value:
+    first, last, stride = (affine_of(x, "a bound of arange") for x in (start, stop, step))
+    b = builder()
+    if not isinstance(stride, int):
+        size: Affine = _opaque_count(lift_as(stop, F64), lift_as(start, F64), lift_as(step, F64))
+    elif stride == 0:
+        fail(ZeroDivisionError, "division by zero")
+    else:
+        size = _exact_count(difference(last, first) if stride > 0 else difference(first, last), abs(stride))
+    index: Value = b.iota(value_of(size))
+    if stride != 1:
+        index = b.mul(index, b.full((size,), value_of(stride)))
+    return index if first == 0 else b.add(index, b.full((size,), value_of(first)))  # type: ignore[no-any-return]
+
+
+def _exact_count(length: Affine, step: int) -> Affine:
+    if isinstance(length, int):
+        return max(0, -(-length // step))
+    b = builder()
+    if not is_at_least(length, 0):
+        length = b.maximum(value_of(length), b.const(0)).affine
+    if step == 1:
+        return length
+    count: Value = b.floordiv(value_of(dim_add(length, step - 1)), b.const(step))
+    return count.affine
+
+
+def _opaque_count(stop: Value, start: Value, step: Value) -> Affine:
+    """`ceil((stop - start) / step)` of floats, at least 0."""
+    b = builder()
+    ensure(b.ne(step, 0.0), "ZeroDivisionError", "division by zero")
+    count = to_int(b.ceil(b.div(b.sub(stop, start), step)))
+    size: Value = b.maximum(count, b.const(0))
+    return size.affine
+
+
+def _float_range(start: Any, stop: Any, step: Any) -> Value:
+    b = builder()
+    if any_box(start, stop, step):
+        first, stride = lift_as(start, F64), lift_as(step, F64)
+        size = _opaque_count(lift_as(stop, F64), first, stride)
+        delta = b.sub(b.add(first, stride), first)
+    else:
+        if step == 0:
+            fail(ZeroDivisionError, "division by zero")
+        size = max(0, math.ceil((float(stop) - float(start)) / float(step)))
+        first, delta = b.const(float(start)), b.const((float(start) + float(step)) - float(start))
+    index = b.convert(b.iota(value_of(size)), dtype=F64)
+    return b.add(b.full((size,), first), b.mul(index, b.full((size,), delta)))  # type: ignore[no-any-return]
+
+
+@register(np.linspace)
+def linspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    """`np.linspace` between two numbers."""
+    if not (is_number(start) and is_number(stop)):
+        unsupported("np.linspace between arrays is not supported yet", "broadcast a linspace(0, 1, n) yourself", StagingError)
+    b = builder()
+    size = size_from(num)
+    first, last = lift_as(start, F64), lift_as(stop, F64)
+    gaps = dim_add(size, -1) if endpoint else size
+    if isinstance(gaps, int):
+        count = b.const(float(max(gaps, 1)))
+    else:
+        count = b.convert(b.maximum(value_of(gaps), b.const(1)), dtype=F64)
+    step = b.div(b.sub(last, first), count)
+    position = b.iota(value_of(size))
+    values = b.add(b.mul(b.convert(position, dtype=F64), b.full((size,), step)), b.full((size,), first))
+    if endpoint:
+        at_end = b.eq(position, b.full((size,), value_of(dim_add(size, -1))))
+        several = b.gt(value_of(size), b.const(1))
+        values = b.select(logical_and(at_end, b.full((size,), several)), b.full((size,), last), values)
+    made = Array(values if dtype is None else to_dtype(values, dtype_from(dtype)))
+    return (made, Scalar(step, numpy=True)) if retstep else made
+
+
+@register(np.eye)
+def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = float, order: str = "C", **options: Any) -> Array:  # noqa: N803
+    """`np.eye`."""
+    rows = size_from(N)
+    columns = rows if M is None else size_from(M)
+    b = builder()
+    shape = (rows, columns)
+    row = b.iota(value_of(rows))
+    if affine_of(k, "k") != 0:
+        row = b.add(row, b.full((rows,), lift(k)))
+    equal = b.eq(b.broadcast_to(row, shape, (0,)), b.broadcast_to(b.iota(value_of(columns)), shape, (1,)))
+    return Array(to_dtype(equal, dtype_from(dtype)))
+
+
+@register(np.identity)
+def identity(n: Any, dtype: Any = None, **options: Any) -> Array:
+    """`np.identity`."""
+    return eye(n, dtype=float if dtype is None else dtype)
+
+
+@register(np.meshgrid)
+def meshgrid(*xs: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    """`np.meshgrid`, dense."""
+    if sparse:
+        unsupported("np.meshgrid(sparse=True) is not supported yet", "use x[:, None] and y[None, :]", StagingError)
+    values = [as_array(x).ravel().value for x in xs]
+    order = list(range(len(values)))
+    if indexing == "xy" and len(order) > 1:
+        order[:2] = [1, 0]
+    dims = tuple(values[k].dims[0] for k in order)
+    grids = [Array(builder().broadcast_to(v, dims, (order.index(k),))) for k, v in enumerate(values)]
+    return tuple(grids)

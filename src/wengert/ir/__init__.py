@@ -1,0 +1,1 @@
+"""The intermediate representation: typed SSA with structured regions. See `core` for the data, `builder` to make it."""

@@ -1,0 +1,184 @@
+"""`Rewriter`: the walk that the passes are made of. It rebuilds a function under a substitution, keeping whatever did not change.
+
+The one idea: an instruction that nothing touches stays the same object with the same result values, so a pass over a program
+that needs no work costs a dictionary look-up per operand and returns the very function it was given (which is how the pipeline
+knows that it is done). Where an operand changed, types are inferred anew; a result whose type and affine form come out as
+before keeps its value, which ends the ripple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from wengert.errors import InternalError, Span
+from wengert.ir.builder import Builder, resolve_slots
+from wengert.ir.core import Function, Instr, Region, Value, walk
+from wengert.ir.rewrite import Env, copy_value, substitute_attrs, substitute_type
+from wengert.types import I64_SCALAR, Affine, Slot, StackType, dim_of, dim_substitute
+
+
+class RewriteBuilder(Builder):
+    """A builder that notes which instruction defines each value."""
+
+    def __init__(self, defs: dict[Value, Instr], span: Span | None = None) -> None:
+        super().__init__(span)
+        self.defs = defs
+
+    def append(self, instr: Instr) -> None:
+        """Append a finished instruction and note its results."""
+        self.instrs.append(instr)
+        for result in instr.results:
+            self.defs[result] = instr
+
+    def child(self) -> RewriteBuilder:
+        """A builder for a region nested here."""
+        return RewriteBuilder(self.defs, self.span)
+
+
+class Rewriter:
+    """Rebuilds a function; passes override `visit`.
+
+    Attributes:
+        env: what values have become; values that stay are not in it.
+        defs: the instruction that defines a value of the new function (parameters have none).
+        pinned: integers that must stay symbols, because a loop or `if` or stack refers to them by position in a type.
+    """
+
+    def __init__(self) -> None:
+        self.env: Env = {}
+        self.defs: dict[Value, Instr] = {}
+        self.pinned: set[Value] = set()
+
+    # --- to override --------------------------------------------------------------------------------------------
+
+    def visit(self, b: RewriteBuilder, instr: Instr) -> None:
+        """Emit what `instr` becomes into `b` (and call `replace` where its results become other values)."""
+        b.append(self.rebuild(instr))
+
+    # --- the walk -----------------------------------------------------------------------------------------------
+
+    def function(self, fn: Function) -> Function:
+        """`fn` rewritten; `fn` itself if nothing changed."""
+        self.pinned = pinned_values(fn)
+        old = fn.body
+        new = self.region(old)
+        if new is old:
+            return fn
+        return replace(fn, instrs=new.instrs, results=new.results)
+
+    def region(self, region: Region) -> Region:
+        """`region` rewritten; `region` itself if nothing changed."""
+        params = tuple([self.param(p) for p in region.params])
+        b = RewriteBuilder(self.defs)
+        self.block(b, region.instrs)
+        env = self.env
+        results = tuple([env.get(r, r) for r in region.results])
+        if _identical(params, region.params) and _identical(b.instrs, region.instrs) and _identical(results, region.results):
+            return region
+        return Region(params, tuple(b.instrs), results)
+
+    def block(self, b: RewriteBuilder, instrs: Iterable[Instr]) -> None:
+        """Visit `instrs` one after another; what is emitted on behalf of one gets its span."""
+        for instr in instrs:
+            b.span = instr.span
+            self.visit(b, instr)
+
+    def param(self, param: Value) -> Value:
+        """A region parameter with the sizes in its type substituted."""
+        if not self.env or not any(s in self.env for s in param.type.symbols()):
+            return param
+        return copy_value(self.env, param)
+
+    def rebuild(self, instr: Instr) -> Instr:
+        """`instr` on the new operands and regions; the same object if all of that is unchanged."""
+        env = self.env
+        operands = tuple([env.get(o, o) for o in instr.operands])
+        regions = tuple([self.region(r) for r in instr.regions])
+        attrs = substitute_attrs(instr.attrs, env) if env else instr.attrs
+        unchanged = attrs is instr.attrs and _identical(operands, instr.operands) and _identical(regions, instr.regions)
+        if unchanged and not (env and any(s in env for r in instr.results for s in r.type.symbols())):
+            return instr
+        return self.remake(instr, operands, attrs, regions)
+
+    def remake(self, instr: Instr, operands: tuple[Value, ...], attrs: dict[str, Any], regions: tuple[Region, ...]) -> Instr:
+        """An instruction like `instr` with other parts; results keep their values where type and affine form allow."""
+        results: list[Value] = []
+        for old, declared in zip(instr.results, instr.op.infer(operands, attrs, regions), strict=True):
+            new_type = resolve_slots(declared, results)
+            affine: Affine | None = None
+            if new_type == I64_SCALAR and instr.op.affine is not None and old not in self.pinned:
+                affine = instr.op.affine(*[o.affine for o in operands], **attrs)
+            if new_type == old.type and old.affine == (dim_of(old) if affine is None else affine):
+                results.append(old)
+                continue
+            self.env[old] = new = Value(new_type, old.name, affine)
+            results.append(new)
+        return Instr(instr.op, operands, tuple(results), attrs, regions, instr.span)
+
+    # --- replacing ----------------------------------------------------------------------------------------------
+
+    def can_replace(self, old: Value, new: Value) -> bool:
+        """Whether every use of `old`, in types too, may become a use of `new` (which is known to hold the same)."""
+        if substitute_type(self.env, old.type) != new.type:
+            return False
+        if new.type != I64_SCALAR:
+            return True
+        if old.affine == dim_of(old):
+            return old not in self.pinned or new.affine == dim_of(new)
+        return dim_substitute(old.affine, self.affine_of) == new.affine
+
+    def affine_of(self, symbol: Any) -> Affine | None:
+        """What a symbol of a dimension has become, or None if it stays."""
+        new = self.env.get(symbol)
+        return None if new is None else new.affine
+
+    def replace(self, instr: Instr, *values: Value) -> None:
+        """Make the results of `instr` become `values`.
+
+        Raises:
+            InternalError: the types do not agree, a defect of the pass.
+        """
+        for old, new in zip(instr.results, values, strict=True):
+            if not self.can_replace(old, new):
+                raise InternalError(f"a pass would replace {old!r} by {new!r}", instr.span)
+            self.env[old] = new
+            if not new.name:
+                new.name = old.name
+
+
+def pinned_values(fn: Function) -> set[Value]:
+    """Integers that a type refers to by position: loop carries, results of `if` and stack entries of varying size."""
+    pinned: set[Value] = set()
+    for instr in walk(fn.instrs):
+        if instr.op.name == "push":
+            declared = instr.operands[0].type
+            assert isinstance(declared, StackType)
+            slots = [s for e in declared.elements for s in e.symbols() if isinstance(s, Slot)]
+            pinned.update(instr.operands[1 + s.index] for s in slots)
+        elif instr.op.name == "if":
+            _pin(instr.results, [r.results for r in instr.regions], pinned)
+        elif instr.op.name == "for":
+            body = instr.regions[0]
+            _pin(body.params[1:], [instr.operands[1:], body.results], pinned)
+        elif instr.op.name == "while":
+            body = instr.regions[1]
+            _pin(body.params, [instr.operands, body.results], pinned)
+    return pinned
+
+
+def _pin(values: Sequence[Value], sources: Sequence[Sequence[Value]], pinned: set[Value]) -> None:
+    """Pin the entries of `sources` at the positions of those `values` that types among `values` refer to."""
+    referred = {s for v in values if isinstance(v.type, StackType) or v.rank for s in v.type.symbols()}
+    if not referred:
+        return
+    for position, value in enumerate(values):
+        if value in referred:
+            pinned.update(source[position] for source in sources)
+
+
+def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return len(a) == len(b) and all([x is y for x, y in zip(a, b)])
+
+

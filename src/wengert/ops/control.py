@@ -1,0 +1,151 @@
+"""Constants, regions (`if`, `for`, `while`), stacks, checks and prints.
+
+The derivatives of regions and stacks are structural and live in `transforms`; here are their types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wengert.errors import InternalError
+from wengert.ir.builder import to_slots
+from wengert.ir.core import Region, Value
+from wengert.ir.op import NON_DIFFERENTIABLE, op
+from wengert.types import (
+    BOOL_SCALAR,
+    I64_SCALAR,
+    Dim,
+    Slot,
+    StackType,
+    TensorType,
+    Type,
+)
+
+Operands = Sequence[Value]
+Attrs = dict[str, Any]
+Regions = Sequence[Region]
+
+
+def _infer_const(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    return (TensorType(attrs["dtype"]),)
+
+
+const = op(
+    "const",
+    doc="A scalar constant.",
+    kind="constant",
+    infer=_infer_const,
+    impl=lambda *, value, dtype: dtype.numpy.type(value),
+    jvp=NON_DIFFERENTIABLE,
+    affine=lambda *, value, dtype: value,
+    cost=0,
+)
+
+
+# --- regions -------------------------------------------------------------------------------------------------------
+
+
+def types_agree(types: Sequence[Type], values: Sequence[Value], other: Sequence[Value]) -> bool:
+    """Whether `other` has `types` once references to `values` are read as references to `other`, position by position."""
+    expected = to_slots(types, values)
+    return len(types) == len(other) and expected == to_slots([v.type for v in other], other)
+
+
+def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    if len(operands) != 1 or operands[0].type != BOOL_SCALAR or len(regions) != 2:
+        raise InternalError("if takes one bool[] and two regions")
+    then, otherwise = regions
+    types = to_slots([r.type for r in then.results], then.results)
+    if types != to_slots([r.type for r in otherwise.results], otherwise.results):
+        raise InternalError(
+            f"arms of if have different types: {[r.type for r in then.results]} and {[r.type for r in otherwise.results]}"
+        )
+    return types
+
+
+if_op = op("if", doc="One of two regions, by a predicate.", kind="control", infer=_infer_if)
+
+
+def _infer_for(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    (body,) = regions
+    count, *init = operands
+    carry = body.params[1:]
+    types = [p.type for p in carry]
+    if count.type != I64_SCALAR or body.params[0].type != I64_SCALAR:
+        raise InternalError("for takes an i64[] trip count and its body an i64[] index")
+    _check_carry("for", types, carry, init, body.results)
+    return to_slots(types, carry)
+
+
+def _check_carry(what: str, types: list[Type], carry: Operands, init: Operands, results: Operands) -> None:
+    for place, values in (("initial values", init), ("yields", results)):
+        if not types_agree(types, carry, values):
+            raise InternalError(f"{what}: carry has types {types}, its {place} {[v.type for v in values]}")
+
+
+for_op = op("for", doc="A counted loop with a carry.", kind="control", infer=_infer_for)
+
+
+def _infer_while(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    cond, body = regions
+    types = [p.type for p in body.params]
+    _check_carry("while", types, body.params, operands, body.results)
+    _check_carry("while condition", types, body.params, cond.params, cond.params)
+    if len(cond.results) != 1 or cond.results[0].type != BOOL_SCALAR:
+        raise InternalError("the condition of while yields one bool[]")
+    return to_slots(types, body.params)
+
+
+while_op = op("while", doc="A loop that runs while its condition holds.", kind="control", infer=_infer_while)
+
+
+# --- stacks --------------------------------------------------------------------------------------------------------
+
+
+def _infer_stack_new(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    return (StackType(tuple(attrs["elements"])),)
+
+
+def _infer_push(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    stack, *values = operands
+    assert isinstance(stack.type, StackType)
+    found = to_slots([v.type for v in values], values)
+    if found != stack.type.elements:
+        raise InternalError(f"push of {found} to {stack.type}")
+    return (stack.type,)
+
+
+def _infer_pop(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    declared = operands[0].type
+    assert isinstance(declared, StackType)
+    # Slots of an entry count its elements; slots of the instruction count its results, the stack being the first.
+    shifted = tuple(_shift_slots(e) for e in declared.elements)
+    return (declared, *shifted)
+
+
+def _shift_slots(declared: TensorType) -> TensorType:
+    from_types = {s: Dim(0, ((Slot(s.index + 1), 1),)) for s in declared.symbols() if isinstance(s, Slot)}
+    return declared.substitute(from_types)
+
+
+stack_new = op("stack_new", doc="An empty stack with room for about n entries.", kind="stack", infer=_infer_stack_new)
+push = op("push", doc="A stack with one more entry.", kind="stack", infer=_infer_push)
+pop = op("pop", doc="A stack without its last entry, and that entry.", kind="stack", infer=_infer_pop)
+
+
+# --- effects -------------------------------------------------------------------------------------------------------
+
+
+def _infer_nothing(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    return ()
+
+
+check = op(
+    "check",
+    doc="Raise an exception at run time if the first operand is false.",
+    kind="effect",
+    infer=_infer_nothing,
+    effects=True,
+)
+host_print = op("host_print", doc="Print at run time.", kind="effect", infer=_infer_nothing, effects=True)

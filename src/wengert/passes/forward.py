@@ -1,0 +1,87 @@
+"""Store-to-load forwarding: a read of what was just written is the written value; a write that is overwritten unread goes.
+
+Places are compared by their indices: the same values, or integers with equal affine forms, are the same place; integers that
+differ by a nonzero constant are different places.
+"""
+
+from __future__ import annotations
+
+from wengert.ir.core import Function, Instr, Value
+from wengert.ir.rewriter import RewriteBuilder, Rewriter
+from wengert.passes.reshuffle import Entry, entries, read
+from wengert.types import I64_SCALAR, dim_add
+
+_LOOK_BACK = 8
+
+
+def forward(fn: Function) -> Function:
+    """`fn` with reads of written parts replaced by what was written."""
+    return _Forward().function(fn)
+
+
+class _Forward(Rewriter):
+    def visit(self, b: RewriteBuilder, instr: Instr) -> None:
+        new = self.rebuild(instr)
+        value: Value | None = None
+        if new.op.name == "index":
+            value = self.read_through(b, new)
+        elif new.op.name == "update":
+            value = self.overwrite(b, new)
+        if value is not None and self.can_replace(instr.result, value):
+            self.replace(instr, value)
+            return
+        b.append(new)
+
+    def read_through(self, b: RewriteBuilder, instr: Instr) -> Value | None:
+        """The value read, or the read from the array before writes to other places."""
+        parts = entries(instr)
+        source = instr.operands[0]
+        for _ in range(_LOOK_BACK):
+            write = self.defs.get(source)
+            if write is None or write.op.name not in ("update", "add_at"):
+                break
+            written = entries(write, first=2)
+            if write.op.name == "update" and _same_place(parts, written):
+                return write.operands[1]
+            if not _apart(parts, written):
+                break
+            source = write.operands[0]
+        return None if source is instr.operands[0] else read(b, source, parts)
+
+    def overwrite(self, b: RewriteBuilder, instr: Instr) -> Value | None:
+        """`update` of an `update` at the same place; `update` by what is there already."""
+        source, part = instr.operands[:2]
+        parts = entries(instr, first=2)
+        before = self.defs.get(part)
+        if before is not None and before.op.name == "index" and before.operands[0] is source:
+            if _same_place(parts, entries(before)):
+                return source
+        write = self.defs.get(source)
+        if write is None or write.op.name not in ("update", "add_at") or not _same_place(parts, entries(write, first=2)):
+            return None
+        return b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])  # type: ignore[no-any-return]
+
+
+def _same_place(a: list[Entry], b: list[Entry]) -> bool:
+    return len(a) == len(b) and all(
+        kind == other and all(_difference(v, w) == 0 for v, w in zip(values, others, strict=True))
+        for (kind, values), (other, others) in zip(a, b)
+    )
+
+
+def _apart(a: list[Entry], b: list[Entry]) -> bool:
+    """Whether two parts share no element for sure: along some axis their indices differ."""
+    for (kind, values), (other, others) in zip(a, b):
+        if kind == other == "i" and _difference(values[0], others[0]) not in (0, None):
+            return True
+    return False
+
+
+def _difference(a: Value, b: Value) -> int | None:
+    """`a - b` if it is known."""
+    if a is b:
+        return 0
+    if a.type != I64_SCALAR or b.type != I64_SCALAR:
+        return None
+    difference = dim_add(a.affine, b.affine, -1)
+    return difference if isinstance(difference, int) else None

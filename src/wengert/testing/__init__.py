@@ -1,0 +1,1 @@
+"""Pieces to test ops and programs with: sample calls, numerical derivatives."""

@@ -1,0 +1,195 @@
+"""Forward mode: every active value is computed together with its tangent, op by op; regions carry tangents.
+
+Primal instructions keep their values, so the result reads as the original program with tangent instructions between.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
+from typing import TypeAlias
+
+from wengert.errors import InternalError
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Instr, Region, Value
+from wengert.ir.op import LINEAR, Marker
+from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
+from wengert.transforms.activity import (
+    active_values,
+    can_vary,
+    differentiable_operands,
+    loop_parts,
+    refuse_missing_rule,
+    tangent_type,
+)
+
+Tangents: TypeAlias = MutableMapping[Value, Value]
+
+
+def jvp(fn: Function, wrt: Sequence[int]) -> Function:
+    """The forward derivative of `fn` along tangents of the parameters `wrt`.
+
+    Returns:
+        A function of the parameters, then one tangent per entry of `wrt`; it returns the results of `fn`, then a
+        tangent per float result (zeros where it does not depend on `wrt`).
+    """
+    fn = fresh_copy(fn)
+    builder = Builder(fn.span)
+    tangents: dict[Value, Value] = {}
+    tangent_params = []
+    for position in wrt:
+        param = fn.params[position]
+        if not param.is_float:
+            raise InternalError(f"parameter {param} of {fn.name} has no tangent")
+        tangents[param] = tangent = Value(param.type, tangent_name(param))
+        tangent_params.append(tangent)
+    active = active_values(fn.instrs, list(tangents), fn.results)
+    _Forward(active).block(builder, fn.instrs, tangents)
+    results = list(fn.results)
+    for result in fn.results:
+        if result.is_float:
+            tangent = tangents.get(result)
+            results.append(builder.zeros_like(result) if tangent is None else tangent)
+    params = (*fn.params, *tangent_params)
+    return Function(f"{fn.name}_jvp", fn.dims, params, tuple(builder.instrs), tuple(results), fn.span)
+
+
+def tangent_name(value: Value) -> str:
+    """How the tangent of `value` prints."""
+    return f"{value.name}_dot" if value.name else ""
+
+
+def fresh_copy(fn: Function) -> Function:
+    """`fn` with all values new, so that two derivatives of it can stand in one program."""
+    env: Env = {}
+    for value in (*fn.dims, *fn.params):
+        copy_value(env, value)
+    instrs = tuple(copy_instr(i, env) for i in fn.instrs)
+    dims = tuple(env[d] for d in fn.dims)
+    params = tuple(env[p] for p in fn.params)
+    return Function(fn.name, dims, params, instrs, tuple(lookup(env, r) for r in fn.results), fn.span)
+
+
+def tangent_of_instr(b: Builder, instr: Instr, tangents: Tangents) -> Value | None:
+    """Emit the tangent of the only result of a region-free instruction, or None when no operand has one."""
+    moving = [k for k in differentiable_operands(instr) if instr.operands[k] in tangents]
+    if not moving:
+        return None
+    refuse_missing_rule(instr)
+    op = instr.op
+    if op.jvp is LINEAR:
+        positions = differentiable_operands(instr)
+        operands = list(instr.operands)
+        for k in positions:
+            tangent = tangents.get(operands[k])
+            operands[k] = b.zeros_like(operands[k]) if tangent is None else tangent
+        return b.emit(op, operands, instr.attrs, names=[tangent_name(instr.result)])[0]
+    assert not isinstance(op.jvp, Marker)
+    total: Value | None = None
+    for k in moving:
+        rule = op.jvp[k]
+        assert rule is not None
+        term = rule(b, instr.result, *instr.operands, tangents[instr.operands[k]], **instr.attrs)
+        total = term if total is None else b.add(total, term)
+    return total
+
+
+def stack_tangents(b: Builder, instr: Instr, tangents: Tangents) -> tuple[Value, ...]:
+    """Emit the tangent of `push` or `pop`: the same on the stack of tangents, which holds the float elements only."""
+    stack = instr.operands[0]
+    stack_dot = tangents.get(stack)
+    if stack_dot is None:
+        stack_dot = b.zeros_like(tangent_type(stack.type))
+    if instr.op.name == "pop":
+        return b.emit(instr.op, (stack_dot,))
+    values = [v for v in instr.operands[1:] if v.is_float]
+    filled = [tangents[v] if v in tangents else b.zeros_like(v) for v in values]
+    return b.emit(instr.op, (stack_dot, *filled))
+
+
+class _Forward:
+    """The forward transform of blocks, given the set of active values."""
+
+    def __init__(self, active: set[Value]) -> None:
+        self.active = active
+
+    def block(self, b: Builder, instrs: Sequence[Instr], tangents: Tangents) -> None:
+        """Emit `instrs` and their tangents into `b`; `tangents` gains the results'."""
+        for instr in instrs:
+            b.span = instr.span
+            if not any(r in self.active for r in instr.results):
+                b.append(instr)
+            elif instr.op.name == "if":
+                self.branch(b, instr, tangents)
+            elif instr.regions:
+                self.loop(b, instr, tangents)
+            else:
+                b.append(instr)
+                self.leaf(b, instr, tangents)
+
+    def leaf(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
+        if instr.op.name in ("push", "pop"):
+            moving = [r for r in instr.results if can_vary(r.type)]
+            tangents.update(zip(moving, stack_tangents(b, instr, tangents), strict=True))
+            return
+        tangent = tangent_of_instr(b, instr, tangents)
+        if tangent is not None:
+            tangents[instr.result] = tangent
+
+    def branch(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
+        moving = [k for k, r in enumerate(instr.results) if r in self.active]
+        regions = []
+        for region in instr.regions:
+            inner = b.child()
+            local: Tangents = ChainMap({}, tangents)
+            self.block(inner, region.instrs, local)
+            dots = [_tangent_or_zero(inner, region.results[k], local) for k in moving]
+            regions.append(Region((), tuple(inner.instrs), (*region.results, *dots)))
+        _append_region_instr(b, instr, instr.operands, regions, moving, tangents)
+
+    def loop(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
+        body, init, carry = loop_parts(instr)
+        moving = [k for k, p in enumerate(carry) if p in self.active]
+        init_dots = [_tangent_or_zero(b, init[k], tangents) for k in moving]
+        params = [Value(tangent_type(carry[k].type), tangent_name(carry[k])) for k in moving]
+        local: Tangents = ChainMap({carry[k]: p for k, p in zip(moving, params, strict=True)}, tangents)
+        inner = b.child()
+        self.block(inner, body.instrs, local)
+        yields = [_tangent_or_zero(inner, body.results[k], local) for k in moving]
+        new_body = Region((*body.params, *params), tuple(inner.instrs), (*body.results, *yields))
+        regions = [new_body]
+        if instr.op.name == "while":
+            cond = instr.regions[0]
+            extra = _params_like(params, carry, cond.params)
+            regions = [Region((*cond.params, *extra), cond.instrs, cond.results), new_body]
+        _append_region_instr(b, instr, (*instr.operands, *init_dots), regions, moving, tangents)
+
+
+def _params_like(params: Sequence[Value], old: Sequence[Value], new: Sequence[Value]) -> list[Value]:
+    """Fresh parameters with the types of `params`, where sizes that refer to `old` refer to `new`."""
+    env: Env = dict(zip(old, new, strict=True))
+    return [copy_value(dict(env), p) for p in params]
+
+
+def _tangent_or_zero(b: Builder, value: Value, tangents: Tangents) -> Value:
+    tangent = tangents.get(value)
+    return b.zeros_like(tangent_type(value.type)) if tangent is None else tangent
+
+
+def _append_region_instr(
+    b: Builder,
+    instr: Instr,
+    operands: Sequence[Value],
+    regions: Sequence[Region],
+    moving: Sequence[int],
+    tangents: Tangents,
+) -> None:
+    """Append `instr` with tangents among its results; the primal results keep their values."""
+    dots = []
+    for k in moving:
+        old = instr.results[k]
+        dots.append(Value(tangent_type(old.type), tangent_name(old)))
+        tangents[old] = dots[-1]
+    b.append(Instr(instr.op, tuple(operands), (*instr.results, *dots), instr.attrs, tuple(regions), instr.span))
+
+

@@ -1,0 +1,201 @@
+"""Linearisation: the forward derivative of a block, split into what depends on primal values only and what is linear in tangents.
+
+The linear part is a tree of `LinearOp`, `LinearIf` and `LinearLoop`. It refers to primal values freely; those that a
+reversed loop will need again are its residuals, chosen later (`residuals`). Transposing it gives the pullback
+(`transpose`).
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, Union
+
+from wengert.ir.builder import Builder
+from wengert.ir.core import Instr, Value
+from wengert.transforms.activity import can_vary, loop_parts, tangent_type
+from wengert.transforms.jvp import stack_tangents, tangent_name, tangent_of_instr
+
+
+@dataclass(eq=False)
+class Block:
+    """A linearised block.
+
+    Attributes:
+        primal: the block's own instructions and the coefficients that the linear part needs; instructions with regions
+            that have a linear part appear as `Split`.
+        linear: operations on tangents, in program order.
+        tangents: the tangent of each active value.
+    """
+
+    primal: list[PrimalItem] = field(default_factory=list)
+    linear: list[LinearItem] = field(default_factory=list)
+    tangents: ChainMap[Value, Value] = field(default_factory=ChainMap)
+
+
+@dataclass(eq=False)
+class Split:
+    """A region instruction whose blocks have been linearised; its primal part is emitted when the residuals are known."""
+
+    instr: Instr
+    blocks: tuple[Block, ...]
+
+
+@dataclass(eq=False)
+class LinearOp:
+    """An instruction that is linear in those of its operands that are tangents."""
+
+    instr: Instr
+
+
+@dataclass(eq=False)
+class LinearIf:
+    """The linear parts of the arms of an `if`; `yields[arm][k]` is the tangent that becomes `results[k]`, None for zero."""
+
+    split: Split
+    yields: tuple[list[Value | None], list[Value | None]]
+    results: list[Value]
+
+
+@dataclass(eq=False)
+class LinearLoop:
+    """The linear part of a loop body, with the tangents of the carries: initial, parameter, yield (None for zero), result."""
+
+    split: Split
+    init: list[Value | None]
+    params: list[Value]
+    yields: list[Value | None]
+    results: list[Value]
+
+
+LinearItem: TypeAlias = Union[LinearOp, LinearIf, LinearLoop]
+PrimalItem: TypeAlias = Union[Instr, Split]
+
+
+class SplitBuilder(Builder):
+    """Sends instructions with a tangent among their operands to the linear part, all others to the primal part."""
+
+    def __init__(self, block: Block, tangent_values: set[Value]) -> None:
+        super().__init__()
+        self.block = block
+        self.tangent_values = tangent_values
+
+    def child(self) -> Builder:
+        """Regions inside a rule are built as they are: a rule must not read tangents inside of one."""
+        return Builder(self.span)
+
+    def append(self, instr: Instr) -> None:
+        """Append to the part that the instruction belongs to."""
+        if any(o in self.tangent_values for o in instr.operands):
+            self.block.linear.append(LinearOp(instr))
+            self.tangent_values.update(instr.results)
+        else:
+            self.block.primal.append(instr)
+
+
+class Linearizer:
+    """Linearises blocks, given the active values. `tangent_values` collects every tangent made on the way."""
+
+    def __init__(self, active: set[Value]) -> None:
+        self.active = active
+        self.tangent_values: set[Value] = set()
+
+    def block(self, instrs: Sequence[Instr], tangents: ChainMap[Value, Value]) -> Block:
+        """The linearisation of `instrs`, given the tangents of the values that they see."""
+        block = Block(tangents=tangents)
+        builder = SplitBuilder(block, self.tangent_values)
+        for instr in instrs:
+            builder.span = instr.span
+            if not any(r in self.active for r in instr.results):
+                block.primal.append(instr)
+            elif instr.op.name == "if":
+                self.branch(block, instr)
+            elif instr.regions:
+                self.loop(block, instr)
+            else:
+                block.primal.append(instr)
+                self.leaf(builder, block, instr)
+        return block
+
+    def leaf(self, builder: SplitBuilder, block: Block, instr: Instr) -> None:
+        if instr.op.name in ("push", "pop"):
+            moving = [r for r in instr.results if can_vary(r.type)]
+            dots = stack_tangents(builder, instr, block.tangents)
+            self.tangent_values.update(dots)
+            block.tangents.update(zip(moving, dots, strict=True))
+            return
+        tangent = tangent_of_instr(builder, instr, block.tangents)
+        if tangent is not None:
+            block.tangents[instr.result] = tangent
+
+    def branch(self, block: Block, instr: Instr) -> None:
+        moving = [k for k, r in enumerate(instr.results) if r in self.active]
+        arms = tuple(self.block(region.instrs, block.tangents.new_child()) for region in instr.regions)
+        yields = [
+            [arm.tangents.get(region.results[k]) for k in moving]
+            for arm, region in zip(arms, instr.regions, strict=True)
+        ]
+        split = Split(instr, arms)
+        results = self._results(block, [instr.results[k] for k in moving])
+        block.primal.append(split)
+        block.linear.append(LinearIf(split, (yields[0], yields[1]), results))
+
+    def loop(self, block: Block, instr: Instr) -> None:
+        body, init, carry = loop_parts(instr)
+        moving = [k for k, p in enumerate(carry) if p in self.active]
+        params = [self._tangent(carry[k]) for k in moving]
+        inner_tangents = block.tangents.new_child({carry[k]: p for k, p in zip(moving, params, strict=True)})
+        inner = self.block(body.instrs, inner_tangents)
+        split = Split(instr, (inner,))
+        linear = LinearLoop(
+            split,
+            init=[block.tangents.get(init[k]) for k in moving],
+            params=params,
+            yields=[inner.tangents.get(body.results[k]) for k in moving],
+            results=self._results(block, [instr.results[k] for k in moving]),
+        )
+        block.primal.append(split)
+        block.linear.append(linear)
+
+    def _tangent(self, value: Value) -> Value:
+        tangent = Value(tangent_type(value.type), tangent_name(value))
+        self.tangent_values.add(tangent)
+        return tangent
+
+    def _results(self, block: Block, values: Sequence[Value]) -> list[Value]:
+        results = [self._tangent(v) for v in values]
+        block.tangents.update(zip(values, results, strict=True))
+        return results
+
+
+def linear_blocks(item: LinearItem) -> tuple[Block, ...]:
+    """The linearised blocks inside `item`."""
+    return () if isinstance(item, LinearOp) else item.split.blocks
+
+
+def tangent_uses(block: Block, tangent_values: set[Value]) -> Iterator[Value]:
+    """Every tangent read by the linear part of `block`, nested blocks included."""
+    for item in block.linear:
+        if isinstance(item, LinearOp):
+            yield from (o for o in item.instr.operands if o in tangent_values)
+        elif isinstance(item, LinearIf):
+            for yields in item.yields:
+                yield from (y for y in yields if y is not None)
+        else:
+            yield from (v for v in (*item.init, *item.yields) if v is not None)
+        for inner in linear_blocks(item):
+            yield from tangent_uses(inner, tangent_values)
+
+
+def tangent_definitions(block: Block) -> Iterator[Value]:
+    """Every tangent defined by the linear part of `block`, nested blocks included."""
+    for item in block.linear:
+        if isinstance(item, LinearOp):
+            yield from item.instr.results
+        else:
+            yield from item.results
+            if isinstance(item, LinearLoop):
+                yield from item.params
+        for inner in linear_blocks(item):
+            yield from tangent_definitions(inner)

@@ -1,0 +1,175 @@
+"""The augmented primal pass: the original program, which also puts its residuals on stacks and returns them from arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wengert.ir.builder import Builder, to_slots
+from wengert.ir.core import Instr, Region, Value
+from wengert.ir.op import get_op
+from wengert.ir.rewrite import Env, copy_value, substitute_type
+from wengert.transforms.linearize import Block, Split
+from wengert.transforms.residuals import Arm, Frame, Residuals
+from wengert.types import I64_SCALAR, StackType, TensorType
+
+Stacks = dict[Split, Value]
+"""The current stack of each loop that stores something."""
+
+
+@dataclass
+class Primal:
+    """What the transposed pass needs of the primal pass.
+
+    Attributes:
+        stacks: the filled stack of every loop, as seen at the end of the function.
+        exported: values of arms, as seen at the level of their frame (of the function: only the top frame's).
+        loops_inside: for every region instruction that was split, the loops with a stack inside of it (itself included).
+    """
+
+    stacks: Stacks = field(default_factory=dict)
+    exported: Env = field(default_factory=dict)
+    loops_inside: dict[Split, list[Split]] = field(default_factory=dict)
+
+
+def emit_primal(builder: Builder, plan: Residuals) -> Primal:
+    """Emit the primal pass of the whole function."""
+    primal = Primal()
+    emitter = _PrimalEmitter(plan, primal)
+    emitter.find_loops(plan.top.block)
+    for split in primal.loops_inside:
+        frame = plan.frames.get(split)
+        if frame is not None and frame.stored and (frame.parent is not plan.top or frame.arm is not None):
+            primal.stacks[split] = new_stack(builder, frame, builder.const(0))
+    primal.exported.update(emitter.block(builder, plan.top, plan.top.block, None, primal.stacks))
+    return primal
+
+
+def stack_type(frame: Frame) -> StackType:
+    """The type of the stack on which a loop stores its residuals."""
+    elements = to_slots([v.type for v in frame.stored], frame.stored)
+    return StackType(tuple(e for e in elements if isinstance(e, TensorType)))
+
+
+def new_stack(builder: Builder, frame: Frame, capacity: Value) -> Value:
+    """An empty stack for `frame`, with room for `capacity` iterations."""
+    return builder.emit(get_op("stack_new"), (capacity,), {"elements": stack_type(frame).elements})[0]
+
+
+class _PrimalEmitter:
+    def __init__(self, plan: Residuals, primal: Primal) -> None:
+        self.plan = plan
+        self.primal = primal
+
+    def find_loops(self, block: Block) -> list[Split]:
+        """Fill `loops_inside` for everything in `block`; returns the loops with a stack in it."""
+        found: list[Split] = []
+        for item in block.primal:
+            if isinstance(item, Split):
+                inside = [loop for inner in item.blocks for loop in self.find_loops(inner)]
+                frame = self.plan.frames.get(item)
+                if frame is not None and frame.stored:
+                    inside.append(item)
+                self.primal.loops_inside[item] = inside
+                found.extend(inside)
+        return found
+
+    def block(self, b: Builder, frame: Frame, block: Block, arm: Arm | None, stacks: Stacks) -> Env:
+        """Emit a block; returns what the exports of arms inside of it are called here."""
+        exported: Env = {}
+        for item in block.primal:
+            if isinstance(item, Instr):
+                b.append(item)
+                continue
+            b.span = item.instr.span
+            if item.instr.op.name == "if":
+                self.branch(b, frame, item, stacks, exported)
+            else:
+                self.loop(b, item, stacks)
+        return exported
+
+    def branch(self, b: Builder, frame: Frame, split: Split, stacks: Stacks, exported: Env) -> None:
+        exports = frame.exports.get(split, [])
+        loops = self.primal.loops_inside[split]
+        arms = []
+        for index, inner_block in enumerate(split.blocks):
+            inner = b.child()
+            local_stacks = dict(stacks)
+            names = self.block(inner, frame, inner_block, Arm(split, index, None), local_stacks)
+            here = [self.export(inner, frame, split, index, v, names) for v in exports]
+            results = (*split.instr.regions[index].results, *here, *(local_stacks[k] for k in loops))
+            arms.append((inner, results))
+        regions = [Region((), tuple(inner.instrs), results) for inner, results in arms]
+        outer: list[Value] = list(split.instr.results)
+        env: Env = {}
+        for value in exports:
+            outer.append(copy_value(env, value))
+        exported.update(env)
+        for loop in loops:
+            stacks[loop] = Value(stacks[loop].type, "residuals")
+            outer.append(stacks[loop])
+        instr = split.instr
+        b.append(Instr(instr.op, instr.operands, tuple(outer), instr.attrs, tuple(regions), instr.span))
+
+    def export(self, b: Builder, frame: Frame, split: Split, index: int, value: Value, names: Env) -> Value:
+        """`value` as a result of arm `index`: itself, its name after inner arms, or a filler in the arm without it."""
+        arm = self.plan.definitions[value].arm
+        while arm is not None and arm.split is not split:
+            arm = arm.parent
+        if arm is not None and arm.index == index:
+            return names.get(value, value)
+        filler = b.emit(get_op("undef"), (), {"type": substitute_type(names, value.type)})[0]
+        names[value] = filler
+        return filler
+
+    def loop(self, b: Builder, split: Split, stacks: Stacks) -> None:
+        frame = self.plan.frames[split]
+        if frame.stored and split not in stacks:
+            capacity = split.instr.operands[0] if split.instr.op.name == "for" else b.const(0)
+            stacks[split] = new_stack(b, frame, capacity)
+        loops = self.primal.loops_inside[split]
+        is_while = split.instr.op.name == "while"
+        params = {k: Value(stacks[k].type, "residuals") for k in loops}
+        trips = Value(I64_SCALAR, "trips")
+        inner = b.child()
+        local = {**stacks, **params}
+        names = self.block(inner, frame, split.blocks[0], None, local)
+        if frame.stored:
+            entry = [names.get(v, v) for v in frame.stored]
+            local[split] = inner.emit(get_op("push"), (local[split], *entry), names=["residuals"])[0]
+        body = split.instr.regions[-1]
+        yields = [*body.results]
+        if is_while:
+            yields.append(inner.add(trips, 1))
+        yields += [local[k] for k in loops]
+        extra = ([trips] if is_while else []) + [params[k] for k in loops]
+        new_body = Region((*body.params, *extra), tuple(inner.instrs), tuple(yields))
+        self.append_loop(b, split, frame, new_body, extra, stacks, loops)
+
+    def append_loop(
+        self,
+        b: Builder,
+        split: Split,
+        frame: Frame,
+        body: Region,
+        extra: Sequence[Value],
+        stacks: Stacks,
+        loops: Sequence[Split],
+    ) -> None:
+        instr = split.instr
+        operands, results = [*instr.operands], [*instr.results]
+        regions: tuple[Region, ...] = (body,)
+        if instr.op.name == "while":
+            assert frame.count is not None
+            operands.append(b.const(0))
+            results.append(frame.count)
+            cond = instr.regions[0]
+            cond_extra = [Value(e.type, e.name) for e in extra]
+            regions = (Region((*cond.params, *cond_extra), cond.instrs, cond.results), body)
+        operands += [stacks[k] for k in loops]
+        for loop in loops:
+            stacks[loop] = Value(stacks[loop].type, "residuals")
+            results.append(stacks[loop])
+        b.append(Instr(instr.op, tuple(operands), tuple(results), instr.attrs, regions, instr.span))
+
+

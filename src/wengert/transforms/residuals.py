@@ -1,0 +1,297 @@
+"""What the reverse pass must remember: a minimum cut between what cannot be recomputed and what the linear part reads.
+
+A *frame* is the function itself or the body of a loop. Every value that the linear part of a loop body reads must be there
+again when the loop runs backwards: it is either stored on the loop's stack, or recomputed from stored values and from what
+is alive anyway (values of outer frames, the loop index). The arms of an `if` belong to the frame around them.
+Storing costs the bytes of the value; recomputing cheap instructions costs nothing. The cheapest set of stored values is a
+minimum vertex cut (Ford & Fulkerson 1956); expensive instructions (transcendentals, reductions) are never recomputed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from wengert.ir.core import Instr, Value
+from wengert.transforms.linearize import Block, LinearIf, LinearItem, LinearOp, Split
+from wengert.types import I64_SCALAR
+
+RECOMPUTE_COST = 4
+"""Instructions up to this declared cost (a division) are recomputed rather than stored; see `OpDef.cost`."""
+
+SCALAR_BYTES = 8
+AXIS_FACTOR = 4096
+"""How much dearer each array axis of unknown length makes a value to store."""
+
+
+@dataclass(eq=False)
+class Arm:
+    """One arm of an `if` inside a frame."""
+
+    split: Split
+    index: int
+    parent: Arm | None
+
+
+@dataclass(eq=False)
+class Frame:
+    """The function (`split` is None) or a loop body.
+
+    Attributes:
+        index: the loop index, for a `for`.
+        count: the number of iterations the loop has made: an operand of `for`, an added result of `while`.
+        stored: values that the primal pass puts on the loop's stack in each iteration, sizes before what they size.
+        exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
+    """
+
+    block: Block
+    split: Split | None = None
+    parent: Frame | None = None
+    arm: Arm | None = None
+    index: Value | None = None
+    count: Value | None = None
+    stored: list[Value] = field(default_factory=list)
+    exports: dict[Split, list[Value]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(eq=False)
+class Definition:
+    """Where a primal value comes from; `instr` is None for parameters and for results of region instructions."""
+
+    frame: Frame
+    arm: Arm | None
+    instr: Instr | None
+
+
+@dataclass(eq=False)
+class Residuals:
+    """The plan of what is stored in which frame."""
+
+    top: Frame
+    frames: dict[Split, Frame]
+    definitions: dict[Value, Definition]
+
+
+def can_recompute(instr: Instr) -> bool:
+    """Whether the reverse pass may run this instruction again instead of storing its result."""
+    op = instr.op
+    if op.effects or instr.regions or op.cost > RECOMPUTE_COST:
+        return False
+    return op.kind in ("elementwise", "shape", "constant") or op.name == "index"
+
+
+def plan_residuals(block: Block, tangent_values: set[Value]) -> Residuals:
+    """Decide for every loop in `block` (the linearised function body) what it stores."""
+    top = Frame(block)
+    plan = Residuals(top, {}, {})
+    _collect(plan, block, top, None)
+    _Planner(plan, tangent_values).plan(top)
+    return plan
+
+
+def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> None:
+    """Fill in the definitions and frames below `block`."""
+    for item in block.primal:
+        if isinstance(item, Instr):
+            instr = None if item.regions else item
+            plan.definitions.update((r, Definition(frame, arm, instr)) for r in item.results)
+            continue
+        plan.definitions.update((r, Definition(frame, arm, None)) for r in item.instr.results)
+        if item.instr.op.name == "if":
+            for index, inner in enumerate(item.blocks):
+                _collect(plan, inner, frame, Arm(item, index, arm))
+            continue
+        is_for = item.instr.op.name == "for"
+        body = item.instr.regions[-1]
+        inner_frame = Frame(item.blocks[0], item, frame, arm)
+        if is_for:
+            inner_frame.index, inner_frame.count = body.params[0], item.instr.operands[0]
+        else:
+            inner_frame.count = Value(I64_SCALAR, "trips")
+            plan.definitions[inner_frame.count] = Definition(frame, arm, None)
+        plan.frames[item] = inner_frame
+        plan.definitions.update((p, Definition(inner_frame, None, None)) for p in body.params)
+        _collect(plan, item.blocks[0], inner_frame, None)
+
+
+class _Planner:
+    def __init__(self, plan: Residuals, tangent_values: set[Value]) -> None:
+        self.definitions = plan.definitions
+        self.frames = plan.frames
+        self.tangent_values = tangent_values
+
+    def plan(self, frame: Frame) -> list[Value]:
+        """Choose what `frame` and the frames inside of it store; returns the values needed of frames around it."""
+        needed = dict.fromkeys(self.needs(frame.block))
+        chosen = self.choose(frame, needed)
+        outer = self.closure(frame, needed, chosen)
+        self.record(frame, chosen)
+        return outer
+
+    def needs(self, block: Block) -> Iterator[Value]:
+        """Primal values that the reversed `block` reads."""
+        for item in block.linear:
+            yield from self.item_needs(item)
+
+    def item_needs(self, item: LinearItem) -> Iterator[Value]:
+        if isinstance(item, LinearOp):
+            for value in (*item.instr.operands, *item.instr.results):
+                if value not in self.tangent_values:
+                    yield value
+                yield from _symbols(value)
+            return
+        for tangent in item.results:
+            yield from _symbols(tangent)
+        if isinstance(item, LinearIf):
+            yield item.split.instr.operands[0]
+            for arm in item.split.blocks:
+                yield from self.needs(arm)
+            return
+        inner = self.frames[item.split]
+        assert inner.count is not None
+        yield inner.count
+        yield from self.plan(inner)
+
+    def home(self, value: Value, frame: Frame) -> Definition | None:
+        """The definition of `value` if it belongs to `frame`, else None."""
+        definition = self.definitions.get(value)
+        return definition if definition is not None and definition.frame is frame else None
+
+    def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
+        """Whether the value is at hand in the reversed frame without being stored."""
+        return value is frame.index or (frame.split is None and definition.arm is None)
+
+    def choose(self, frame: Frame, needed: Iterable[Value]) -> set[Value]:
+        """The minimum cut: which values of `frame` to store."""
+        network = _Network()
+        pending, seen = deque(needed), set()
+        sinks = {v for v in pending if self.home(v, frame)}
+        while pending:
+            value = pending.popleft()
+            definition = self.home(value, frame)
+            if value in seen or definition is None or self.is_alive(frame, definition, value):
+                continue
+            seen.add(value)
+            network.node(value, _store_cost(value))
+            if value in sinks:
+                network.sink(value)
+            sources = _recompute_from(definition)
+            if sources is None:
+                network.source(value)
+                continue
+            for operand in sources:
+                pending.append(operand)
+                home = self.home(operand, frame)
+                if home is not None and not self.is_alive(frame, home, operand):
+                    network.edge(operand, value)
+        return network.cut()
+
+    def closure(self, frame: Frame, needed: Iterable[Value], chosen: set[Value]) -> list[Value]:
+        """Values of outer frames that the reversed frame reads; adds to `chosen` the sizes that stored arrays need."""
+        for value in list(chosen):
+            chosen.update(s for s in _symbols(value) if self.home(s, frame))
+        outer: dict[Value, None] = {}
+        pending, seen = deque(needed), set()
+        pending.extend(s for v in chosen for s in _symbols(v))
+        while pending:
+            value = pending.popleft()
+            if value in seen:
+                continue
+            seen.add(value)
+            definition = self.home(value, frame)
+            if definition is None:
+                if value in self.definitions:
+                    outer[value] = None
+            elif value not in chosen and not self.is_alive(frame, definition, value):
+                pending.extend(_recompute_from(definition) or ())
+        return list(outer)
+
+    def record(self, frame: Frame, chosen: set[Value]) -> None:
+        ordered = sorted(chosen, key=lambda v: (v.rank > 0, v.serial))
+        if frame.split is not None:
+            frame.stored = ordered
+        for value in ordered:
+            arm = self.definitions[value].arm
+            while arm is not None:
+                frame.exports[arm.split].append(value)
+                arm = arm.parent
+
+
+def _symbols(value: Value) -> Iterator[Value]:
+    """The values that the dimensions of `value` refer to."""
+    for symbol in value.type.symbols():
+        if isinstance(symbol, Value):
+            yield symbol
+
+
+def _recompute_from(definition: Definition) -> list[Value] | None:
+    """What recomputing the value reads, or None when it must not be recomputed."""
+    instr = definition.instr
+    if instr is None or not can_recompute(instr):
+        return None
+    return [*instr.operands, *(s for r in instr.results for s in _symbols(r))]
+
+
+def _store_cost(value: Value) -> int:
+    cost = SCALAR_BYTES
+    for d in value.dims:
+        cost *= max(1, d) if isinstance(d, int) else AXIS_FACTOR
+    return cost
+
+
+class _Network:
+    """A flow network whose vertices have capacities; `cut` finds a minimum vertex cut between sources and sinks.
+
+    Augmenting paths by breadth-first search (Edmonds & Karp 1972). Vertex v is split into (v, 0) -> (v, 1).
+    """
+
+    def __init__(self) -> None:
+        self.capacity: dict[object, dict[object, float]] = defaultdict(dict)
+
+    def link(self, a: object, b: object, capacity: float) -> None:
+        self.capacity[a][b] = capacity
+        self.capacity[b].setdefault(a, 0)
+
+    def node(self, value: Value, cost: int) -> None:
+        self.link((value, 0), (value, 1), cost)
+
+    def edge(self, a: Value, b: Value) -> None:
+        self.link((a, 1), (b, 0), float("inf"))
+
+    def source(self, value: Value) -> None:
+        self.link("source", (value, 0), float("inf"))
+
+    def sink(self, value: Value) -> None:
+        self.link((value, 1), "sink", float("inf"))
+
+    def cut(self) -> set[Value]:
+        """The vertices of a minimum cut, the one nearest to the sink side being irrelevant."""
+        while True:
+            reached = self._search()
+            if "sink" not in reached:
+                break
+            path, node = [], "sink"
+            while node != "source":
+                path.append((reached[node], node))
+                node = reached[node]
+            flow = min(self.capacity[a][b] for a, b in path)
+            for a, b in path:
+                self.capacity[a][b] -= flow
+                self.capacity[b][a] += flow
+        vertices = [v for v in self.capacity if isinstance(v, tuple) and v[1] == 0]
+        return {v[0] for v in vertices if v in reached and (v[0], 1) not in reached}
+
+    def _search(self) -> dict[object, object]:
+        """Predecessors of everything reachable from the source; stops early at the sink."""
+        reached: dict[object, object] = {"source": None}
+        queue: deque[object] = deque(["source"])
+        while queue:
+            node = queue.popleft()
+            for nxt, capacity in self.capacity.get(node, {}).items():
+                if capacity > 0 and nxt not in reached:
+                    reached[nxt] = node
+                    if nxt == "sink":
+                        return reached
+                    queue.append(nxt)
+        return reached

@@ -1,0 +1,403 @@
+"""The transpose of a linearised block: cotangents flow from results to operands, items in reverse order.
+
+Reads of arrays accumulate in place (`accumulate` rules); loops run backwards over their stack, with the cotangents of the
+carry and the accumulators of captured tangents as their own carry; an `if` keeps its predicate. An absent cotangent is an
+exact zero and produces no instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wengert.errors import InternalError, UnsupportedError
+from wengert.ir.builder import Builder
+from wengert.ir.core import Instr, Region, Value
+from wengert.ir.op import get_op
+from wengert.ir.rewrite import Env, substitute_type
+from wengert.transforms.linearize import (
+    Block,
+    LinearIf,
+    LinearLoop,
+    LinearOp,
+    linear_blocks,
+    tangent_definitions,
+    tangent_uses,
+)
+from wengert.transforms.primal import Primal, Stacks
+from wengert.transforms.residuals import Frame, Residuals, can_recompute
+from wengert.types import I64_SCALAR, StackType
+
+Cotangents = dict[Value, Value]
+"""The cotangent gathered so far for each tangent; absent means zero."""
+
+
+@dataclass(eq=False)
+class Scope:
+    """A region of the reverse pass: its builder and what primal values are called in it."""
+
+    builder: Builder
+    names: Env
+    parent: Scope | None
+
+    def find(self, value: Value) -> Value | None:
+        """What `value` is called here or in a scope around."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.names.get(value)
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
+
+
+class Transposer:
+    """Emits the reverse pass of one function."""
+
+    def __init__(self, plan: Residuals, tangent_values: set[Value], primal: Primal) -> None:
+        self.plan = plan
+        self.tangent_values = tangent_values
+        self.primal = primal
+        self.stacks: Stacks = dict(primal.stacks)
+        # Cotangents that have passed a `select`: where they are 0, they stay 0 against an infinite partial derivative.
+        self.masked: set[Value] = set()
+
+    def top_scope(self, builder: Builder) -> Scope:
+        """The scope of the function's own block."""
+        return Scope(builder, dict(self.primal.exported), None)
+
+    # --- primal values in the reverse pass ------------------------------------------------------------------------
+
+    def resolve(self, value: Value, scope: Scope) -> Value:
+        """`value` in the reverse pass: popped, still alive, or recomputed here."""
+        pending = [value]
+        while pending:
+            current = pending[-1]
+            if self._known(current, scope) is not None:
+                pending.pop()
+                continue
+            instr = self.plan.definitions[current].instr
+            if instr is None or not can_recompute(instr):
+                raise InternalError(f"the reverse pass needs {current}, which was neither stored nor can be recomputed")
+            missing = [o for o in instr.operands if self._known(o, scope) is None]
+            if missing:
+                pending.extend(missing)
+                continue
+            operands = [self._known(o, scope) for o in instr.operands]
+            span = scope.builder.span
+            scope.builder.span = instr.span
+            results = scope.builder.emit(
+                instr.op, [o for o in operands if o is not None], instr.attrs, names=[r.name for r in instr.results]
+            )
+            scope.builder.span = span
+            scope.names.update(zip(instr.results, results, strict=True))
+            pending.pop()
+        found = self._known(value, scope)
+        assert found is not None
+        return found
+
+    def _known(self, value: Value, scope: Scope) -> Value | None:
+        found = scope.find(value)
+        if found is not None:
+            return found
+        definition = self.plan.definitions.get(value)
+        if definition is None or (definition.frame is self.plan.top and definition.arm is None):
+            return value
+        return None
+
+    def phantom(self, tangent: Value, scope: Scope) -> Value:
+        """A stand-in for `tangent` whose type is valid in the reverse pass; its data does not exist."""
+        symbols = [s for s in tangent.type.symbols() if isinstance(s, Value)]
+        env = {s: self.resolve(s, scope) for s in symbols}
+        if all(old is new for old, new in env.items()):
+            return tangent
+        return Value(substitute_type(env, tangent.type), tangent.name)
+
+    def zero(self, tangent: Value, scope: Scope) -> Value:
+        """A zero cotangent for `tangent`."""
+        return scope.builder.zeros_like(self.phantom(tangent, scope))
+
+    def add(self, builder: Builder, cotangents: Cotangents, tangent: Value, term: Value) -> None:
+        """Add `term` to the cotangent of `tangent`."""
+        if tangent not in self.tangent_values:
+            return
+        known = cotangents.get(tangent)
+        if known is None:
+            cotangents[tangent] = term
+        elif isinstance(known.type, StackType):
+            raise InternalError("a tangent stack is used twice")
+        else:
+            cotangents[tangent] = total = builder.emit(get_op("add"), (known, term), names=[_bar(tangent)])[0]
+            self.mask(total, known, term)
+
+    def mask(self, result: Value, *sources: Value) -> None:
+        """Note that `result` holds zeros that must win, if one of `sources` does."""
+        if any(s in self.masked for s in sources):
+            self.masked.add(result)
+
+    # --- items ----------------------------------------------------------------------------------------------------
+
+    def block(self, block: Block, cotangents: Cotangents, scope: Scope) -> None:
+        """Emit the transpose of `block`; `cotangents` goes from those of its results to those of what it reads."""
+        for item in reversed(block.linear):
+            if isinstance(item, LinearOp):
+                scope.builder.span = item.instr.span
+                self.leaf(item.instr, cotangents, scope)
+            elif isinstance(item, LinearIf):
+                scope.builder.span = item.split.instr.span
+                self.branch(item, cotangents, scope)
+            else:
+                scope.builder.span = item.split.instr.span
+                self.loop(item, cotangents, scope)
+
+    def leaf(self, instr: Instr, cotangents: Cotangents, scope: Scope) -> None:
+        if instr.op.name in ("push", "pop"):
+            self.stack(instr, cotangents, scope)
+            return
+        ct = cotangents.pop(instr.result, None)
+        if ct is None:
+            return
+        b, op = scope.builder, instr.op
+        linear = [k for k, o in enumerate(instr.operands) if o in self.tangent_values]
+        operands = [
+            self.phantom(o, scope) if o in self.tangent_values else self.resolve(o, scope) for o in instr.operands
+        ]
+        attrs = instr.attrs
+        masked = ct in self.masked
+        rules = op.extra.get("masked_transpose", op.transpose) if masked else op.transpose
+        for k in linear:
+            tangent = instr.operands[k]
+            if k < len(op.accumulate) and (rule := op.accumulate[k]) is not None:
+                known = cotangents.get(tangent)
+                gathered = self.zero(tangent, scope) if known is None else known
+                cotangents[tangent] = total = rule(b, gathered, ct, *operands, **attrs)
+                self.mask(total, gathered, ct)
+            elif op.extra.get("variadic"):
+                rule = op.transpose[0]
+                assert rule is not None
+                term = rule(b, ct, k, *operands, **attrs)
+                self.mask(term, ct)
+                self.add(b, cotangents, tangent, term)
+            else:
+                rule = rules[k if len(rules) > 1 else 0] if rules else None
+                if rule is None:
+                    raise InternalError(f"`{op.name}` has no transpose for operand {k}", instr.span)
+                term = rule(b, ct, *operands, **attrs)
+                if masked or op.name == "select":
+                    self.masked.add(term)
+                self.add(b, cotangents, tangent, term)
+
+    def stack(self, instr: Instr, cotangents: Cotangents, scope: Scope) -> None:
+        """The transpose of a push of tangents is a pop of cotangents, and the other way round."""
+        b = scope.builder
+        if instr.op.name == "push":
+            stack_dot, *values = instr.operands
+            stack_bar = cotangents.pop(instr.result, None)
+            if stack_bar is None:
+                return
+            rest, *terms = b.emit(get_op("pop"), (stack_bar,))
+            self.add(b, cotangents, stack_dot, rest)
+            for value, term in zip(values, terms, strict=True):
+                self.add(b, cotangents, value, term)
+            return
+        rest_dot, *values = instr.results
+        found = [cotangents.pop(v, None) for v in values]
+        stack_bar = cotangents.pop(rest_dot, None)
+        if stack_bar is None and all(f is None for f in found):
+            return
+        if stack_bar is None:
+            stack_bar = self.zero(rest_dot, scope)
+        terms = [self.zero(v, scope) if f is None else f for v, f in zip(values, found, strict=True)]
+        self.add(b, cotangents, instr.operands[0], b.emit(get_op("push"), (stack_bar, *terms))[0])
+
+    # --- if -------------------------------------------------------------------------------------------------------
+
+    def branch(self, item: LinearIf, cotangents: Cotangents, scope: Scope) -> None:
+        incoming = [cotangents.pop(r, None) for r in item.results]
+        if all(c is None for c in incoming):
+            return
+        pred = self.resolve(item.split.instr.operands[0], scope)
+        free = self.free_tangents(item)
+        for tangent in free:
+            self.phantom(tangent, scope)
+        loops = self.primal.loops_inside[item.split]
+        outer_stacks = {k: self.stacks[k] for k in loops}
+        arms: list[tuple[Scope, Cotangents, Stacks]] = []
+        for arm_block, yields in zip(item.split.blocks, item.yields, strict=True):
+            inner = Scope(scope.builder.child(), {}, scope)
+            local = {t: cotangents[t] for t in free if t in cotangents}
+            for tangent, ct in zip(yields, incoming, strict=True):
+                if tangent is not None and ct is not None:
+                    self.add(inner.builder, local, tangent, ct)
+            self.stacks.update(outer_stacks)
+            self.block(arm_block, local, inner)
+            arms.append((inner, local, {k: self.stacks[k] for k in loops}))
+        touched = [t for t in free if any(local.get(t) is not cotangents.get(t) for _, local, _ in arms)]
+        popped = [k for k in loops if any(stacks[k] is not outer_stacks[k] for _, _, stacks in arms)]
+        regions = []
+        for inner, local, stacks in arms:
+            bars = [local[t] if t in local else self.zero(t, inner) for t in touched]
+            results = (*bars, *(stacks[k] for k in popped))
+            regions.append(Region((), tuple(inner.builder.instrs), results))
+        names = [_bar(t) for t in touched]
+        self.stacks.update(outer_stacks)
+        results_out = scope.builder.emit(item.split.instr.op, (pred,), {}, regions, names)
+        for place, result in enumerate(results_out[: len(touched)]):
+            self.mask(result, *(region.results[place] for region in regions))
+        cotangents.update(zip(touched, results_out, strict=False))
+        self.stacks.update(zip(popped, results_out[len(touched) :], strict=True))
+
+    def free_tangents(self, item: LinearIf | LinearLoop) -> list[Value]:
+        """Tangents from outside that the blocks of `item` read (initial values of a loop left out), in order of first use."""
+        inside: set[Value] = set(item.params) if isinstance(item, LinearLoop) else set()
+        for block in linear_blocks(item):
+            inside.update(tangent_definitions(block))
+        used: dict[Value, None] = {}
+        for block in linear_blocks(item):
+            used.update(dict.fromkeys(tangent_uses(block, self.tangent_values)))
+        yields = [item.yields] if isinstance(item, LinearLoop) else item.yields
+        used.update(dict.fromkeys(y for row in yields for y in row if y is not None))
+        return [t for t in used if t not in inside and t in self.tangent_values]
+
+    # --- loops ----------------------------------------------------------------------------------------------------
+
+    def loop(self, item: LinearLoop, cotangents: Cotangents, scope: Scope) -> None:
+        incoming = [cotangents.pop(r, None) for r in item.results]
+        if all(c is None for c in incoming):
+            return
+        frame = self.plan.frames[item.split]
+        assert frame.count is not None
+        _refuse_varying_sizes(item)
+        b = scope.builder
+        count = self.resolve(frame.count, scope)
+        free = self.free_tangents(item)
+        if any(isinstance(t.type, StackType) for t in free):
+            raise InternalError("a loop captures a tangent stack")
+        # The cotangent of a stack that the body pops starts empty; of one that it pushes, and whose entries nobody read
+        # afterwards, it is an absent zero (there is nothing to pop).
+        body = item.split.blocks[0]
+        carried = [
+            k
+            for k, (ct, param) in enumerate(zip(incoming, item.params, strict=True))
+            if ct is not None or not isinstance(param.type, StackType) or _is_popped(body, {param})
+        ]
+        init: list[Value] = []
+        for k in carried:
+            found = incoming[k]
+            init.append(self.zero(item.results[k], scope) if found is None else found)
+        init += [cotangents[t] if t in cotangents else self.zero(t, scope) for t in free]
+        loops = self.primal.loops_inside[item.split]
+        init += [self.stacks[k] for k in loops]
+        index = Value(I64_SCALAR, "k")
+        params = [Value(v.type, v.name) for v in init]
+        if _has_select(body) or any(v in self.masked for v in init):
+            self.masked.update(params)
+        inner = Scope(b.child(), {}, scope)
+        yields = self.loop_body(item, frame, inner, count, index, params, carried, free)
+        region = Region((index, *params), tuple(inner.builder.instrs), tuple(yields))
+        names = [_bar(item.params[k]) for k in carried] + [_bar(t) for t in free] + ["residuals"] * len(loops)
+        results = b.emit(get_op("for"), (count, *init), {}, (region,), names)
+        for result, param in zip(results, params, strict=True):
+            self.mask(result, param)
+        for tangent, result in zip(free, results[len(carried) :], strict=False):
+            cotangents[tangent] = result
+        for k, result in zip(carried, results, strict=False):
+            start = item.init[k]
+            if start is not None:
+                self.add(b, cotangents, start, result)
+        self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=True))
+
+    def loop_body(
+        self,
+        item: LinearLoop,
+        frame: Frame,
+        inner: Scope,
+        count: Value,
+        index: Value,
+        params: Sequence[Value],
+        carried: Sequence[int],
+        free: Sequence[Value],
+    ) -> list[Value]:
+        """Emit one iteration backwards; returns the next carry."""
+        b = inner.builder
+        loops = self.primal.loops_inside[item.split]
+        bars, gathered, stacks = _split(params, len(carried), len(free))
+        self.stacks.update(zip(loops, stacks, strict=True))
+        if frame.index is not None:
+            inner.names[frame.index] = b.sub(b.sub(count, b.const(1)), index)
+        if frame.stored:
+            names = ["residuals", *(v.name for v in frame.stored)]
+            rest, *popped = b.emit(get_op("pop"), (self.stacks[item.split],), names=names)
+            self.stacks[item.split] = rest
+            inner.names.update(zip(frame.stored, popped, strict=True))
+        local: Cotangents = dict(zip(free, gathered, strict=True))
+        for k, bar in zip(carried, bars, strict=True):
+            tangent = item.yields[k]
+            if tangent is not None:
+                self.add(b, local, tangent, bar)
+        self.block(item.split.blocks[0], local, inner)
+        yields = []
+        for k in carried:
+            found = local.get(item.params[k])
+            yields.append(self.zero(item.params[k], inner) if found is None else found)
+        yields += [local[t] for t in free]
+        return yields + [self.stacks[k] for k in loops]
+
+
+def _is_popped(block: Block, stacks: set[Value]) -> bool:
+    """Whether the linear part of `block` pops one of `stacks`; adds to `stacks` what they become."""
+    for item in block.linear:
+        if isinstance(item, LinearOp):
+            if item.instr.operands[0] in stacks:
+                if item.instr.op.name == "pop":
+                    return True
+                stacks.update(r for r in item.instr.results if isinstance(r.type, StackType))
+        elif isinstance(item, LinearIf):
+            for arm, yields in zip(item.split.blocks, item.yields, strict=True):
+                if _is_popped(arm, stacks):
+                    return True
+                stacks.update(r for r, y in zip(item.results, yields, strict=True) if y in stacks)
+        else:
+            entering = [k for k, start in enumerate(item.init) if start in stacks]
+            if _is_popped(item.split.blocks[0], {item.params[k] for k in entering}):
+                return True
+            stacks.update(item.results[k] for k in entering)
+    return False
+
+
+def _has_select(block: Block) -> bool:
+    """Whether a cotangent that flows through `block` may pass a `select`."""
+    for item in block.linear:
+        if isinstance(item, LinearOp):
+            if item.instr.op.name == "select":
+                return True
+        elif any(_has_select(inner) for inner in item.split.blocks):
+            return True
+    return False
+
+
+def _bar(tangent: Value) -> str:
+    name = tangent.name.removesuffix("_dot")
+    return f"{name}_bar" if name else ""
+
+
+def _split(values: Sequence[Value], *lengths: int) -> list[Sequence[Value]]:
+    """Consecutive pieces of the given lengths, then the rest."""
+    pieces, start = [], 0
+    for length in lengths:
+        pieces.append(values[start : start + length])
+        start += length
+    return [*pieces, values[start:]]
+
+
+def _refuse_varying_sizes(item: LinearLoop) -> None:
+    body = item.split.instr.regions[-1]
+    for param in item.params:
+        if any(s in body.params for s in param.type.symbols()):
+            raise UnsupportedError(
+                "the reverse derivative of a loop whose array changes its size is not available",
+                item.split.instr.span,
+                fix="allocate the array at its final size before the loop and write into it",
+            )
+
+

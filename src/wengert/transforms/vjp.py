@@ -1,0 +1,66 @@
+"""Reverse mode: linearise, plan what to remember, emit the primal pass that stores it, emit the transposed linear part.
+
+`vjp` and `value_and_grad` are the public functions here; the steps are in `linearize`, `residuals`, `primal`, `transpose`.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Sequence
+
+from wengert.errors import InternalError
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Value
+from wengert.transforms.activity import active_values
+from wengert.transforms.jvp import fresh_copy
+from wengert.transforms.linearize import Linearizer
+from wengert.transforms.primal import emit_primal
+from wengert.transforms.residuals import plan_residuals
+from wengert.transforms.transpose import Transposer
+
+
+def vjp(fn: Function, wrt: Sequence[int]) -> Function:
+    """The reverse derivative of `fn` with respect to the parameters `wrt`.
+
+    Returns:
+        A function of the parameters, then one cotangent per float result; it returns the results of `fn`, then a cotangent
+        per entry of `wrt`.
+    """
+    return _reverse(fn, wrt, seeded=False)
+
+
+def value_and_grad(fn: Function, wrt: Sequence[int]) -> Function:
+    """`vjp` at cotangent 1 of the first result, which must be a float scalar; other results are returned as they are."""
+    if not fn.results or not fn.results[0].is_float or fn.results[0].rank:
+        raise InternalError(f"value_and_grad of {fn.name}: the first result is not a float scalar")
+    return _reverse(fn, wrt, seeded=True)
+
+
+def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
+    fn = fresh_copy(fn)
+    wanted = [fn.params[k] for k in wrt]
+    outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
+    linearizer = Linearizer(active_values(fn.instrs, wanted, outputs))
+    tangents = {p: Value(p.type, f"{p.name}_dot") for p in wanted}
+    linearizer.tangent_values.update(tangents.values())
+    block = linearizer.block(fn.instrs, ChainMap(dict(tangents)))
+    plan = plan_residuals(block, linearizer.tangent_values)
+
+    builder = Builder(fn.span)
+    primal = emit_primal(builder, plan)
+    builder.span = fn.span
+    transposer = Transposer(plan, linearizer.tangent_values, primal)
+    seeds = [builder.const(1.0)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
+    cotangents: dict[Value, Value] = {}
+    for result, seed in zip(outputs, seeds, strict=True):
+        tangent = block.tangents.get(result)
+        if tangent is not None:
+            transposer.add(builder, cotangents, tangent, seed)
+    transposer.block(block, cotangents, transposer.top_scope(builder))
+    gradients = []
+    for param in wanted:
+        found = cotangents.get(tangents[param])
+        gradients.append(builder.zeros_like(param) if found is None else found)
+    params = fn.params if seeded else (*fn.params, *seeds)
+    name = f"{fn.name}_{'grad' if seeded else 'vjp'}"
+    return Function(name, fn.dims, params, tuple(builder.instrs), (*fn.results, *gradients), fn.span)

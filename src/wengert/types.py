@@ -1,0 +1,200 @@
+"""Types of IR values: dtypes, symbolic dimensions, tensors and stacks.
+
+The one idea: a dimension is an affine expression over integer values of the program (`%n - 2`), kept in a normal form, so
+that two shapes are equal exactly when their dimensions compare equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, Union
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DType:
+    """An element type; `name` is its notation in the IR."""
+
+    name: str
+    numpy: np.dtype
+    is_float: bool = False
+
+    @property
+    def itemsize(self) -> int:
+        """Size of one element in bytes."""
+        return int(self.numpy.itemsize)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+F64 = DType("f64", np.dtype(np.float64), is_float=True)
+I64 = DType("i64", np.dtype(np.int64))
+BOOL = DType("bool", np.dtype(np.bool_))
+DTYPES: dict[str, DType] = {d.name: d for d in (F64, I64, BOOL)}
+
+
+class Symbol(Protocol):
+    """What a dimension may refer to: an integer IR value, or a `Slot`. Ordered by `serial`, compared by identity."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def serial(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Refers to the `index`-th result of the instruction (or element of the stack entry) that the type belongs to."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Notation in printed types."""
+        return f"#{self.index}"
+
+    @property
+    def serial(self) -> int:
+        """Slots sort before values."""
+        return self.index - 1_000_000
+
+
+@dataclass(frozen=True)
+class Dim:
+    """`const + sum(coefficient * symbol)`, with at least one term; a dimension without terms is a plain int."""
+
+    const: int
+    terms: tuple[tuple[Symbol, int], ...]
+
+    def __str__(self) -> str:
+        text = ""
+        for symbol, coefficient in self.terms:
+            name = symbol.name if isinstance(symbol, Slot) else f"%{symbol.name}"
+            factor = name if abs(coefficient) == 1 else f"{abs(coefficient)}*{name}"
+            sign = "-" if coefficient < 0 else ("+" if text else "")
+            text += sign + factor
+        return text + (f"{self.const:+d}" if self.const else "")
+
+    def __repr__(self) -> str:
+        return f"Dim({self})"
+
+
+Affine: TypeAlias = Union[int, Dim]
+
+
+def dim_of(symbol: Symbol) -> Dim:
+    """The dimension that is just `symbol`."""
+    return Dim(0, ((symbol, 1),))
+
+
+def _parts(d: Affine) -> tuple[int, tuple[tuple[Symbol, int], ...]]:
+    return (d, ()) if isinstance(d, int) else (d.const, d.terms)
+
+
+def dim_add(a: Affine, b: Affine, scale: int = 1) -> Affine:
+    """`a + scale * b` in normal form."""
+    const_a, terms_a = _parts(a)
+    const_b, terms_b = _parts(b)
+    total = dict(terms_a)
+    for symbol, coefficient in terms_b:
+        total[symbol] = total.get(symbol, 0) + scale * coefficient
+    terms = tuple(sorted(((s, c) for s, c in total.items() if c), key=lambda t: t[0].serial))
+    const = const_a + scale * const_b
+    return Dim(const, terms) if terms else const
+
+
+def dim_scale(a: Affine, factor: int) -> Affine:
+    """`factor * a` in normal form."""
+    return dim_add(0, a, factor)
+
+
+def dim_substitute(d: Affine, mapping: Mapping[Symbol, Affine] | Callable[[Symbol], Affine | None]) -> Affine:
+    """`d` with symbols replaced; symbols that are not in `mapping` stay."""
+    if isinstance(d, int):
+        return d
+    lookup = mapping if callable(mapping) else mapping.get
+    result: Affine = d.const
+    for symbol, coefficient in d.terms:
+        new = lookup(symbol)
+        result = dim_add(result, dim_of(symbol) if new is None else new, coefficient)
+    return result
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """`f64[3,%n]`: dtype and dimensions; rank 0 is a scalar held in a register."""
+
+    dtype: DType
+    dims: tuple[Affine, ...] = ()
+
+    @property
+    def rank(self) -> int:
+        """Number of axes."""
+        return len(self.dims)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether values of this type have tangents."""
+        return self.dtype.is_float
+
+    def symbols(self) -> list[Symbol]:
+        """The symbols that the dimensions refer to."""
+        return [s for d in self.dims if isinstance(d, Dim) for s, _ in d.terms]
+
+    def substitute(self, mapping: Mapping[Symbol, Affine] | Callable[[Symbol], Affine | None]) -> TensorType:
+        """The type with the symbols of its dimensions replaced."""
+        if not any(isinstance(d, Dim) for d in self.dims):
+            return self
+        return TensorType(self.dtype, tuple(dim_substitute(d, mapping) for d in self.dims))
+
+    def with_dims(self, dims: tuple[Affine, ...]) -> TensorType:
+        """Same dtype, other dimensions."""
+        return TensorType(self.dtype, dims)
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        """Same dimensions, other dtype."""
+        return TensorType(dtype, self.dims)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.dims))}]"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class StackType:
+    """`stack(f64[], i64[])`: a growable last-in-first-out store whose entries are tuples of tensors.
+
+    The dimension of an element may refer to an earlier integer element of the same entry by `Slot`.
+    """
+
+    elements: tuple[TensorType, ...]
+
+    def symbols(self) -> list[Symbol]:
+        """The outer symbols that the elements' dimensions refer to (slots left out)."""
+        return [s for e in self.elements for s in e.symbols() if not isinstance(s, Slot)]
+
+    def substitute(self, mapping: Mapping[Symbol, Affine] | Callable[[Symbol], Affine | None]) -> StackType:
+        """The type with outer symbols replaced."""
+        return StackType(tuple(e.substitute(mapping) for e in self.elements))
+
+    def __str__(self) -> str:
+        return f"stack({', '.join(map(str, self.elements))})"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+Type: TypeAlias = Union[TensorType, StackType]
+
+F64_SCALAR = TensorType(F64)
+I64_SCALAR = TensorType(I64)
+BOOL_SCALAR = TensorType(BOOL)
