@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import wengert.ops  # noqa: F401 - fills the registry
+from wengert.codegen.compiled import compile
 from wengert.ir.builder import Builder
-from wengert.ir.core import Value
+from wengert.ir.core import Function, Value
 from wengert.ir.interpret import run
 from wengert.ir.op import LINEAR, REGISTRY, Marker, get_op
 from wengert.ir.parser import parse
@@ -21,7 +22,7 @@ from wengert.transforms.jvp import jvp
 from wengert.transforms.vjp import vjp
 from wengert.types import F64, TensorType
 
-# Regions, stacks and effects have structural derivatives, which the tests of the transforms cover; `undef` has no value.
+# Regions, stacks and effects have structural derivatives, tested with the transforms; `undef` has no value.
 STRUCTURAL = {"const", "undef", "if", "for", "while", "call", "stack_new", "push", "pop", "check", "host_print"}
 TESTED = sorted(set(REGISTRY) - STRUCTURAL)
 FIRST_ORDER = 1e-7
@@ -110,13 +111,6 @@ def test_run_at_once(sample):
     close([builder.known(r) for r in results], [sample.call(sample.arguments)])
 
 
-@pytest.mark.parametrize("sample", [p for p in SAMPLES if p.values[0].op.kind in ("elementwise", "reduce", "linalg")])
-def test_sizes_may_be_unknown(sample):
-    function = sample.function(symbolic=True)
-    verify(function)
-    close(run(function, sample.arguments), [sample.call(sample.arguments)])
-
-
 # --- derivatives -----------------------------------------------------------------------------------------------------
 
 
@@ -183,3 +177,202 @@ def test_second_order(sample):
     other = directions(sample, rng)
     mixed = run(twice, [*with_floats(sample, point), bar, *other])[count + 1 :]
     np.testing.assert_allclose(inner(second, other), inner(mixed, dots), rtol=1e-10, atol=1e-10)
+
+
+# These relate sizes of operands to constants, so that their samples make sense for known sizes only.
+SIZED = {"broadcast", "update", "add_at"}
+
+
+@pytest.mark.parametrize("sample", [p for p in SAMPLES if p.values[0].op.name not in SIZED])
+def test_sizes_may_be_unknown(sample):
+    function = sample.function(symbolic=True)
+    verify(function)
+    value = sample.call(sample.arguments)
+    close(run(function, sample.arguments), [value])
+    if not is_differentiable(sample):
+        return
+    rng = seeded(str(sample))
+    dots, bar = directions(sample, rng), np.asarray(rng.uniform(-1, 1, np.shape(value)))[()]
+    for transform, seeds in ((jvp, dots), (vjp, [bar])):
+        derived = transform(function, sample.floats)
+        verify(derived)
+        expected = run(transform(sample.function(), sample.floats), [*sample.arguments, *seeds])
+        close(run(derived, [*sample.arguments, *seeds]), expected)
+
+
+# --- native code -----------------------------------------------------------------------------------------------------
+
+
+def is_enough(sample):
+    """Fewer shapes than the other tests have, since each takes a compilation."""
+    return sample.op.kind != "elementwise" or {np.shape(a) for a in sample.arguments} <= {(), (2, 3), (0,)}
+
+
+@pytest.mark.parametrize("sample", [p for p in SAMPLES if is_enough(p.values[0])])
+def test_compiled_value(sample):
+    close(compile(sample.function())(*sample.arguments), [sample.call(sample.arguments)])
+
+
+@pytest.mark.parametrize("sample", [p for p in SMOOTH if is_enough(p.values[0])])
+def test_compiled_derivatives(sample):
+    """Forward over reverse: its results are the value, the gradient and the tangents of both."""
+    rng = seeded(str(sample))
+    bar = np.asarray(rng.uniform(-1, 1, np.shape(sample.call(sample.arguments))))[()]
+    function = jvp(vjp(sample.function(), sample.floats), sample.floats)
+    arguments = [*sample.arguments, bar, *directions(sample, rng)]
+    expected = run(function, arguments)
+    size = scale(expected)
+    for found, wanted in zip(compile(function)(*arguments), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13 * max(1.0, size))
+
+
+# --- special values --------------------------------------------------------------------------------------------------
+
+INF, NAN = np.inf, np.nan
+
+# op, attributes, operands, value, partial derivatives
+SPECIAL = [
+    ("abs", {}, (0.0,), 0.0, (0.0,)),
+    ("abs", {}, (-INF,), INF, (-1.0,)),
+    ("sqrt", {}, (0.0,), 0.0, (INF,)),
+    ("sqrt", {}, (-1.0,), NAN, (NAN,)),
+    ("cbrt", {}, (0.0,), 0.0, (INF,)),
+    ("cbrt", {}, (-8.0,), -2.0, (1 / 12,)),
+    ("log", {}, (0.0,), -INF, (INF,)),
+    ("log1p", {}, (-1.0,), -INF, (INF,)),
+    ("exp", {}, (1000.0,), INF, (INF,)),
+    ("exp", {}, (-1000.0,), 0.0, (0.0,)),
+    ("expm1", {}, (-50.0,), -1.0, (np.exp(-50.0),)),
+    ("tanh", {}, (1000.0,), 1.0, (0.0,)),
+    ("arctan", {}, (INF,), np.pi / 2, (0.0,)),
+    ("arcsin", {}, (1.0,), np.pi / 2, (INF,)),
+    ("arccos", {}, (1.0,), 0.0, (-INF,)),
+    ("arccosh", {}, (1.0,), 0.0, (INF,)),
+    ("arcsinh", {}, (1e200,), np.arcsinh(1e200), (1e-200,)),
+    ("maximum", {}, (1.0, 1.0), 1.0, (0.5, 0.5)),
+    ("minimum", {}, (1.0, 1.0), 1.0, (0.5, 0.5)),
+    ("maximum", {}, (INF, 1.0), INF, (1.0, 0.0)),
+    ("maximum", {}, (NAN, 1.0), NAN, (0.5, 0.5)),
+    ("div", {}, (1.0, 0.0), INF, (INF, -INF)),
+    ("div", {}, (1.0, INF), 0.0, (0.0, 0.0)),
+    ("pow", {}, (0.0, 2.0), 0.0, (0.0, 0.0)),
+    ("pow", {}, (0.0, 1.0), 0.0, (1.0, 0.0)),
+    ("pow", {}, (0.0, 0.0), 1.0, (0.0, 0.0)),
+    ("pow", {}, (0.0, 0.5), 0.0, (INF, 0.0)),
+    ("pow", {}, (-2.0, 3.0), -8.0, (12.0, NAN)),
+    ("pow", {}, (3.0, 0.0), 1.0, (0.0, np.log(3.0))),
+    ("ipow", {"exponent": 0}, (0.0,), 1.0, (0.0,)),
+    ("ipow", {"exponent": 1}, (0.0,), 0.0, (1.0,)),
+    ("ipow", {"exponent": 2}, (0.0,), 0.0, (0.0,)),
+    ("ipow", {"exponent": -1}, (2.0,), 0.5, (-0.25,)),
+    ("ipow", {"exponent": -2}, (-2.0,), 0.25, (0.25,)),
+    ("hypot", {}, (0.0, 0.0), 0.0, (0.0, 0.0)),
+    ("hypot", {}, (3e200, 4e200), 5e200, (0.6, 0.8)),
+    ("arctan2", {}, (0.0, -1.0), np.pi, (-1.0, 0.0)),
+    ("arctan2", {}, (3e200, 4e200), np.arctan2(3.0, 4.0), (0.16e-200, -0.12e-200)),
+    ("mod", {}, (-1.0, 3.0), 2.0, (1.0, 1.0)),
+    ("mod", {}, (6.0, 3.0), 0.0, (1.0, -2.0)),
+    ("floordiv", {}, (-1.0, 3.0), -1.0, (0.0, 0.0)),
+    ("floor", {}, (2.0,), 2.0, (0.0,)),
+    ("round", {}, (2.5,), 2.0, (0.0,)),
+    ("sign", {}, (0.0,), 0.0, (0.0,)),
+    ("zmul", {}, (0.0, INF), 0.0, (INF, 0.0)),
+    ("zmul", {}, (NAN, 0.0), 0.0, (0.0, NAN)),
+    ("stop_gradient", {}, (2.0,), 2.0, (0.0,)),
+    ("max", {"axes": (0,)}, ([1.0, 3.0, 3.0],), 3.0, ([0.0, 0.5, 0.5],)),
+    ("min", {"axes": (0,)}, ([1.0, 1.0, 3.0, 1.0],), 1.0, ([1 / 3, 1 / 3, 0.0, 1 / 3],)),
+    ("prod", {"axes": (0,)}, ([2.0, 0.0, 3.0],), 0.0, ([0.0, 6.0, 0.0],)),
+    ("prod", {"axes": (0,)}, ([0.0, 0.0, 3.0],), 0.0, ([0.0, 0.0, 0.0],)),
+    ("prod", {"axes": (0,)}, ([1e-200, 1e-200],), 0.0, ([1e-200, 1e-200],)),
+    ("sum", {"axes": (0,)}, ([],), 0.0, ([],)),
+    ("prod", {"axes": (0,)}, ([],), 1.0, ([],)),
+]
+
+
+def program(name, attrs, operands):
+    params = [Value(TensorType(F64, np.shape(o)), f"x{k}") for k, o in enumerate(operands)]
+    builder = Builder()
+    result = getattr(builder, name)(*params, **attrs)
+    return Function("f", (), tuple(params), tuple(builder.instrs), (result,))
+
+
+@pytest.mark.parametrize(("name", "attrs", "operands", "value", "partials"), SPECIAL)
+def test_special_values(name, attrs, operands, value, partials):
+    function = program(name, attrs, operands)
+    everything = range(len(operands))
+    values = [np.asarray(o, dtype=float)[()] for o in operands]
+    np.testing.assert_allclose(run(function, values)[0], value, rtol=1e-14)
+    reverse = vjp(function, everything)
+    for runner in (lambda *arguments: run(reverse, arguments), compile(reverse)):
+        result, *gradients = runner(*values, 1.0)
+        np.testing.assert_allclose(result, value, rtol=1e-14)
+        for found, expected in zip(gradients, partials, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
+    for k, expected in enumerate(partials):
+        found = []
+        for j in range(np.size(values[k])):
+            seed = np.zeros(np.shape(values[k]))
+            seed.flat[j] = 1.0
+            found.append(run(jvp(function, [k]), [*values, seed])[1])
+        np.testing.assert_allclose(np.reshape(found, np.shape(expected)), expected, rtol=1e-14)
+
+
+def test_second_derivative_of_a_product_with_zeros():
+    function = program("prod", {"axes": (0,)}, ([2.0, 0.0, 0.0],))
+    hessian = [run(jvp(vjp(function, [0]), [0]), [np.array([2.0, 0.0, 0.0]), 1.0, e])[3] for e in np.eye(3)]
+    np.testing.assert_allclose(hessian, [[0, 0, 0], [0, 0, 2], [0, 2, 0]])
+
+
+def test_integers_divide_as_in_python_and_by_zero_give_zero():
+    for x, y in ((7, -2), (-7, 2), (-7, -2), (7, 2)):
+        assert get_op("floordiv").impl(np.int64(x), np.int64(y)) == x // y
+        assert get_op("mod").impl(np.int64(x), np.int64(y)) == x % y
+    assert get_op("floordiv").impl(np.int64(7), np.int64(0)) == 0
+    assert get_op("mod").impl(np.int64(7), np.int64(0)) == 0
+
+
+# --- a cotangent that is 0 stays 0 -----------------------------------------------------------------------------------
+
+GUARDED = {
+    "log": lambda b, x: b.log(x),
+    "sqrt": lambda b, x: b.sqrt(x),
+    "x log x": lambda b, x: b.mul(x, b.log(x)),
+    "quotient": lambda b, x: b.div(b.sin(x), x),
+    "power": lambda b, x: b.pow(x, b.const(0.3)),
+    "overflow": lambda b, x: b.exp(b.div(1.0, x)),
+}
+
+
+def guarded(name, in_loop):
+    """`where(x > 0, g(x), 0)` for a `g` with an infinite slope or worse at 0; summed three times if `in_loop`."""
+    x = Value(TensorType(F64), "x")
+    builder = Builder()
+
+    def safe(b):
+        return b.select(b.gt(x, 0.0), GUARDED[name](b, x), 0.0)
+
+    if not in_loop:
+        return Function("f", (), (x,), tuple(builder.instrs), (safe(builder),)), builder
+    count, start = builder.const(3), builder.const(0.0)
+    body = builder.region([count.type, start.type], lambda b, i, total: [b.add(total, safe(b))])
+    results = builder.emit(get_op("for"), (count, start), {}, (body,))
+    return Function("f", (), (x,), tuple(builder.instrs), results), builder
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+@pytest.mark.parametrize("name", GUARDED)
+def test_the_arm_not_chosen_has_no_influence(name, in_loop):
+    function, builder = guarded(name, in_loop)
+    function = Function("f", (), function.params, tuple(builder.instrs), function.results)
+    reverse = vjp(function, [0])
+    for x in (0.0, -1.0):
+        assert run(reverse, [x, 1.0]) == [0.0, 0.0]
+        assert list(compile(reverse)(x, 1.0)) == [0.0, 0.0]
+        assert run(jvp(function, [0]), [x, 1.0]) == [0.0, 0.0]
+        assert run(jvp(reverse, [0]), [x, 1.0, 1.0])[2:] == [0.0, 0.0]
+        assert run(vjp(reverse, [0]), [x, 1.0, 0.0, 1.0])[2:] == [0.0]
+    (slope,) = directional(lambda p: run(function, [p[0]]), [0.7], [1.0], step=1e-3)
+    np.testing.assert_allclose(run(reverse, [0.7, 1.0])[1], slope, rtol=1e-8)
+    (curvature,) = directional(lambda p: run(reverse, [p[0], 1.0])[1:], [0.7], [1.0], step=1e-3)
+    np.testing.assert_allclose(run(jvp(reverse, [0]), [0.7, 1.0, 1.0])[3], curvature, rtol=1e-7)
+    np.testing.assert_allclose(run(vjp(reverse, [0]), [0.7, 1.0, 0.0, 1.0])[2], curvature, rtol=1e-7)

@@ -31,20 +31,34 @@ if TYPE_CHECKING:
         WengertError,
     )
     from wengert.testing import check_grads
-    from wengert.train import FitResult, GradientError, fit
+    from wengert.train import FitResult, GradientError, fit, load_params, save_params
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "wengert.api": (
-        "EagerFallbackWarning eager grad hessian jacobian jit jvp stop_gradient value_and_grad vjp".split()
-    ),
+    "wengert.api": [
+        "EagerFallbackWarning",
+        "eager",
+        "grad",
+        "hessian",
+        "jacobian",
+        "jit",
+        "jvp",
+        "stop_gradient",
+        "value_and_grad",
+        "vjp",
+    ],
     "wengert.diagnose": ["explain"],
-    "wengert.errors": (
-        "ArgumentError GradientCutError SourceUnavailableError StagingError UnsupportedError WengertError".split()
-    ),
+    "wengert.errors": [
+        "ArgumentError",
+        "GradientCutError",
+        "SourceUnavailableError",
+        "StagingError",
+        "UnsupportedError",
+        "WengertError",
+    ],
     "wengert.testing": ["check_grads"],
-    "wengert.train": ["FitResult", "GradientError", "fit"],
+    "wengert.train": ["FitResult", "GradientError", "fit", "load_params", "save_params"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -62,6 +76,8 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "explain",
     "fit",
     "FitResult",
+    "load_params",
+    "save_params",
     "ArgumentError",
     "EagerFallbackWarning",
     "GradientCutError",

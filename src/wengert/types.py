@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, Union
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Dim:
         return f"Dim({self})"
 
 
-Affine: TypeAlias = Union[int, Dim]
+Affine: TypeAlias = int | Dim
 
 
 def dim_of(symbol: Symbol) -> Dim:
@@ -193,7 +193,7 @@ class StackType:
         return str(self)
 
 
-Type: TypeAlias = Union[TensorType, StackType]
+Type: TypeAlias = TensorType | StackType
 
 F64_SCALAR = TensorType(F64)
 I64_SCALAR = TensorType(I64)

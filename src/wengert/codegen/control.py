@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wengert.codegen.lowering import Handler, Lowering
-from wengert.codegen.nests import assign, is_all_of, save, vacate
-from wengert.codegen.stacks import adopt_stack, move_stacks
+from wengert.codegen.nests import assign, save, vacate
+from wengert.codegen.stacks import move_stacks, new_stack
 from wengert.codegen.storage import Buffer, Lazy, Mem, Place, Stack
-from wengert.codegen.text import REGISTER, literal
+from wengert.codegen.text import REGISTER
+from wengert.errors import InternalError
 from wengert.ir.core import Instr, Region, Value
 from wengert.types import StackType
 
@@ -126,7 +127,7 @@ def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value]) ->
         if isinstance(place, str):
             carry.initial[position] = place
         elif isinstance(place, Stack):
-            adopt_stack(low, place)
+            adopt_stack(low, place, again)
         else:
             home = adopt(low, value, again, taken)
             if home is None:
@@ -162,6 +163,14 @@ def adopt(low: Lowering, value: Value, again: frozenset[Value], taken: set[Buffe
 def _still_reads(low: Lowering, value: Value, buffer: Buffer) -> bool:
     place = low.env[value]
     return isinstance(place, Mem | Lazy) and buffer in place.reads
+
+
+def adopt_stack(low: Lowering, stack: Stack, again: frozenset[Value]) -> None:
+    """Save what is still read of a stack's memory, in the loop that pushes to it or behind it."""
+    inside = [v for v in dict.fromkeys(stack.buffer.readers) if v in again and _still_reads(low, v, stack.buffer)]
+    save(low, inside, "read in the loop that pushes to its stack")
+    if not vacate(low, stack.buffer):
+        raise InternalError("the memory of a stack is read after it is overwritten", low.span)
 
 
 def open_header(low: Lowering, carry: Carry, params: Sequence[Value]) -> None:
@@ -262,8 +271,9 @@ def _target(low: Lowering, instr: Instr, position: int) -> Buffer | Stack | None
     result = instr.results[position]
     roots = [_root(low, region, region.results[position]) for region in instr.regions]
     if isinstance(result.type, StackType):
-        found = [low.env[r] for r in roots if r is not None]
-        return found[0] if found and isinstance(found[0], Stack) else low.handlers_stack()
+        earlier = [low.env[r] for p in range(position) for r in _roots(low, instr, p)]
+        found = [p for r in roots if r is not None and (p := low.env[r]) not in earlier]
+        return found[0] if found and isinstance(found[0], Stack) else new_stack(low)
     if result.rank == 0:
         return None
     taken: set[Buffer] = set()
@@ -278,8 +288,12 @@ def _target(low: Lowering, instr: Instr, position: int) -> Buffer | Stack | None
 
 
 def _candidates(low: Lowering, instr: Instr, position: int) -> list[Buffer]:
-    roots = [_root(low, region, region.results[position]) for region in instr.regions]
-    return [place.buffer for r in roots if r is not None and isinstance(place := low.env[r], Mem)]
+    return [place.buffer for r in _roots(low, instr, position) if isinstance(place := low.env[r], Mem)]
+
+
+def _roots(low: Lowering, instr: Instr, position: int) -> list[Value]:
+    found = [_root(low, region, region.results[position]) for region in instr.regions]
+    return [r for r in found if r is not None]
 
 
 def _root(low: Lowering, region: Region, value: Value) -> Value | None:
@@ -304,4 +318,3 @@ def _root(low: Lowering, region: Region, value: Value) -> Value | None:
 
 
 HANDLERS: dict[str, Handler] = {"if": if_else, "for": for_loop, "while": while_loop}
-__all__ = ["HANDLERS", "is_all_of", "literal"]

@@ -85,7 +85,7 @@ class Lowering:
     depth: dict[Value, int] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
-    scopes: int = 0
+    scopes: int = 2
     users: dict[Value, list[Value]] = field(default_factory=dict)
     dims: dict[Affine, str] = field(default_factory=dict)
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
@@ -97,7 +97,8 @@ class Lowering:
     operand_words: int = 1
 
     def __post_init__(self) -> None:
-        self.uses = Uses(self.function.body)
+        self.body = self.function.body
+        self.uses = Uses(self.body)
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class Lowering:
         return buffer
 
     def new_scope(self) -> int:
-        """The number of a new alias scope."""
+        """The number of a new alias scope; 0 is for the arguments, 1 for stacks."""
         self.scopes += 1
         return self.scopes - 1
 

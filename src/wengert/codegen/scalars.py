@@ -57,14 +57,6 @@ def _arithmetic(name: str) -> Emit:
     return rule
 
 
-def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-    """A product in which zero wins, also against inf and nan."""
-    product = w.let(f"fmul contract double {x[0]}, {x[1]}")
-    zero = float_literal(0.0)
-    either = w.let(f"or i1 {w.let(f'fcmp oeq double {x[0]}, {zero}')}, {w.let(f'fcmp oeq double {x[1]}, {zero}')}")
-    return w.let(f"select i1 {either}, double {zero}, double {product}")
-
-
 def _neg(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     return w.let(f"fneg contract double {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
 
@@ -79,6 +71,14 @@ def _abs(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> st
 
 def _div(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     return w.let(f"fdiv double {x[0]}, {x[1]}")
+
+
+def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+    """A product that is 0 where a factor is, whatever the other one is."""
+    first, second = w.let(f"fcmp oeq double {x[0]}, 0.0"), w.let(f"fcmp oeq double {x[1]}, 0.0")
+    zero = w.let(f"or i1 {first}, {second}")
+    product = w.let(f"fmul contract double {x[0]}, {x[1]}")
+    return w.let(f"select i1 {zero}, double 0.0, double {product}")
 
 
 def _python_division(quotient: bool) -> Emit:
@@ -227,8 +227,8 @@ def _libm(symbol: str) -> Emit:
 
 
 TABLE: dict[str, Emit] = {
-    "add": _arithmetic("add"), "sub": _arithmetic("sub"), "mul": _arithmetic("mul"), "zmul": _zmul, "neg": _neg, "abs": _abs,
-    "div": _div, "floordiv": _python_division(True), "mod": _python_division(False), "ipow": _ipow,
+    "add": _arithmetic("add"), "sub": _arithmetic("sub"), "mul": _arithmetic("mul"), "neg": _neg, "abs": _abs,
+    "div": _div, "zmul": _zmul, "floordiv": _python_division(True), "mod": _python_division(False), "ipow": _ipow,
     "maximum": _extremum("max"), "minimum": _extremum("min"), "sign": _sign,
     "and": _logic("and"), "or": _logic("or"), "xor": _logic("xor"), "not": _invert, "invert": _invert,
     "bitand": _logic("and"), "bitor": _logic("or"), "bitxor": _logic("xor"), "shl": _shift(True), "shr": _shift(False),

@@ -12,18 +12,19 @@ from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lower
 from wengert.codegen.nests import cluster, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
 from wengert.codegen.text import MEMORY
-from wengert.errors import InternalError
 from wengert.ir.core import Instr, Value
-from wengert.types import StackType
 
 WORD = 8
 FIRST_CAPACITY = 4096
-MOST_RESERVED = 1 << 24
+# Stacks may trade their memory (`move_stacks`), so for aliasing they are one.
+STACK_SCOPE = 1
 
 
 def new_stack(low: Lowering) -> Stack:
     """An empty stack without memory."""
-    return Stack(low.new_buffer(writable=False), low.w.slot("i64", "0"))
+    buffer = Buffer(STACK_SCOPE, False, low.w.slot("ptr", "null"), low.w.slot("i64", "0"))
+    low.buffers.append(buffer)
+    return Stack(buffer, low.w.slot("i64", "0"))
 
 
 def stack_new(low: Lowering, instr: Instr) -> None:
@@ -32,12 +33,6 @@ def stack_new(low: Lowering, instr: Instr) -> None:
     stack = new_stack(low)
     low.w.do(f"store i64 0, ptr {stack.top}")
     low.bind(instr.result, stack)
-
-
-def adopt_stack(low: Lowering, stack: Stack) -> None:
-    """Prepare for code that pushes to a stack of the surrounding frame: save what is still read of its memory."""
-    if not vacate(low, stack.buffer):
-        raise InternalError("the memory of a stack is read after it is overwritten", low.span)
 
 
 def move_stacks(low: Lowering, moves: Sequence[tuple[Stack, Stack]]) -> None:
@@ -154,4 +149,3 @@ def make_room(low: Lowering, buffer: Buffer, used: str, needed: str) -> str:
 
 
 HANDLERS: dict[str, Handler] = {"stack_new": stack_new, "push": push, "pop": pop}
-__all__ = ["HANDLERS", "StackType", "adopt_stack", "move_stacks", "new_stack"]

@@ -17,7 +17,7 @@ from wengert.ir.core import Value
 from wengert.types import Affine
 
 
-class NeedsPythonValue(Exception):  # noqa: N818 - a request to retrace, not an error
+class NeedsPythonValue(Exception):
     """Python needs the value of a traced scalar (a dict key, a tuple index, `int(x)` for C code).
 
     Staged loops and the trace entry catch it: they retrace with the loop unrolled, or with the integer argument static,
@@ -82,6 +82,7 @@ class Trace:
         journal: mutations made so far.
         extra: notes of other parts of the frontend.
         captures: what the function has read from outside (`capture.Captures`).
+        enter: gives the converted form of a Python function.
         depth: how many regions that may or may not run are open.
         unroll: loops (by their `LoopInfo`) that must not be staged.
         tests: predicates of the arms being traced, outermost first.
@@ -96,6 +97,7 @@ class Trace:
     journal: Journal = field(default_factory=Journal)
     extra: dict[str, Any] = field(default_factory=dict)
     captures: Any = None
+    enter: Callable[[Any], Any] | None = None
     depth: int = 0
     unroll: set[Any] = field(default_factory=set)
     tests: list[Value] = field(default_factory=list)

@@ -46,7 +46,7 @@ LINEAR: Final = Marker("LINEAR")
 NON_DIFFERENTIABLE: Final = Marker("NON_DIFFERENTIABLE")
 
 
-def NOT_YET(reason: str) -> Marker:  # noqa: N802 - reads as a word in declarations, like LINEAR
+def NOT_YET(reason: str) -> Marker:
     """A derivative that does not exist yet: differentiation raises UnsupportedError with `reason`."""
     return Marker("NOT_YET", reason)
 

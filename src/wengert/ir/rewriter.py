@@ -57,6 +57,9 @@ class Rewriter:
         """Emit what `instr` becomes into `b` (and call `replace` where its results become other values)."""
         b.append(self.rebuild(instr))
 
+    def enter(self, b: RewriteBuilder, params: tuple[Value, ...], region: Region) -> None:
+        """Called at the beginning of each region, whose new parameters are `params`."""
+
     # --- the walk -----------------------------------------------------------------------------------------------
 
     def function(self, fn: Function) -> Function:
@@ -72,6 +75,7 @@ class Rewriter:
         """`region` rewritten; `region` itself if nothing changed."""
         params = tuple([self.param(p) for p in region.params])
         b = RewriteBuilder(self.defs)
+        self.enter(b, params, region)
         self.block(b, region.instrs)
         env = self.env
         results = tuple([env.get(r, r) for r in region.results])

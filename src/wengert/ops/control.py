@@ -15,9 +15,11 @@ from wengert.ir.op import NON_DIFFERENTIABLE, op
 from wengert.types import (
     BOOL_SCALAR,
     I64_SCALAR,
+    Affine,
     Dim,
     Slot,
     StackType,
+    Symbol,
     TensorType,
     Type,
 )
@@ -47,7 +49,7 @@ const = op(
 
 
 def types_agree(types: Sequence[Type], values: Sequence[Value], other: Sequence[Value]) -> bool:
-    """Whether `other` has `types` once references to `values` are read as references to `other`, position by position."""
+    """Whether `other` has `types`, once references to `values` are read as references to `other` by position."""
     expected = to_slots(types, values)
     return len(types) == len(other) and expected == to_slots([v.type for v in other], other)
 
@@ -58,9 +60,8 @@ def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type,
     then, otherwise = regions
     types = to_slots([r.type for r in then.results], then.results)
     if types != to_slots([r.type for r in otherwise.results], otherwise.results):
-        raise InternalError(
-            f"arms of if have different types: {[r.type for r in then.results]} and {[r.type for r in otherwise.results]}"
-        )
+        found = [[r.type for r in arm.results] for arm in regions]
+        raise InternalError(f"arms of if have different types: {found[0]} and {found[1]}")
     return types
 
 
@@ -125,7 +126,9 @@ def _infer_pop(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type
 
 
 def _shift_slots(declared: TensorType) -> TensorType:
-    from_types = {s: Dim(0, ((Slot(s.index + 1), 1),)) for s in declared.symbols() if isinstance(s, Slot)}
+    from_types: dict[Symbol, Affine] = {
+        s: Dim(0, ((Slot(s.index + 1), 1),)) for s in declared.symbols() if isinstance(s, Slot)
+    }
     return declared.substitute(from_types)
 
 

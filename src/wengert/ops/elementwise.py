@@ -75,7 +75,7 @@ mul = op(
 
 
 def _zmul(x: Any, y: Any) -> Any:
-    return np.where((x == 0) | (y == 0), 0.0, np.multiply(x, y))[()]
+    return _where(np.equal(x, 0) | np.equal(y, 0), 0.0, np.multiply(x, y))
 
 
 # Along a path of partial derivatives an exact 0 ends all influence, whatever the other factors: where(x > 0, log(x), 0)
@@ -297,6 +297,10 @@ _step("sign", "-1, 0 or 1; nan for nan.", np.sign)
 # --- choice and conversion -------------------------------------------------------------------------------------------
 
 
+def _where(predicate: Any, then: Any, otherwise: Any) -> Any:
+    return np.asarray(np.where(predicate, then, otherwise))[()]
+
+
 def _infer_select(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
     predicate, then, otherwise = (o.type for o in operands)
     if not isinstance(then, TensorType) or then != otherwise or predicate != BOOL_SCALAR.with_dims(then.dims):
@@ -309,7 +313,7 @@ select = op(
     doc="The second operand where the first is true, else the third.",
     kind="elementwise",
     infer=_infer_select,
-    impl=lambda c, x, y: np.where(c, x, y)[()],
+    impl=_where,
     jvp=LINEAR,
     linear=(1, 2),
     transpose=(

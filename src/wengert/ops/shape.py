@@ -229,7 +229,8 @@ def _undef(*, type: Type) -> Any:
     """Zeros: nobody reads them. Dimensions must have been made known by then."""
     if isinstance(type, StackType) or static_size(type.dims) is None:
         raise InternalError(f"undef of {type} has no value by itself")
-    return np.zeros(type.dims, type.dtype.numpy)[()]
+    shape = tuple(d for d in type.dims if isinstance(d, int))
+    return np.zeros(shape, type.dtype.numpy)[()]
 
 
 undef = op(

@@ -19,6 +19,7 @@ from wengert.types import I64_SCALAR, Dim, TensorType
 
 _I64_RANGE = range(-(2**63), 2**63)
 _RULES = {**algebra.RULES, **reshuffle.RULES}
+_WRITES = frozenset({"update", "add_at", "scatter_add"})
 _NOT_EVALUATED = frozenset({"stop_gradient", "select"})
 
 
@@ -35,7 +36,11 @@ class _Fold(Rewriter):
     def visit(self, b: RewriteBuilder, instr: Instr) -> None:
         if instr.regions and self.known_path(b, instr):
             return
+        if instr.regions:
+            self.known.overwritten.update(self.env.get(o, o) for o in instr.operands)
         new = self.rebuild(instr)
+        if new.op.name in _WRITES:
+            self.known.overwritten.add(new.operands[0])
         if len(new.results) == 1 and not new.op.effects and not new.regions:
             before = len(b.instrs)
             value = self.simpler(b, new)

@@ -1,14 +1,17 @@
 """Store-to-load forwarding: a read of what was just written is the written value; a write that is overwritten unread goes.
 
 Places are compared by their indices: the same values, or integers with equal affine forms, are the same place; integers that
-differ by a nonzero constant are different places.
+differ by a nonzero constant are different places. A read is never moved to an older version of an array: that version would then
+have to be kept beside the newer one, and an update in place would become a copy.
 """
 
 from __future__ import annotations
 
-from wengert.ir.core import Function, Instr, Value
+from collections import Counter
+
+from wengert.ir.core import Function, Instr, Value, walk
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
-from wengert.passes.reshuffle import Entry, entries, read
+from wengert.passes.reshuffle import Entry, entries
 from wengert.types import I64_SCALAR, dim_add
 
 _LOOK_BACK = 8
@@ -16,15 +19,29 @@ _LOOK_BACK = 8
 
 def forward(fn: Function) -> Function:
     """`fn` with reads of written parts replaced by what was written."""
-    return _Forward().function(fn)
+    return _Forward(_count_uses(fn)).function(fn)
+
+
+def _count_uses(fn: Function) -> Counter[Value]:
+    """How often each value is an operand or a yield."""
+    uses = Counter(fn.results)
+    for instr in walk(fn.instrs):
+        uses.update(instr.operands)
+        for region in instr.regions:
+            uses.update(region.results)
+    return uses
 
 
 class _Forward(Rewriter):
+    def __init__(self, uses: Counter[Value]) -> None:
+        super().__init__()
+        self.uses = uses
+
     def visit(self, b: RewriteBuilder, instr: Instr) -> None:
         new = self.rebuild(instr)
         value: Value | None = None
         if new.op.name == "index":
-            value = self.read_through(b, new)
+            value = self.read_through(new)
         elif new.op.name == "update":
             value = self.overwrite(b, new)
         if value is not None and self.can_replace(instr.result, value):
@@ -32,21 +49,21 @@ class _Forward(Rewriter):
             return
         b.append(new)
 
-    def read_through(self, b: RewriteBuilder, instr: Instr) -> Value | None:
-        """The value read, or the read from the array before writes to other places."""
+    def read_through(self, instr: Instr) -> Value | None:
+        """The value read, if it was written by one of the last writes to the array."""
         parts = entries(instr)
         source = instr.operands[0]
         for _ in range(_LOOK_BACK):
             write = self.defs.get(source)
             if write is None or write.op.name not in ("update", "add_at"):
-                break
+                return None
             written = entries(write, first=2)
             if write.op.name == "update" and _same_place(parts, written):
                 return write.operands[1]
             if not _apart(parts, written):
-                break
+                return None
             source = write.operands[0]
-        return None if source is instr.operands[0] else read(b, source, parts)
+        return None
 
     def overwrite(self, b: RewriteBuilder, instr: Instr) -> Value | None:
         """`update` of an `update` at the same place; `update` by what is there already."""
@@ -57,7 +74,9 @@ class _Forward(Rewriter):
             if _same_place(parts, entries(before)):
                 return source
         write = self.defs.get(source)
-        if write is None or write.op.name not in ("update", "add_at") or not _same_place(parts, entries(write, first=2)):
+        if write is None or self.uses[source] != 1 or write.op.name not in ("update", "add_at"):
+            return None
+        if not _same_place(parts, entries(write, first=2)):
             return None
         return b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])  # type: ignore[no-any-return]
 

@@ -15,7 +15,8 @@ from wengert.ir.op import OpDef
 from wengert.passes.cse import is_pure
 from wengert.types import Affine, TensorType
 
-_GUARDED = frozenset({"assume_shape", "reshape", "undef"})
+# Guarded by checks that the frontend emits before them: equal sizes, a reduction that is not empty.
+_GUARDED = frozenset({"assume_shape", "reshape", "undef", "max", "min", "argmax", "argmin"})
 _FILLS = frozenset({"broadcast", "iota"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.ir.core import Instr, Value
@@ -13,9 +13,15 @@ from wengert.types import DType, TensorType
 
 @dataclass(frozen=True)
 class Known:
-    """Answers from `defs`, the instruction behind each value."""
+    """Answers from `defs`, the instruction behind each value.
+
+    Attributes:
+        defs: the definitions.
+        overwritten: arrays that an instruction further up may have overwritten in place; reading them here would cost a copy.
+    """
 
     defs: dict[Value, Instr]
+    overwritten: set[Value] = field(default_factory=set)
 
     def behind(self, value: Value, op_name: str) -> Instr | None:
         """The instruction that defines `value`, if it is an `op_name`."""

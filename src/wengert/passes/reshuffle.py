@@ -99,8 +99,10 @@ def index(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if all(kind == ":" for kind, _ in parts):
         return x
     inner = known.defs.get(x)
-    rule = None if inner is None else _READS.get(inner.op.name)
-    return None if rule is None or inner is None else rule(known, b, instr, inner, parts)
+    if inner is None or (inner.operands and inner.operands[0] in known.overwritten):
+        return None
+    rule = _READS.get(inner.op.name)
+    return None if rule is None else rule(known, b, instr, inner, parts)
 
 
 def _read_part(known: Known, b: RewriteBuilder, instr: Instr, inner: Instr, parts: list[Entry]) -> Value | None:

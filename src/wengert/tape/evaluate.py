@@ -142,9 +142,9 @@ class EvalBuilder(Builder):
         data = [_data(o) for o in operands]
         scalar = _SCALAR_OPS.get(op.name)
         if scalar is not None and all(type(d) is float for d in data):
-            found = scalar(*data)
-            if found is not None:
-                return KnownValue(_SCALAR_TYPES[type(found)], found, name)
+            number = scalar(*data)
+            if number is not None:
+                return KnownValue(_SCALAR_TYPES[type(number)], number, name)
         (declared,) = op.infer(operands, attrs, ())
         assert isinstance(declared, TensorType)
         write = _WRITES.get(op.name)

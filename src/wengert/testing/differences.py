@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def directional(
         factor = 4.0**level
         table = [
             [(factor * f - c) / (factor - 1) for c, f in zip(coarse, fine, strict=True)]
-            for coarse, fine in zip(table, table[1:], strict=False)
+            for coarse, fine in itertools.pairwise(table)
         ]
     return table[0]
 

@@ -1,7 +1,7 @@
 """Sample calls of every op, drawn from its declaration: what the tests of the registry run on.
 
-Elementwise ops are drawn from the ranges in `samples`, in every dtype and several shapes. The samples of other ops are cases
-`(operands, attributes)`, an operand being a type to draw (`"f64[2,3]"`), an int, or a tuple of ints.
+Elementwise ops are drawn from the ranges in `samples`, in every dtype and several shapes. The samples of other ops are
+cases `(operands, attributes)`, an operand being a type to draw (`"f64[2,3]"`), an int, or a tuple of ints.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sample:
         return [k for k, a in enumerate(self.arguments) if a.dtype == F64.numpy]
 
     def function(self, symbolic: bool = False) -> Function:
-        """The call as a function of `arguments`; sizes of its parameters are named (`%n`) instead of known if `symbolic`."""
+        """The call as a function of `arguments`, whose sizes are named (`%n`) instead of known if `symbolic`."""
         names: dict[int, Value] = {}
         params = [Value(_type_of(a, names if symbolic else None), f"x{k}") for k, a in zip(self.free, self.arguments)]
         builder = Builder()
@@ -122,9 +122,6 @@ def _draw_case(op: OpDef, operands: Sequence[Any], attrs: dict[str, Any], rng: n
             drawn.append(np.asarray(operand, dtype=np.int64)[()])
             if isinstance(operand, int):
                 fixed.add(k)
-    declared_type = attrs.get("type")
-    if isinstance(declared_type, str):
-        attrs = {**attrs, "type": parse_type(declared_type)}
     return Sample(op, tuple(drawn), attrs, frozenset(fixed))
 
 

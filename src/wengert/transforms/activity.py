@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from wengert.errors import UnsupportedError
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import LINEAR, Marker, OpDef
-from wengert.types import StackType, TensorType, Type
+from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
 
 
 def can_vary(declared: Type) -> bool:
@@ -23,9 +23,18 @@ def can_vary(declared: Type) -> bool:
 
 def tangent_type(declared: Type) -> Type:
     """The type of a tangent of a value of type `declared`."""
-    if isinstance(declared, StackType):
-        return StackType(tuple(e for e in declared.elements if e.is_float))
-    return declared
+    if not isinstance(declared, StackType):
+        return declared
+    kept = tangent_elements(declared)
+    slots: dict[Symbol, Affine] = {Slot(old): Dim(0, ((Slot(new), 1),)) for new, old in enumerate(kept)}
+    return StackType(tuple(declared.elements[k].substitute(slots) for k in kept))
+
+
+def tangent_elements(declared: StackType) -> list[int]:
+    """Positions of the elements that a stack of tangents keeps: floats, and the integers that are sizes of those."""
+    floats = [k for k, e in enumerate(declared.elements) if e.is_float]
+    sizes = {s.index for k in floats for s in declared.elements[k].symbols() if isinstance(s, Slot)}
+    return sorted({*floats, *sizes})
 
 
 def differentiable_operands(instr: Instr) -> list[int]:

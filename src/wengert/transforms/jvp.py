@@ -16,12 +16,13 @@ from wengert.ir.op import LINEAR, Marker
 from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
 from wengert.transforms.activity import (
     active_values,
-    can_vary,
     differentiable_operands,
     loop_parts,
     refuse_missing_rule,
+    tangent_elements,
     tangent_type,
 )
+from wengert.types import StackType
 
 Tangents: TypeAlias = MutableMapping[Value, Value]
 
@@ -48,8 +49,7 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
     results = list(fn.results)
     for result in fn.results:
         if result.is_float:
-            tangent = tangents.get(result)
-            results.append(builder.zeros_like(result) if tangent is None else tangent)
+            results.append(tangent_or_zero(builder, result, tangents))
     params = (*fn.params, *tangent_params)
     return Function(f"{fn.name}_jvp", fn.dims, params, tuple(builder.instrs), tuple(results), fn.span)
 
@@ -94,17 +94,30 @@ def tangent_of_instr(b: Builder, instr: Instr, tangents: Tangents) -> Value | No
     return total
 
 
-def stack_tangents(b: Builder, instr: Instr, tangents: Tangents) -> tuple[Value, ...]:
-    """Emit the tangent of `push` or `pop`: the same on the stack of tangents, which holds the float elements only."""
+def tangent_entry(b: Builder, stack: Value, entry: Sequence[Value], tangents: Tangents) -> tuple[Value, list[Value]]:
+    """The stack of tangents of `stack`, and what an entry of it holds: tangents of floats, and sizes of arrays as they are."""
+    assert isinstance(stack.type, StackType)
+    stack_dot = tangent_or_zero(b, stack, tangents)
+    kept = [entry[k] for k in tangent_elements(stack.type)]
+    return stack_dot, [tangent_or_zero(b, v, tangents) if v.is_float else v for v in kept]
+
+
+def _stack_tangents(b: Builder, instr: Instr, tangents: Tangents) -> None:
+    """Emit the tangent of `push` or `pop`: the same on the stack of tangents."""
     stack = instr.operands[0]
-    stack_dot = tangents.get(stack)
-    if stack_dot is None:
-        stack_dot = b.zeros_like(tangent_type(stack.type))
-    if instr.op.name == "pop":
-        return b.emit(instr.op, (stack_dot,))
-    values = [v for v in instr.operands[1:] if v.is_float]
-    filled = [tangents[v] if v in tangents else b.zeros_like(v) for v in values]
-    return b.emit(instr.op, (stack_dot, *filled))
+    assert isinstance(stack.type, StackType)
+    if instr.op.name == "push":
+        stack_dot, entry = tangent_entry(b, stack, instr.operands[1:], tangents)
+        tangents[instr.result] = b.emit(instr.op, (stack_dot, *entry))[0]
+        return
+    stack_dot = tangent_or_zero(b, stack, tangents)
+    rest, *popped = b.emit(instr.op, (stack_dot,))
+    tangents[instr.results[0]] = rest
+    for k, dot in zip(tangent_elements(stack.type), popped, strict=True):
+        primal = instr.results[k + 1]
+        if primal.is_float:
+            same = dot.dims == primal.dims
+            tangents[primal] = dot if same else b.assume_shape(dot, *[b.dim(d) for d in primal.dims])
 
 
 class _Forward:
@@ -129,8 +142,7 @@ class _Forward:
 
     def leaf(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
         if instr.op.name in ("push", "pop"):
-            moving = [r for r in instr.results if can_vary(r.type)]
-            tangents.update(zip(moving, stack_tangents(b, instr, tangents), strict=True))
+            _stack_tangents(b, instr, tangents)
             return
         tangent = tangent_of_instr(b, instr, tangents)
         if tangent is not None:
@@ -143,19 +155,19 @@ class _Forward:
             inner = b.child()
             local: Tangents = ChainMap({}, tangents)
             self.block(inner, region.instrs, local)
-            dots = [_tangent_or_zero(inner, region.results[k], local) for k in moving]
+            dots = [tangent_or_zero(inner, region.results[k], local) for k in moving]
             regions.append(Region((), tuple(inner.instrs), (*region.results, *dots)))
         _append_region_instr(b, instr, instr.operands, regions, moving, tangents)
 
     def loop(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
         body, init, carry = loop_parts(instr)
         moving = [k for k, p in enumerate(carry) if p in self.active]
-        init_dots = [_tangent_or_zero(b, init[k], tangents) for k in moving]
+        init_dots = [tangent_or_zero(b, init[k], tangents) for k in moving]
         params = [Value(tangent_type(carry[k].type), tangent_name(carry[k])) for k in moving]
         local: Tangents = ChainMap({carry[k]: p for k, p in zip(moving, params, strict=True)}, tangents)
         inner = b.child()
         self.block(inner, body.instrs, local)
-        yields = [_tangent_or_zero(inner, body.results[k], local) for k in moving]
+        yields = [tangent_or_zero(inner, body.results[k], local) for k in moving]
         new_body = Region((*body.params, *params), tuple(inner.instrs), (*body.results, *yields))
         regions = [new_body]
         if instr.op.name == "while":
@@ -171,7 +183,8 @@ def _params_like(params: Sequence[Value], old: Sequence[Value], new: Sequence[Va
     return [copy_value(dict(env), p) for p in params]
 
 
-def _tangent_or_zero(b: Builder, value: Value, tangents: Tangents) -> Value:
+def tangent_or_zero(b: Builder, value: Value, tangents: Tangents) -> Value:
+    """The tangent of `value`, zeros if it has none."""
     tangent = tangents.get(value)
     return b.zeros_like(tangent_type(value.type)) if tangent is None else tangent
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
-from wengert.transforms.activity import can_vary, loop_parts, tangent_type
-from wengert.transforms.jvp import stack_tangents, tangent_name, tangent_of_instr
+from wengert.transforms.activity import can_vary, loop_parts, tangent_elements, tangent_type
+from wengert.transforms.jvp import tangent_entry, tangent_name, tangent_of_instr, tangent_or_zero
+from wengert.types import StackType
 
 
 @dataclass(eq=False)
@@ -69,8 +70,8 @@ class LinearLoop:
     results: list[Value]
 
 
-LinearItem: TypeAlias = Union[LinearOp, LinearIf, LinearLoop]
-PrimalItem: TypeAlias = Union[Instr, Split]
+LinearItem: TypeAlias = LinearOp | LinearIf | LinearLoop
+PrimalItem: TypeAlias = Instr | Split
 
 
 class SplitBuilder(Builder):
@@ -119,15 +120,26 @@ class Linearizer:
         return block
 
     def leaf(self, builder: SplitBuilder, block: Block, instr: Instr) -> None:
-        if instr.op.name in ("push", "pop"):
-            moving = [r for r in instr.results if can_vary(r.type)]
-            dots = stack_tangents(builder, instr, block.tangents)
-            self.tangent_values.update(dots)
-            block.tangents.update(zip(moving, dots, strict=True))
+        if instr.op.name == "push":
+            stack_dot, entry = tangent_entry(builder, instr.operands[0], instr.operands[1:], block.tangents)
+            self._stack_op(block, instr, (stack_dot, *entry), [instr.result])
+            return
+        if instr.op.name == "pop":
+            # The sizes in an entry of tangents are those of the primal entry: the linear pop names them as its results.
+            stack = instr.operands[0]
+            assert isinstance(stack.type, StackType)
+            kept = [instr.results[k + 1] for k in tangent_elements(stack.type)]
+            stack_dot = tangent_or_zero(builder, stack, block.tangents)
+            self._stack_op(block, instr, (stack_dot,), [instr.results[0], *kept])
             return
         tangent = tangent_of_instr(builder, instr, block.tangents)
         if tangent is not None:
             block.tangents[instr.result] = tangent
+
+    def _stack_op(self, block: Block, instr: Instr, operands: Sequence[Value], primal: Sequence[Value]) -> None:
+        results = [self._tangent(v) if can_vary(v.type) else v for v in primal]
+        block.linear.append(LinearOp(Instr(instr.op, tuple(operands), tuple(results), {}, (), instr.span)))
+        block.tangents.update((v, t) for v, t in zip(primal, results, strict=True) if v is not t)
 
     def branch(self, block: Block, instr: Instr) -> None:
         moving = [k for k, r in enumerate(instr.results) if r in self.active]

@@ -271,7 +271,8 @@ class _Network:
             reached = self._search()
             if "sink" not in reached:
                 break
-            path, node = [], "sink"
+            path: list[tuple[object, object]] = []
+            node: object = "sink"
             while node != "source":
                 path.append((reached[node], node))
                 node = reached[node]

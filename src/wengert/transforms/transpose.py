@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wengert.errors import InternalError, UnsupportedError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Region, Value
-from wengert.ir.op import get_op
+from wengert.ir.op import Rule, get_op
 from wengert.ir.rewrite import Env, substitute_type
 from wengert.transforms.linearize import (
     Block,
@@ -30,6 +30,9 @@ from wengert.types import I64_SCALAR, StackType
 
 Cotangents = dict[Value, Value]
 """The cotangent gathered so far for each tangent; absent means zero."""
+
+MASKING = frozenset({"select", "zmul", "update"})
+"""Ops whose transposes put exact zeros into cotangents."""
 
 
 @dataclass(eq=False)
@@ -54,12 +57,15 @@ class Scope:
 class Transposer:
     """Emits the reverse pass of one function."""
 
-    def __init__(self, plan: Residuals, tangent_values: set[Value], primal: Primal) -> None:
+    def __init__(
+        self, plan: Residuals, tangent_values: set[Value], primal: Primal, singular: set[Value] | None = None
+    ) -> None:
         self.plan = plan
         self.tangent_values = tangent_values
         self.primal = primal
+        self.singular = singular
         self.stacks: Stacks = dict(primal.stacks)
-        # Cotangents that have passed a `select`: where they are 0, they stay 0 against an infinite partial derivative.
+        # Cotangents that have passed an op of `MASKING`: where 0, they stay 0 against an infinite partial derivative.
         self.masked: set[Value] = set()
 
     def top_scope(self, builder: Builder) -> Scope:
@@ -164,8 +170,9 @@ class Transposer:
         ]
         attrs = instr.attrs
         masked = ct in self.masked
-        rules = op.extra.get("masked_transpose", op.transpose) if masked else op.transpose
-        for k in linear:
+        rules = self.rules(instr, masked)
+        # The last operand first: what is written is read before the place that it goes to is cleared.
+        for k in reversed(linear):
             tangent = instr.operands[k]
             if k < len(op.accumulate) and (rule := op.accumulate[k]) is not None:
                 known = cotangents.get(tangent)
@@ -183,9 +190,19 @@ class Transposer:
                 if rule is None:
                     raise InternalError(f"`{op.name}` has no transpose for operand {k}", instr.span)
                 term = rule(b, ct, *operands, **attrs)
-                if masked or op.name == "select":
+                if masked or op.name in MASKING:
                     self.masked.add(term)
                 self.add(b, cotangents, tangent, term)
+
+    def rules(self, instr: Instr, masked: bool) -> tuple[Rule | None, ...]:
+        """The transposes of an op: where zero is strong, if the cotangent may be zero and a coefficient infinite."""
+        strong: tuple[Rule | None, ...] | None = instr.op.extra.get("masked_transpose")
+        if strong is None or not masked:
+            return instr.op.transpose
+        if instr.op.name != "mul" or self.singular is None:
+            return strong
+        coefficients = (o for o in instr.operands if o not in self.tangent_values)
+        return strong if any(c in self.singular for c in coefficients) else instr.op.transpose
 
     def stack(self, instr: Instr, cotangents: Cotangents, scope: Scope) -> None:
         """The transpose of a push of tangents is a pop of cotangents, and the other way round."""
@@ -197,8 +214,13 @@ class Transposer:
                 return
             rest, *terms = b.emit(get_op("pop"), (stack_bar,))
             self.add(b, cotangents, stack_dot, rest)
+            for place in (rest, *terms):
+                self.mask(place, stack_bar)
             for value, term in zip(values, terms, strict=True):
-                self.add(b, cotangents, value, term)
+                if value in self.tangent_values:
+                    dims = self.phantom(value, scope).dims
+                    same = dims == term.dims
+                    self.add(b, cotangents, value, term if same else b.assume_shape(term, *[b.dim(d) for d in dims]))
             return
         rest_dot, *values = instr.results
         found = [cotangents.pop(v, None) for v in values]
@@ -207,8 +229,15 @@ class Transposer:
             return
         if stack_bar is None:
             stack_bar = self.zero(rest_dot, scope)
-        terms = [self.zero(v, scope) if f is None else f for v, f in zip(values, found, strict=True)]
-        self.add(b, cotangents, instr.operands[0], b.emit(get_op("push"), (stack_bar, *terms))[0])
+        terms = []
+        for value, known in zip(values, found, strict=True):
+            if value not in self.tangent_values:
+                terms.append(self.resolve(value, scope))
+            else:
+                terms.append(self.zero(value, scope) if known is None else known)
+        pushed = b.emit(get_op("push"), (stack_bar, *terms))[0]
+        self.mask(pushed, stack_bar, *terms)
+        self.add(b, cotangents, instr.operands[0], pushed)
 
     # --- if -------------------------------------------------------------------------------------------------------
 
@@ -226,9 +255,9 @@ class Transposer:
         for arm_block, yields in zip(item.split.blocks, item.yields, strict=True):
             inner = Scope(scope.builder.child(), {}, scope)
             local = {t: cotangents[t] for t in free if t in cotangents}
-            for tangent, ct in zip(yields, incoming, strict=True):
-                if tangent is not None and ct is not None:
-                    self.add(inner.builder, local, tangent, ct)
+            for dot, ct in zip(yields, incoming, strict=True):
+                if dot is not None and ct is not None:
+                    self.add(inner.builder, local, dot, ct)
             self.stacks.update(outer_stacks)
             self.block(arm_block, local, inner)
             arms.append((inner, local, {k: self.stacks[k] for k in loops}))
@@ -338,8 +367,8 @@ class Transposer:
         self.block(item.split.blocks[0], local, inner)
         yields = []
         for k in carried:
-            found = local.get(item.params[k])
-            yields.append(self.zero(item.params[k], inner) if found is None else found)
+            gone_back = local.get(item.params[k])
+            yields.append(self.zero(item.params[k], inner) if gone_back is None else gone_back)
         yields += [local[t] for t in free]
         return yields + [self.stacks[k] for k in loops]
 
@@ -369,7 +398,7 @@ def _has_select(block: Block) -> bool:
     """Whether a cotangent that flows through `block` may pass a `select`."""
     for item in block.linear:
         if isinstance(item, LinearOp):
-            if item.instr.op.name == "select":
+            if item.instr.op.name in MASKING:
                 return True
         elif any(_has_select(inner) for inner in item.split.blocks):
             return True

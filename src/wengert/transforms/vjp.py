@@ -16,6 +16,7 @@ from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
 from wengert.transforms.primal import emit_primal
 from wengert.transforms.residuals import plan_residuals
+from wengert.transforms.singular import singular_values
 from wengert.transforms.transpose import Transposer
 
 
@@ -49,7 +50,7 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
     builder = Builder(fn.span)
     primal = emit_primal(builder, plan)
     builder.span = fn.span
-    transposer = Transposer(plan, linearizer.tangent_values, primal)
+    transposer = Transposer(plan, linearizer.tangent_values, primal, singular_values(block))
     seeds = [builder.const(1.0)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
     cotangents: dict[Value, Value] = {}
     for result, seed in zip(outputs, seeds, strict=True):

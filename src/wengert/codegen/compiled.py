@@ -1,0 +1,191 @@
+"""A compiled function: how Python calls native code, converts what it does not take at once, and learns of errors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen import effects
+from wengert.codegen.engine import Machine, build, python_symbols
+from wengert.codegen.entry import Callbacks, numpy_symbols
+from wengert.codegen.lowering import Note, Options, Site
+from wengert.codegen.module import lower
+from wengert.errors import ArgumentError, InternalError, describe
+from wengert.ir.core import Function, Value
+from wengert.types import Dim, TensorType
+
+METH_FASTCALL = 0x0080
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+class Compiled:
+    """Native code for an IR function; call it with one number or array per parameter.
+
+    Attributes:
+        function: what was compiled.
+        entry: the same callable as a builtin, without a Python frame around it.
+        llvm_ir: LLVM text before optimisation.
+        report: allocations, copies and stacks, with the user's lines.
+        compile_seconds: what compiling took.
+    """
+
+    def __init__(self, function: Function, options: Options | None = None) -> None:
+        started = time.perf_counter()
+        self.function = function
+        self._runtime = _Runtime(function)
+        module = lower(function, options or options_from_environment(), self._runtime.callbacks())
+        self.llvm_ir = module.text
+        self.report: tuple[Note, ...] = tuple(module.lowering.notes)
+        machine = build(module.text, {**python_symbols(), **numpy_symbols()})
+        self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
+        self.compile_seconds = time.perf_counter() - started
+
+    def __call__(self, *args: Any) -> tuple[Any, ...]:
+        """The results: Python numbers for scalars, new arrays for arrays.
+
+        Raises:
+            ArgumentError: wrong number, dtype or rank of arguments.
+            ValueError: sizes that do not fit together.
+            Exception: what a check of the program raises.
+        """
+        return self.entry(*args)
+
+    def optimized(self) -> str:
+        """LLVM text after optimisation."""
+        return self._runtime.machine().text()
+
+    def asm(self) -> str:
+        """The machine code as assembler text."""
+        return self._runtime.machine().assembly()
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.function.name}>"
+
+
+def compile(function: Function, options: Options | None = None) -> Compiled:  # noqa: A001 - what it is
+    """Native code for `function`."""
+    return Compiled(function, options)
+
+
+def options_from_environment() -> Options:
+    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath`)."""
+    disabled = set(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
+    unknown = disabled - {"fuse", "inplace", "vecmath"}
+    if unknown:
+        raise ArgumentError(
+            "WENGERT_DISABLE names optimisations that do not exist",
+            found=", ".join(sorted(unknown)),
+            expected="some of fuse, inplace, vecmath",
+        )
+    return Options(**{name: False for name in disabled})
+
+
+class _Runtime:
+    """What native code needs to stay alive, and what it calls back; `self` of the builtin."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self._machine: Machine | None = None
+        self._definition: _MethodDef | None = None
+        self._entry: Callable[..., tuple[Any, ...]] | None = None
+        self._sites: Sequence[Site] = ()
+        self._operands = 0
+        # Compiled code holds their addresses, so these very objects are kept.
+        self._fail, self._convert, self._show = self.fail, self.convert, self.show
+
+    def callbacks(self) -> Callbacks:
+        """Addresses of the methods below."""
+        return Callbacks(id(self._fail), id(self._convert), id(self._show))
+
+    def attach(self, machine: Machine, sites: Sequence[Site]) -> Callable[..., tuple[Any, ...]]:
+        """Take the native code and wrap its entry into a builtin function."""
+        self._machine, self._sites = machine, sites
+        self._operands = ctypes.CFUNCTYPE(ctypes.c_size_t)(machine.address("wg_operands"))()
+        name = self.function.name.encode()
+        self._definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
+        new = ctypes.pythonapi.PyCFunction_NewEx
+        new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+        self._entry = new(ctypes.addressof(self._definition), self, None)
+        return self._entry
+
+    def machine(self) -> Machine:
+        """The native code."""
+        assert self._machine is not None
+        return self._machine
+
+    def fail(self, status: int) -> None:
+        """Raise the error that `status` stands for."""
+        effects.raise_status(self._sites, self._operands, status)
+
+    def show(self, status: int) -> None:
+        """Print what a `host_print` asks for."""
+        effects.print_site(self._sites, self._operands, status)
+
+    def convert(self, *args: Any) -> tuple[Any, ...]:
+        """Call again with arguments converted to what native code takes."""
+        assert self._entry is not None
+        parameters = self.function.params
+        if len(args) != len(parameters):
+            raise ArgumentError(f"{self.function.name} takes {len(parameters)} arguments. Got {len(args)} instead.")
+        converted = [_converted(p, a, self.function) for p, a in zip(parameters, args, strict=True)]
+        _check_sizes(self.function, converted)
+        if all(a is b for a, b in zip(args, converted, strict=True)):
+            raise InternalError(f"native code of {self.function.name} refuses its arguments")
+        return self._entry(*converted)
+
+
+def _converted(param: Value, argument: Any, function: Function) -> Any:
+    declared = param.tensor
+    array = np.asarray(argument)
+    if array.ndim != declared.rank or not np.can_cast(array.dtype, declared.dtype.numpy, casting="safe"):
+        raise ArgumentError(
+            f"argument {param.name!r} of {function.name} has a wrong type",
+            function.span,
+            found=f"{array.dtype} of shape {array.shape}",
+            expected=str(declared),
+        )
+    if declared.rank == 0:
+        return {"f64": float, "i64": int, "bool": bool}[declared.dtype.name](array)
+    plain = np.require(array.view(np.ndarray), declared.dtype.numpy, ("C", "A"))
+    # Native code knows an array's dtype by the identity of its descriptor.
+    return plain if plain.dtype is declared.dtype.numpy else plain.view(declared.dtype.numpy)
+
+
+def _check_sizes(function: Function, arguments: Sequence[Any]) -> None:
+    """Raise ValueError where an axis does not have the size that the types ask for."""
+    known: dict[Any, int] = {}
+    pairs = [
+        (param, axis, declared, size)
+        for param, argument in zip(function.params, arguments, strict=True)
+        if isinstance(param.type, TensorType) and param.rank
+        for axis, (declared, size) in enumerate(zip(param.dims, argument.shape, strict=True))
+    ]
+    for _, _, declared, size in pairs:
+        if isinstance(declared, Dim) and len(declared.terms) == 1 and declared.terms[0][1] == 1:
+            known.setdefault(declared.terms[0][0], size - declared.const)
+    for param, axis, declared, size in pairs:
+        expected = declared
+        if isinstance(declared, Dim):
+            expected = declared.const + sum(c * known[s] for s, c in declared.terms)
+        if expected != size:
+            raise ValueError(
+                describe(
+                    f"argument {param.name!r} of {function.name} has a wrong shape",
+                    function.span,
+                    found=f"size {size} of axis {axis}",
+                    expected=f"{declared}" + (f" = {expected}" if isinstance(declared, Dim) else ""),
+                )
+            )

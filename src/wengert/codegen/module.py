@@ -1,0 +1,197 @@
+"""The text of a whole LLVM module: kernel, entry, helpers, metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen import arrays, control, effects, reductions, stacks, vecmath
+from wengert.codegen.engine import host
+from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
+from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
+from wengert.codegen.nests import Task, run, store_task
+from wengert.codegen.storage import Buffer, Mem
+from wengert.codegen.text import REGISTER, Writer
+from wengert.ir.core import Function, Value
+
+HANDLERS: dict[str, Any] = {
+    **arrays.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS
+}  # fmt: skip
+
+SUPPORT = """@wg.operands = internal global [{words} x i64] zeroinitializer, align 8
+define ptr @wg_operands() {{
+  ret ptr @wg.operands
+}}
+declare ptr @aligned_alloc(i64, i64)
+declare ptr @realloc(ptr, i64)
+declare void @free(ptr)
+define internal ptr @wg_allocate(i64 %size) cold noinline nounwind {{
+  %p = call ptr @aligned_alloc(i64 64, i64 %size)
+  ret ptr %p
+}}
+define internal ptr @wg_grow(ptr %old, i64 %used, i64 %size) cold noinline nounwind {{
+  %p = call ptr @realloc(ptr %old, i64 %size)
+  ret ptr %p
+}}
+define internal void @wg_free(ptr %p) nounwind {{
+  call void @free(ptr %p)
+  ret void
+}}
+define internal i32 @wg_print(i64 %site) cold noinline nounwind {{
+  %number = call ptr @PyLong_FromLongLong(i64 %site)
+  %none = icmp eq ptr %number, null
+  br i1 %none, label %bad, label %go
+go:
+  %r = call ptr @PyObject_CallOneArg(ptr {show}, ptr %number)
+  call void @Py_DecRef(ptr %number)
+  %raised = icmp eq ptr %r, null
+  br i1 %raised, label %bad, label %good
+good:
+  call void @Py_DecRef(ptr %r)
+  ret i32 0
+bad:
+  ret i32 1
+}}"""
+# Defined in SUPPORT, so not to be declared again.
+_OWN = ("wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free")
+_SUPPORT_DECLARATIONS = {
+    "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
+    "PyObject_CallOneArg": "declare ptr @PyObject_CallOneArg(ptr, ptr)",
+    "Py_DecRef": "declare void @Py_DecRef(ptr)",
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """LLVM text with what Python needs to know about it."""
+
+    text: str
+    lowering: Lowering
+
+
+def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
+    """The LLVM module of a function."""
+    low = Lowering(function, options, HANDLERS)
+    kernel = _kernel(low)
+    entry, entry_writer = entry_text(function, callbacks)
+    declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations, **low.w.declarations}
+    helpers, needed = vecmath.helpers(low.w.helpers)
+    declarations |= {k: v for k, v in needed.items() if k not in declarations}
+    here = host()
+    parts = [
+        f'target datalayout = "{here.layout}"',
+        f'target triple = "{here.triple}"',
+        SUPPORT.format(words=low.operand_words, show=pointer(callbacks.show)),
+        *(text for name, text in declarations.items() if name not in _OWN),
+        *helpers,
+        kernel,
+        entry,
+        *_metadata(low),
+    ]
+    return Module("\n".join(parts) + "\n", low)
+
+
+def _kernel(low: Lowering) -> str:
+    function, w = low.function, low.w
+    body = low.body
+    low.enter(body)
+    arguments = Buffer(0, False)
+    for k, dim in enumerate(function.dims):
+        low.bind(dim, f"%d{k}")
+    for k, param in enumerate(function.params):
+        if not param.rank:
+            low.bind(param, f"%p{k}")
+    for k, param in enumerate(function.params):
+        if param.rank:
+            low.bind(param, low.memory(param, arguments, f"%p{k}"))
+    low.block(body)
+    _return(low)
+    lines = [*w.entry, "  br label %begin", "begin:", *w.lines, *low.cold]
+    parameters = [*kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
+    head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {{\nstart:\n"
+    return head + "\n".join(lines) + "\n}"
+
+
+def _return(low: Lowering) -> None:
+    """Compute the results into new NumPy arrays and registers, free everything, and return the status."""
+    w, results = low.w, low.function.results
+    made: list[str] = []
+    tasks: list[Task] = []
+    for k, value in enumerate(results):
+        if value.rank == 0:
+            w.do(f"store {REGISTER[value.tensor.dtype.name]} {low.scalar(value)}, ptr %r{k}")
+            continue
+        tasks.append(store_task(low, value, _new_array(low, value, k)))
+        made.append(f"%r{k}")
+    groups: dict[object, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.value.dims, []).append(task)
+    for group in groups.values():
+        run(low, group)
+    end = w.block
+    w.jump("leave")
+    w.label("leave")
+    incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
+    status = w.let(f"phi i64 {incoming}")
+    for buffer in low.buffers:
+        w.call("void", "wg_free", [("ptr", w.let(f"load ptr, ptr {buffer.pointer}"))])
+    if made:
+        w.branch(w.let(f"icmp eq i64 {status}, 0"), "success", "failure", LIKELY)
+        w.label("failure")
+        for slot in made:
+            _drop(w, slot)
+        w.jump("success")
+        w.label("success")
+    w.do(f"ret i64 {status}")
+
+
+def _drop(w: Writer, slot: str) -> None:
+    found = w.let(f"load ptr, ptr {slot}")
+    w.call("void", "Py_DecRef", [("ptr", found)])  # does nothing to a null pointer
+
+
+def _new_array(low: Lowering, value: Value, position: int) -> Mem:
+    """A new NumPy array for a result; its address goes to the result slot."""
+    w, sizes = low.w, low.sizes(value)
+    shape = w.slot("i64", count=value.rank)
+    for axis, size in enumerate(sizes):
+        at = w.let(f"getelementptr inbounds i64, ptr {shape}, i64 {axis}")
+        w.do(f"store i64 {size}, ptr {at}")
+
+
+    object_address = w.call(
+        "ptr",
+        "PyArray_New",
+        [("ptr", pointer(id(np.ndarray))), ("i32", str(value.rank)), ("ptr", shape),
+         ("i32", str(TYPE_NUMBERS[value.tensor.dtype.name])), ("ptr", "null"), ("ptr", "null"), ("i32", "0"),
+         ("i32", "0"), ("ptr", "null")],
+    )  # fmt: skip
+    fine = w.fresh("made")
+    w.branch(w.let(f"icmp ne ptr {object_address}, null"), fine, low.fail(PYTHON_ERROR), LIKELY)
+    w.label(fine)
+    w.do(f"store ptr {object_address}, ptr %r{position}")
+    at = w.let(f"getelementptr inbounds i8, ptr {object_address}, i64 {object.__basicsize__}")
+    buffer = Buffer(low.new_scope(), False)
+    return low.memory(value, buffer, w.let(f"load ptr, ptr {at}"))
+
+
+def _metadata(low: Lowering) -> list[str]:
+    """Branch weights and alias scopes: every buffer is a scope of its own."""
+    lines = [
+        '!1 = !{!"branch_weights", i32 2000, i32 1}',
+        '!2 = !{!"branch_weights", i32 1, i32 2000}',
+        "!3 = distinct !{!3}",
+    ]
+    nodes = [scope_list(k) - 1 for k in range(low.scopes)]
+    for k, node in enumerate(nodes):
+        others = ", ".join(f"!{n}" for n in nodes if n != node)
+        lines += [
+            f"!{node} = distinct !{{!{node}, !3}}",
+            f"!{scope_list(k)} = !{{!{node}}}",
+            f"!{others_list(k)} = !{{{others}}}",
+        ]
+    return lines
+
+

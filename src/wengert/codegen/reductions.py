@@ -1,0 +1,290 @@
+"""Sums and their kin, running sums, positions of extrema, and matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.codegen import scalars
+from wengert.codegen.lowering import Handler, Lowering
+from wengert.codegen.nests import Task, cluster, element, force, nest
+from wengert.codegen.storage import Index, Lazy, Mem
+from wengert.codegen.text import REGISTER, literal
+from wengert.ir.core import Instr, Value
+from wengert.types import F64, I64, DType
+
+_START = {
+    "sum": (0.0, 0),
+    "prod": (1.0, 1),
+    "max": (float("-inf"), -(2**63)),
+    "min": (float("inf"), 2**63 - 1),
+}
+
+
+def combine(low: Lowering, kind: str, dtype: DType, a: str, b: str) -> str:
+    """`a` and `b` put together; sums and products of floats may be reassociated, which lets LLVM use vectors."""
+    w = low.w
+    if kind in ("sum", "prod"):
+        name = "add" if kind == "sum" else "mul"
+        return w.let(f"f{name} reassoc contract double {a}, {b}" if dtype.is_float else f"{name} i64 {a}, {b}")
+    if dtype.name == "bool":
+        return w.let(f"{'or' if kind == 'max' else 'and'} i1 {a}, {b}")
+    return scalars.emit(w, "maximum" if kind == "max" else "minimum", dtype, (a, b), {})
+
+
+def start(kind: str, dtype: DType) -> str:
+    """The neutral element."""
+    if dtype.name == "bool":
+        return "false" if kind == "max" else "true"
+    return literal(_START[kind][0 if dtype.is_float else 1], dtype)
+
+
+def reduce(low: Lowering, instr: Instr) -> None:
+    """Reduction over some axes, or all of them into a register."""
+    x, result, kind = instr.operands[0], instr.result, instr.op.name
+    axes = tuple(instr.attrs["axes"])
+    if x.rank == 0 or not axes:
+        low.bind(result, low.env[x])
+        return
+    if result.rank == 0:
+        low.bind(result, reduce_all(low, x, kind))
+        return
+    place = low.array(x)
+    if isinstance(place, Lazy) and not place.uniform and low.live_after(x):
+        force(low, [x])
+    low.bind(result, reduce_axes(low, x, result, kind, axes))
+
+
+def reduce_all(low: Lowering, x: Value, kind: str) -> str:
+    """The reduction of a whole array, in one nest with the results that are computed on the way and needed later."""
+    dtype = x.tensor.dtype
+    register = REGISTER[dtype.name]
+    total = low.w.slot(register)
+    low.w.do(f"store {register} {start(kind, dtype)}, ptr {total}")
+
+    def finish(found: str, index: Index) -> None:
+        old = low.w.let(f"load {register}, ptr {total}")
+        low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
+
+    kept = [x] if isinstance(low.env[x], Lazy) and not is_cheap(low, x) and low.live_beyond(x, {x}) else []
+    cluster(low, kept, [Task(x, finish)], "kept: it is reduced and used again")
+    return low.w.let(f"load {register}, ptr {total}")
+
+
+def is_cheap(low: Lowering, x: Value) -> bool:
+    """Whether computing an array again is better than storing it."""
+    place = low.env[x]
+    return not isinstance(place, Lazy) or bool(place.uniform) or place.cost < 4
+
+
+def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequence[int]) -> Mem:
+    """Reduction over some axes: in a register where the last axis goes, else by accumulating rows in memory."""
+    dtype = x.tensor.dtype
+    target = low.allocate(result, kind)
+    sizes = low.sizes(x)
+    kept = [a for a in range(len(sizes)) if a not in axes]
+    neutral = start(kind, dtype)
+    if len(sizes) - 1 in axes:
+
+        def outer(index: Index) -> None:
+            register = REGISTER[dtype.name]
+            total = low.w.slot(register)
+            low.w.do(f"store {register} {neutral}, ptr {total}")
+
+            def inner(rest: Index) -> None:
+                low.memo = {}
+                whole = [""] * len(sizes)
+                for axis, i in [*zip(kept, index, strict=True), *zip(axes, rest, strict=True)]:
+                    whole[axis] = i
+                old = low.w.let(f"load {register}, ptr {total}")
+                found = element(low, x, tuple(whole))
+                low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
+                low.memo = {}
+
+            nest(low, [sizes[a] for a in axes], inner)
+            low.store(dtype, low.w.let(f"load {register}, ptr {total}"), low.address(target, index), target.buffer)
+
+        nest(low, [sizes[a] for a in kept], outer)
+        return target
+
+    nest(low, low.sizes(result), lambda i: low.store(dtype, neutral, low.address(target, i), target.buffer))
+
+    def body(index: Index) -> None:
+        low.memo = {}
+        address = low.address(target, tuple(index[a] for a in kept))
+        found = element(low, x, index)
+        low.store(dtype, combine(low, kind, dtype, low.load(dtype, address, target.buffer), found), address, target.buffer)
+        low.memo = {}
+
+    nest(low, sizes, body)
+    return target
+
+
+def cumsum(low: Lowering, instr: Instr) -> None:
+    """Running sums along an axis, from either end."""
+    x, result, axis = instr.operands[0], instr.result, instr.attrs["axis"]
+    force(low, [x])
+    target = low.allocate(result, "cumsum")
+    sizes, dtype = low.sizes(x), x.tensor.dtype
+    out, register = result.tensor.dtype, REGISTER[result.tensor.dtype.name]
+    last = low.w.let(f"sub i64 {sizes[axis]}, 1")
+    w = low.w
+
+    def line(index: Index) -> None:
+        total = w.slot(register)
+        w.do(f"store {register} {literal(0, out)}, ptr {total}")
+
+        def step(position: Index) -> None:
+            low.memo = {}
+            at = w.let(f"sub i64 {last}, {position[0]}") if instr.attrs.get("reverse") else position[0]
+            whole = (*index[:axis], at, *index[axis:])
+            found = scalars.emit(w, "convert", dtype, (element(low, x, whole),), {"dtype": out})
+            new = scalars.emit(w, "add", out, (w.let(f"load {register}, ptr {total}"), found), {})
+            w.do(f"store {register} {new}, ptr {total}")
+            low.store(out, new, low.address(target, whole), target.buffer)
+            low.memo = {}
+
+        nest(low, [sizes[axis]], step)
+
+    nest(low, [s for a, s in enumerate(sizes) if a != axis], line)
+    low.bind(result, target)
+
+
+def arg_extremum(low: Lowering, instr: Instr) -> None:
+    """The first position of the largest (smallest) element; NaN counts as the extremum, as in NumPy."""
+    x, result, axis = instr.operands[0], instr.result, instr.attrs["axis"]
+    w, sizes, dtype = low.w, low.sizes(x), x.tensor.dtype
+    register = REGISTER[dtype.name]
+    kept = [a for a in range(len(sizes)) if a != axis]
+    target = low.allocate(result, instr.op.name) if result.rank else None
+    best, where = w.slot(register), w.slot("i64")
+
+    def line(index: Index) -> None:
+        w.do(f"store i64 0, ptr {where}")
+
+        def step(position: Index) -> None:
+            low.memo = {}
+            found = element(low, x, (*index[:axis], position[0], *index[axis:]))
+            old = w.let(f"load {register}, ptr {best}")
+            better = _beats(low, instr.op.name, dtype, found, old)
+            first = w.let(f"icmp eq i64 {position[0]}, 0")
+            better = w.let(f"select i1 {first}, i1 true, i1 {better}")
+            w.do(f"store {register} {w.let(f'select i1 {better}, {register} {found}, {register} {old}')}, ptr {best}")
+            at = w.let(f"load i64, ptr {where}")
+            w.do(f"store i64 {w.let(f'select i1 {better}, i64 {position[0]}, i64 {at}')}, ptr {where}")
+            low.memo = {}
+
+        nest(low, [sizes[axis]], step)
+        if target is not None:
+            low.store(I64, w.let(f"load i64, ptr {where}"), low.address(target, index), target.buffer)
+
+    w.do(f"store {register} {literal(0, dtype)}, ptr {best}")
+    nest(low, [sizes[a] for a in kept], line)
+    low.bind(result, w.let(f"load i64, ptr {where}") if target is None else target)
+
+
+def _beats(low: Lowering, name: str, dtype: DType, new: str, old: str) -> str:
+    w, relation = low.w, "gt" if name == "argmax" else "lt"
+    if not dtype.is_float:
+        return scalars.emit(w, relation, dtype, (new, old), {})
+    ordered = w.let(f"fcmp u{relation} double {new}, {old}")
+    settled = w.let(f"fcmp ord double {old}, {old}")
+    return w.let(f"and i1 {ordered}, {settled}")
+
+
+# --- matrix products -----------------------------------------------------------------------------------------------
+
+
+def matmul(low: Lowering, instr: Instr) -> None:
+    """Dot products, matrix times vector, matrix times matrix."""
+    x, y = instr.operands
+    result = instr.result
+    force(low, [x, y])
+    left, right = low.array(x), low.array(y)
+    assert isinstance(left, Mem) and isinstance(right, Mem)
+    if x.rank == 1 and y.rank == 1:
+        low.bind(result, dot(low, left, right))
+        return
+    target = low.allocate(result, "matmul")
+    if x.rank == 1:
+        columns(low, left, transposed(right), target)
+    elif y.rank == 1:
+        rows(low, left, right, target)
+    else:
+        matrices(low, left, right, target)
+    low.bind(result, target)
+
+
+def transposed(mem: Mem) -> Mem:
+    """The same matrix with its axes exchanged."""
+    return Mem(mem.dtype, mem.buffer, mem.pointer, mem.sizes[::-1], mem.strides[::-1])
+
+
+def dot(low: Lowering, x: Mem, y: Mem, x_at: Index = (), y_at: Index = ()) -> str:
+    """The sum of products along the last axis of x and the last axis of y."""
+    w = low.w
+    total = w.slot("double")
+    w.do(f"store double 0.0, ptr {total}")
+
+    def body(index: Index) -> None:
+        a = low.load(F64, low.address(x, (*x_at, *index)), x.buffer)
+        b = low.load(F64, low.address(y, (*y_at, *index)), y.buffer)
+        product = w.let(f"fmul reassoc contract double {a}, {b}")
+        w.do(f"store double {combine(low, 'sum', F64, w.let(f'load double, ptr {total}'), product)}, ptr {total}")
+
+    nest(low, [x.sizes[-1]], body)
+    return w.let(f"load double, ptr {total}")
+
+
+def rows(low: Lowering, matrix: Mem, vector: Mem, target: Mem) -> None:
+    """`matrix @ vector`, by whichever axis of the matrix is contiguous."""
+    if matrix.strides[0] == "1" and matrix.strides[1] != "1":
+        columns(low, vector, matrix, target)
+        return
+    nest(low, [matrix.sizes[0]], lambda i: low.store(F64, dot(low, matrix, vector, i), low.address(target, i), target.buffer))
+
+
+def columns(low: Lowering, vector: Mem, matrix: Mem, target: Mem) -> None:
+    """`matrix @ vector` where the first axis of the matrix is contiguous: scaled columns are added up."""
+    if matrix.strides[0] != "1" and matrix.strides[1] == "1":
+        rows(low, matrix, vector, target)
+        return
+    nest(low, target.sizes, lambda i: low.store(F64, "0.0", low.address(target, i), target.buffer))
+
+    def column(j: Index) -> None:
+        factor = low.load(F64, low.address(vector, j), vector.buffer)
+        nest(low, target.sizes, lambda i: _multiply_add(low, matrix, (*i, *j), factor, target, i))
+
+    nest(low, vector.sizes, column)
+
+
+def _multiply_add(low: Lowering, x: Mem, at: Index, factor: str, target: Mem, where: Index) -> None:
+    address = low.address(target, where)
+    product = low.w.let(f"fmul contract double {low.load(F64, low.address(x, at), x.buffer)}, {factor}")
+    old = low.load(F64, address, target.buffer)
+    low.store(F64, low.w.let(f"fadd contract double {old}, {product}"), address, target.buffer)
+
+
+def matrices(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
+    """`x @ y`: rows of y, scaled, are added into rows of the result; or dots, where both run along the summed axis."""
+    if y.strides[0] == "1" and y.strides[1] != "1":
+        across = transposed(y)
+        nest(
+            low,
+            target.sizes,
+            lambda i: low.store(F64, dot(low, x, across, i[:1], i[1:]), low.address(target, i), target.buffer),
+        )
+        return
+    nest(low, target.sizes, lambda i: low.store(F64, "0.0", low.address(target, i), target.buffer))
+
+    def term(index: Index) -> None:
+        factor = low.load(F64, low.address(x, index), x.buffer)
+        inner = (y.sizes[1],)
+        nest(low, inner, lambda j: _multiply_add(low, y, (*index[1:], *j), factor, target, (*index[:1], *j)))
+
+    nest(low, x.sizes, term)
+
+
+HANDLERS: dict[str, Handler] = {
+    "sum": reduce, "prod": reduce, "max": reduce, "min": reduce, "cumsum": cumsum, "argmax": arg_extremum,
+    "argmin": arg_extremum, "matmul": matmul,
+}  # fmt: skip

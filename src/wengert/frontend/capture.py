@@ -1,0 +1,209 @@
+"""What a function takes from outside: globals, closure cells, defaults, attributes of captured objects.
+
+Numbers and arrays become inputs that are read again at every call; everything else is used as it is, under a guard. Objects with
+attributes are captured lazily: what is read from them is, with its path.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from wengert.frontend.boxes import box
+from wengert.frontend.capture_paths import CapturedInput, Guard, Path
+from wengert.frontend.context import Trace
+from wengert.ir.core import Value
+from wengert.tree import flatten
+
+LARGE = 64
+_AS_IS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, types.MethodDescriptorType, np.ufunc)
+_PLAIN = (bool, int, str, bytes, complex, type(None), type(Ellipsis), type(NotImplemented), slice, range, frozenset)
+_TRUSTED = frozenset({"numpy", "scipy", "wengert", *sys.stdlib_module_names} - {"__main__"})
+
+MakeInput = Callable[[str, Any, tuple[Any, ...]], Value]
+
+
+def is_trusted_module(name: str | None) -> bool:
+    """Whether names of the module never change: the standard library, NumPy, SciPy."""
+    return name is not None and name.partition(".")[0] in _TRUSTED
+
+
+class Captures:
+    """What one trace has captured.
+
+    Attributes:
+        inputs: numbers and arrays, in the order of first use.
+        guards: conditions on everything else.
+        known: captured objects with attributes, by id, and where they are.
+    """
+
+    def __init__(self, trace: Trace, make_input: MakeInput) -> None:
+        self.trace = trace
+        self.make_input = make_input
+        self.inputs: list[CapturedInput] = []
+        self.guards: list[Guard] = []
+        self.known: dict[int, tuple[Any, Path]] = {}
+        self._guarded: set[Any] = set()
+        self._boxes: dict[Any, Any] = {}
+        self._arrays: dict[int, tuple[Any, Path, Any]] = {}
+        self._copies: dict[int, tuple[Any, Any]] = {}
+        self._whole: dict[int, tuple[Any, Any]] = {}
+
+    # --- loading ------------------------------------------------------------------------------------------------
+
+    def load(self, path: Path, value: Any) -> Any:
+        """What traced code gets for `value`, which was found at `path`."""
+        if self.trace.eager:
+            self._remember(path, value)
+            return value
+        if isinstance(value, _AS_IS):
+            self.guard(path, "is", value)
+            return value
+        if isinstance(value, float) and (type(value) is float or isinstance(value, np.float64)):
+            return self._number(path, value)
+        if isinstance(value, np.ndarray):
+            return self._array(path, value)
+        if isinstance(value, _PLAIN) or isinstance(value, enum.Enum | np.generic):
+            simple = isinstance(value, bool | type(None) | enum.Enum)
+            self.guard(path, "is" if simple else "equal", value)
+            return value
+        if type(value) in (list, tuple, dict, OrderedDict, deque) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+            return self._container(path, value)
+        if isinstance(value, set):
+            self.guard(path, "equal", set(value))
+            return self._freeze(set(value), path)
+        self._remember(path, value)
+        self.guard(path, "type", type(value))
+        return value
+
+    def guard(self, path: Path, kind: str, expected: Any) -> None:
+        """Rely on a condition at `path`."""
+        root = path
+        while isinstance(root.root, Path):
+            root = root.root
+        if path.kind == "constant" or (path.key, kind) in self._guarded:
+            return
+        self._guarded.add((path.key, kind))
+        self.guards.append(Guard(path, kind, expected))
+
+    def path_of(self, obj: Any) -> Path | None:
+        """Where `obj` was captured, if it was."""
+        found = self.known.get(id(obj))
+        if found is not None:
+            return found[1]
+        if isinstance(obj, type | types.ModuleType | types.FunctionType) and not is_trusted_module(_module_of(obj)):
+            return Path("constant", obj)
+        return None
+
+    def remember(self, obj: Any, path: Path | None = None) -> None:
+        """Treat `obj` as captured: what is read from it becomes an input or is guarded."""
+        self._remember(path or Path("constant", obj), obj)
+
+    def _remember(self, path: Path, value: Any) -> None:
+        if not isinstance(value, (*_AS_IS, *_PLAIN, float, np.ndarray, np.generic)):
+            self.known.setdefault(id(value), (value, path))
+
+    # --- kinds of values ----------------------------------------------------------------------------------------
+
+    def _number(self, path: Path, value: Any) -> Any:
+        found = self._boxes.get(path.key)
+        if found is None:
+            numpy = isinstance(value, np.generic)
+            self.guard(path, "type", type(value))
+            found = self._boxes[path.key] = box(self._input(path, value), numpy)
+        return found
+
+    def _array(self, path: Path, value: Any) -> Any:
+        found = self._arrays.get(id(value))
+        if found is not None:
+            _, first, made = found
+            if first.key != path.key:
+                self.guard(path, "same", first)
+            return made
+        made = box(self._input(path, value), True)
+        if value.ndim:
+            made.frozen = f"the captured array {str(path)!r}"
+        self._arrays[id(value)] = (value, path, made)
+        return made
+
+    def _input(self, path: Path, value: Any) -> Value:
+        param = self.make_input(str(path), value, path.key)
+        self.inputs.append(CapturedInput(path, value, param))
+        if isinstance(value, np.ndarray) and path.kind != "constant":
+            shape = tuple(d if isinstance(d, int) else None for d in param.dims)
+            self.guard(path, "array", (value.dtype, shape))
+        return param
+
+    def constant(self, array: Any) -> Any:
+        """A box of an array that was computed while tracing and is kept as it is."""
+        found = self._arrays.get(id(array))
+        if found is not None:
+            return found[2]
+        if self.trace.eager:
+            value = self.trace.builder.lift_known(np.array(array))
+            self._arrays[id(array)] = (array, Path("constant", array), value)
+            return value
+        kept = np.array(array)
+        path = Path("constant", kept)
+        value = self._input(path, kept)
+        self._arrays[id(array)] = (array, path, value)
+        return value
+
+    def _container(self, path: Path, value: Any) -> Any:
+        found = self._copies.get(id(value))
+        if found is not None:
+            return found[1]
+        self.guard(path, "type", type(value))
+        if _is_long_and_plain(value):
+            self.guard(path, "equal", value if isinstance(value, tuple) else type(value)(value))
+            copy = value if isinstance(value, tuple) else type(value)(value)
+        elif isinstance(value, dict):
+            self.guard(path, "keys", tuple(value))
+            copy = type(value)((k, self.load(Path("item", path, k), v)) for k, v in value.items())
+        else:
+            self.guard(path, "length", len(value))
+            items = [self.load(Path("item", path, k), v) for k, v in enumerate(value)]
+            copy = type(value)._make(items) if hasattr(value, "_fields") else type(value)(items)
+        self._copies[id(value)] = (value, copy)
+        return self._freeze(copy, path)
+
+    def _freeze(self, copy: Any, path: Path) -> Any:
+        self.trace.frozen[id(copy)] = (copy, f"the captured {type(copy).__name__} {str(path)!r}")
+        return copy
+
+    def whole(self, obj: Any) -> Any:
+        """A captured object with everything that it holds loaded; anything else as it is."""
+        path = None if self.trace.eager else self.path_of(obj)
+        if path is None or isinstance(obj, type | types.ModuleType | types.FunctionType):
+            return obj
+        found = self._whole.get(id(obj))
+        if found is not None:
+            return found[1]
+        answers = iter([False])
+        leaves, structure = flatten(obj, is_leaf=lambda _: next(answers, True))
+        if structure.kind != "object":
+            return obj
+        self.guard(path, "type", type(obj))
+        self.guard(Path("attribute", path, "__dict__"), "keys", tuple(getattr(obj, "__dict__", ())))
+        loaded = [self.whole(self.load(Path("attribute", path, k), v)) for k, v in zip(structure.keys, leaves)]
+        copy = structure.unflatten(loaded)
+        self._whole[id(obj)] = (obj, copy)
+        return self._freeze(copy, path)
+
+
+def _module_of(obj: Any) -> str | None:
+    return obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
+
+
+def _is_long_and_plain(value: Any) -> bool:
+    """Whether a container holds many numbers and nothing else: such data is compared, not passed one by one."""
+    if len(value) <= LARGE:
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return all(isinstance(item, float | int | str) for item in items)

@@ -1,0 +1,252 @@
+"""Handlers of Python's builtins and of `operator`: what they do on boxes.
+
+Builtins that only pass references around (`list`, `zip`, `getattr`, ...) are registered to pass: calling the real function is right.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from wengert.frontend.arithmetic import item, stop_gradient_of
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import any_box, box, is_box, is_python_number, lift, promote, result, type_name
+from wengert.frontend.elementwise import select
+from wengert.frontend.emit import builder, fail, logical_and, logical_or, to_dtype, unsupported
+from wengert.frontend.python_numbers import to_int, truth, wrap
+from wengert.frontend.registry import OPERATORS, PASS, handle, register
+from wengert.frontend.scalars import Scalar, type_of
+from wengert.frontend.shapes import python_shape, static_int
+from wengert.frontend.table_numpy import rounded
+from wengert.ir.core import Value
+from wengert.tree import map_leaves
+from wengert.types import F64, I64
+
+# --- conversions -----------------------------------------------------------------------------------------------------
+
+
+@register(float)
+def to_float(x: Any = 0.0, /) -> Any:
+    """`float(x)`."""
+    return wrap(to_dtype(lift(_one(x)), F64)) if is_box(x) else PASS
+
+
+@register(int)
+def to_integer(x: Any = 0, /, *base: Any) -> Any:
+    """`int(x)`: truncates; inf and nan raise."""
+    return wrap(to_int(lift(_one(x)))) if is_box(x) else PASS
+
+
+@register(bool)
+def to_bool(x: Any = False, /) -> Any:
+    """`bool(x)`."""
+    if not is_box(x):
+        return PASS
+    if isinstance(x, Array) and any(d != 1 for d in x.dims):
+        fail(ValueError, "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+    return wrap(truth(_one(x)))
+
+
+@register(complex)
+def to_complex(*parts: Any) -> Any:
+    """`complex(x)` is refused."""
+    return unsupported("complex numbers are not supported") if any_box(parts) else PASS
+
+
+def _one(x: Any) -> Any:
+    """The only element of an array, or the number itself."""
+    if isinstance(x, Array):
+        if any(d != 1 for d in x.dims):
+            fail(TypeError, "only length-1 arrays can be converted to Python scalars")
+        return item(x)
+    return x
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@register(abs)
+def absolute(x: Any, /) -> Any:
+    """`abs(x)`."""
+    return OPERATORS["abs"](x) if is_box(x) else PASS
+
+
+@register(round)
+def round_number(number: Any, ndigits: Any = None) -> Any:
+    """`round(x)`: an int, or with digits a float."""
+    if not any_box(number, ndigits):
+        return PASS
+    if isinstance(number, Array):
+        fail(TypeError, "type numpy.ndarray doesn't define __round__ method")
+    value = lift(number)
+    if not value.is_float:
+        return wrap(to_dtype(value, I64))
+    if ndigits is None:
+        return wrap(to_int(builder().round(value)))
+    return box(rounded(value, static_int(ndigits, "the number of digits")), numpy=not is_python_number(number))
+
+
+@register(pow)
+def power(base: Any, exp: Any, mod: Any = None) -> Any:
+    """`pow(x, y)`."""
+    if not any_box(base, exp, mod):
+        return PASS
+    return base**exp if mod is None else base**exp % mod
+
+
+@register(divmod)
+def divide(x: Any, y: Any, /) -> Any:
+    """`divmod(x, y)`."""
+    return OPERATORS["divmod"](x, y) if any_box(x, y) else PASS
+
+
+@register(float.is_integer)
+def is_integer(x: Any) -> Any:
+    """`x.is_integer()`."""
+    if not is_box(x):
+        return PASS
+    value = lift(x)
+    b = builder()
+    if not value.is_float:
+        return True
+    return wrap(logical_and(b.isfinite(value), b.eq(b.floor(value), value)))
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+@register(builtins.sum)
+def total(iterable: Iterable[Any], /, start: Any = 0) -> Any:
+    """`sum(...)`: of an array along its first axis, of other iterables from left to right."""
+    if isinstance(iterable, Array):
+        added = handle(np.sum, iterable, axis=0)
+        return added if not is_box(start) and start == 0 else start + added
+    items = list(iterable)
+    if not any_box(items, start):
+        return builtins.sum(items, start)
+    found = start
+    for element in items:
+        found = found + element
+    return found
+
+
+def _extremum(function: Callable[..., Any], compare: str, reduction: Any) -> None:
+    def handler(*args: Any, **options: Any) -> Any:
+        if options.get("key") is not None:
+            return PASS
+        if len(args) == 1 and isinstance(args[0], Array):
+            return _array_extremum(args[0], reduction)
+        items = list(args[0]) if len(args) == 1 else list(args)
+        if not any_box(items):
+            return function(items, **options)
+        best = items[0]
+        for element in items[1:]:
+            best = _better(compare, element, best)
+        return best
+
+    register(function)(handler)
+
+
+def _array_extremum(x: Array, reduction: Any) -> Any:
+    if x.ndim != 1:
+        fail(ValueError, "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+    return handle(reduction, x)
+
+
+def _better(compare: str, new: Any, best: Any) -> Any:
+    """The one that Python's `max` or `min` keeps: the earlier one unless the later one is strictly better."""
+    wins = OPERATORS[compare](new, best) if is_box(new) or is_box(best) else getattr(operator, compare)(new, best)
+    if isinstance(wins, bool | np.bool_):
+        return new if wins else best
+    if isinstance(wins, Array) and wins.dims:
+        fail(ValueError, "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+    return choose(lift(wins), new, best)
+
+
+def choose(condition: Value, x: Any, y: Any) -> Any:
+    """`x if condition else y` of two numbers, as one op."""
+    if not (is_python_number(x) and is_python_number(y)):
+        return select(result(condition), x, y)
+    dtype = promote(x, y)
+    return wrap(builder().select(condition, to_dtype(lift(x), dtype), to_dtype(lift(y), dtype)))
+
+
+_extremum(max, "gt", np.max)
+_extremum(min, "lt", np.min)
+
+
+def _quantifier(function: Callable[..., Any], decisive: bool, combine: Callable[[Value, Value], Value], reduction: Any) -> None:
+    def handler(iterable: Iterable[Any], /) -> Any:
+        if isinstance(iterable, Array) and iterable.ndim == 1:
+            return wrap(lift(handle(reduction, iterable)))
+        found: Value | None = None
+        for element in iterable:
+            if not is_box(element):
+                if bool(element) is decisive:
+                    return decisive
+                continue
+            value = lift(handle(bool, element))
+            found = value if found is None else combine(found, value)
+        return (not decisive) if found is None else wrap(found)
+
+    register(function)(handler)
+
+
+_quantifier(any, True, logical_or, np.any)
+_quantifier(all, False, logical_and, np.all)
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+@register(len)
+def length(x: Any, /) -> Any:
+    """`len(x)`: traced where the size is symbolic."""
+    if isinstance(x, Scalar):
+        fail(TypeError, f"object of type '{type_name(x)}' has no len()")
+    return python_shape((x.length,))[0] if isinstance(x, Array) else PASS
+
+
+@register(isinstance)
+def is_instance(x: Any, kinds: Any, /) -> Any:
+    """`isinstance(x, kinds)`, by what `x` stands for."""
+    return issubclass(python_type(x), kinds) if is_box(x) else PASS
+
+
+@register(type)
+def type_handler(*args: Any) -> Any:
+    """`type(x)`: the type of what `x` stands for."""
+    return python_type(args[0]) if len(args) == 1 and is_box(args[0]) else PASS
+
+
+def python_type(x: Scalar | Array) -> type:
+    """The class of the object that a box stands for."""
+    return type_of(x) if isinstance(x, Scalar) else np.ndarray
+
+
+def stop_gradient(tree: Any) -> Any:
+    """The same containers and values with derivative zero.
+
+    Args:
+        tree: a box, or containers of boxes and other leaves, which stay as they are.
+    """
+    return stop_gradient_of(tree) if is_box(tree) else map_leaves(stop_gradient_of, tree)
+
+
+# --- functions that only pass references around ----------------------------------------------------------------------
+
+
+def _pass(*args: Any, **options: Any) -> Any:
+    return PASS
+
+
+_HARMLESS = (list, tuple, dict, zip, enumerate, reversed, iter, next, id, callable, hasattr, getattr, slice, range)
+_OPERATOR = """add sub mul truediv floordiv mod pow matmul neg pos abs invert and_ or_ xor lshift rshift lt le gt ge eq ne
+iadd isub imul itruediv ifloordiv imod ipow getitem setitem is_ is_not""".split()
+
+for _function in (*_HARMLESS, *[getattr(operator, name) for name in _OPERATOR]):
+    register(_function)(_pass)

@@ -1,0 +1,223 @@
+"""Handlers of NumPy functions that choose, clip, round, compare whole arrays, and of ufunc methods (`np.add.reduce`, ...)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, result, shape_of
+from wengert.frontend.broadcasting import broadcast_into
+from wengert.frontend.elementwise import ELEMENTWISE, apply, call_ufunc, float_only, select, write_out
+from wengert.frontend.emit import builder, difference, fail, to_dtype, unsupported
+from wengert.frontend.indexing import positions
+from wengert.frontend.registry import HANDLERS, PASS, handle, operator_rule, register
+from wengert.frontend.shapes import static_int
+from wengert.ir.core import Value
+
+
+@register(np.where)
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    """`np.where` with three arguments."""
+    if not any_box(condition, x, y):
+        return PASS
+    if x is None and y is None:
+        unsupported(
+            "np.where(condition) gives a list of positions of unknown length",
+            "use np.where(condition, x, y), or loop over the elements with an `if`",
+            StagingError,
+        )
+    return select(condition, x, y)
+
+
+@register(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
+    """`np.clip`."""
+    low, high = options.pop("min", a_min), options.pop("max", a_max)
+    if not any_box(a, low, high, out):
+        return PASS
+    found = a
+    if low is not None:
+        found = apply(np.maximum, found, low)
+    if high is not None:
+        found = apply(np.minimum, found, high)
+    found = found if found is not a else result(lift(a))
+    return found if out is None else write_out(out, found, True, "np.clip")
+
+
+@register(np.round, np.around)
+def round_to(a: Any, decimals: Any = 0, out: Any = None) -> Any:
+    """`np.round`."""
+    if not any_box(a):
+        return PASS
+    digits = static_int(decimals, "the number of decimals")
+    found = result(float_only(lambda v: rounded(v, digits))(to_dtype(lift(a), dtype_of(a))))
+    return found if out is None else write_out(out, found, True, "np.round")
+
+
+def rounded(value: Value, digits: int) -> Value:
+    """A float rounded to decimals, half to even, by NumPy's recipe."""
+    b = builder()
+    if digits == 0:
+        return b.round(value)  # type: ignore[no-any-return]
+    scale = 10.0 ** abs(digits)
+    if digits > 0:
+        return b.div(b.round(b.mul(value, scale)), scale)  # type: ignore[no-any-return]
+    return b.mul(b.round(b.div(value, scale)), scale)  # type: ignore[no-any-return]
+
+
+@register(np.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """`np.nan_to_num`, as a copy."""
+    if not any_box(x):
+        return PASS
+    if not copy:
+        unsupported("np.nan_to_num(copy=False) is not supported yet", "assign the result to x[...]", StagingError)
+    largest = float(np.finfo(np.float64).max)
+    high = select(apply(np.equal, x, np.inf), largest if posinf is None else posinf, x)
+    low = select(apply(np.equal, x, -np.inf), -largest if neginf is None else neginf, high)
+    return select(apply(np.isnan, x), nan, low)
+
+
+@register(np.sinc)
+def sinc(x: Any) -> Any:
+    """`np.sinc`: with derivative 0 at 0."""
+    if not any_box(x):
+        return PASS
+    is_zero = apply(np.equal, x, 0.0)
+    angle = apply(np.multiply, select(is_zero, 1.0, x), np.pi)
+    return select(is_zero, 1.0, apply(np.divide, apply(np.sin, angle), angle))
+
+
+# --- whole arrays ----------------------------------------------------------------------------------------------------
+
+
+@register(np.array_equal)
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """`np.array_equal` of arrays whose shapes are known to be equal or different."""
+    if not any_box(a1, a2):
+        return PASS
+    first, second = shape_of(a1), shape_of(a2)
+    if len(first) != len(second) or any(isinstance(d, int) and d for d in map(difference, first, second)):
+        return False
+    return handle(np.all, apply(np.equal, a1, a2))
+
+
+@register(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """`np.isclose`."""
+    if not any_box(a, b):
+        return PASS
+    tolerance = apply(np.add, apply(np.multiply, apply(np.absolute, b), rtol), atol)
+    near = apply(np.less_equal, apply(np.absolute, apply(np.subtract, a, b)), tolerance)
+    near = apply(np.logical_or, apply(np.logical_and, near, apply(np.isfinite, b)), apply(np.equal, a, b))
+    if equal_nan:
+        near = apply(np.logical_or, near, apply(np.logical_and, apply(np.isnan, a), apply(np.isnan, b)))
+    return near
+
+
+@register(np.allclose)
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """`np.allclose`."""
+    return handle(np.all, isclose(a, b, rtol, atol, equal_nan)) if any_box(a, b) else PASS
+
+
+@register(np.take)
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    """`np.take` along the first axis."""
+    if not any_box(a, indices):
+        return PASS
+    x = as_array(a)
+    if mode != "raise" or out is not None or (axis not in (None, 0) and x.ndim > 1):
+        unsupported("np.take is supported along axis 0, with mode='raise'", "index the array instead", StagingError)
+    x = x.ravel() if axis is None else x
+    return x[indices if isinstance(indices, Array) else np.asarray(indices) if not is_box(indices) else indices]
+
+
+@register(np.polyval)
+def polyval(p: Any, x: Any) -> Any:
+    """`np.polyval` by Horner's rule, for a static number of coefficients."""
+    if not any_box(p, x):
+        return PASS
+    total = apply(np.multiply, x, 0)
+    for coefficient in [p[k] for k in range(len(p))]:
+        total = total * x + coefficient
+    return total
+
+
+@register(np.trapezoid if hasattr(np, "trapezoid") else np.trapz)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
+    """`np.trapezoid` along the last axis."""
+    if not any_box(y, x, dx):
+        return PASS
+    values = as_array(y)
+    if axis not in (-1, values.ndim - 1):
+        unsupported("np.trapezoid is supported along the last axis", "transpose first", StagingError)
+    width = dx if x is None else handle(np.diff, as_array(x))
+    means = (values[..., 1:] + values[..., :-1]) * 0.5
+    return handle(np.sum, means * width, axis=-1)
+
+
+# --- ufunc methods ---------------------------------------------------------------------------------------------------
+
+_REDUCE = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+_REDUCE |= {np.logical_and: np.all, np.logical_or: np.any}
+
+
+@operator_rule("ufunc")
+def array_ufunc(ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """`__array_ufunc__` of boxes: calls and methods of ufuncs that NumPy's own code reaches."""
+    if method == "__call__" and ufunc in ELEMENTWISE:
+        return call_ufunc(ufunc, *inputs, **options)
+    if method == "__call__" and ufunc in HANDLERS:
+        return HANDLERS[ufunc](*inputs, **options)
+    if method == "reduce" and ufunc in _REDUCE:
+        return _reduce(ufunc, *inputs, **options)
+    if method == "accumulate" and ufunc is np.add:
+        return handle(np.cumsum, inputs[0], **({"axis": 0} | options))
+    if method == "outer" and ufunc in ELEMENTWISE:
+        return _outer(ufunc, *inputs)
+    if method == "at":
+        return _add_at(ufunc, *inputs)
+    unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} is not supported on traced values yet")
+
+
+def _reduce(ufunc: Any, a: Any, axis: Any = 0, **options: Any) -> Any:
+    return handle(_REDUCE[ufunc], a, axis=axis, **options)
+
+
+def _outer(ufunc: Any, a: Any, b: Any) -> Any:
+    x, y = as_array(a), as_array(b)
+    return apply(ufunc, x.reshape((*x.shape, *(1,) * y.ndim)), y)
+
+
+def _add_at(ufunc: Any, target: Any, index: Any, values: Any = None) -> None:
+    """`np.add.at(x, index, values)`: repeated positions add up."""
+    if ufunc is not np.add or not isinstance(target, Array) or isinstance(index, tuple | slice):
+        unsupported(f"np.{ufunc.__name__}.at is supported for np.add with one array of positions", error=StagingError)
+    where_to = as_array(np.asarray(index) if not is_box(index) else index)
+    if where_to.ndim > 1 or where_to.element.name != "i64":
+        fail(IndexError, "np.add.at needs a one-dimensional array of integer positions here")
+    where_to = where_to if where_to.ndim else where_to.reshape((1,))
+    rows = positions(where_to.value, target.dims[0])
+    dtype = target.element
+    added = broadcast_into(values, (*where_to.dims, *target.dims[1:]), lambda v: to_dtype(v, dtype))
+    target.write(builder().scatter_add(target.value, rows, added))
+
+
+def _register_methods() -> None:
+    for ufunc in ELEMENTWISE:
+        for method in ("reduce", "accumulate", "outer", "at"):
+            _register_method(ufunc, method)
+
+
+def _register_method(ufunc: Any, method: str) -> None:
+    def handler(*args: Any, **options: Any) -> Any:
+        return array_ufunc(ufunc, method, *args, **options) if any_box(args) else PASS
+
+    register(getattr(ufunc, method))(handler)
+
+
+_register_methods()

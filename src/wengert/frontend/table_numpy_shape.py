@@ -1,0 +1,428 @@
+"""Handlers of NumPy functions that rearrange: views (reshape, transpose, ...), joins (concatenate, stack, ...), repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, promote, shape_of
+from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands, unify
+from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
+from wengert.frontend.indexing import setitem
+from wengert.frontend.registry import PASS, handle, register
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.shapes import axes_from, axis_number, dims_from, python_shape, reshaped, static_int
+from wengert.frontend.views import At, Entry, Index, Part, Whole, expand_step
+from wengert.ir.core import Value
+from wengert.types import Affine, dim_add, dim_scale
+
+# --- views -----------------------------------------------------------------------------------------------------------
+
+
+@register(np.reshape)
+def reshape(a: Any, /, shape: Any = None, order: str = "C", **options: Any) -> Any:
+    """`np.reshape`."""
+    if not any_box(a, shape):
+        return PASS
+    if order not in "CA":
+        unsupported("order='F' is not supported in reshape", "transpose before and after", StagingError)
+    return reshaped(as_array(a), options.get("newshape") if shape is None else shape)
+
+
+@register(np.ravel)
+def ravel(a: Any, order: str = "C") -> Any:
+    """`np.ravel`."""
+    if not any_box(a):
+        return PASS
+    if order not in "CAK":
+        unsupported("order='F' is not supported in ravel", "ravel the transpose", StagingError)
+    x = as_array(a)
+    if x.ndim == 1:
+        return x
+    return reshaped(x, (-1,)) if x.ndim else x.through(expand_step((), (0,)))
+
+
+@register(np.transpose)
+def transpose(a: Any, axes: Any = None) -> Any:
+    """`np.transpose`."""
+    if not any_box(a):
+        return PASS
+    x = as_array(a)
+    if axes is None:
+        return x.T
+    perm = tuple(axis_number(k, x.ndim) for k in axes)
+    if sorted(perm) != list(range(x.ndim)):
+        fail(ValueError, "axes don't match array")
+    return x.permuted(perm)
+
+
+@register(np.swapaxes)
+def swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
+    """`np.swapaxes`."""
+    if not any_box(a):
+        return PASS
+    x = as_array(a)
+    perm = list(range(x.ndim))
+    first, second = axis_number(axis1, x.ndim), axis_number(axis2, x.ndim)
+    perm[first], perm[second] = perm[second], perm[first]
+    return x.permuted(tuple(perm))
+
+
+@register(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """`np.moveaxis`."""
+    if not any_box(a):
+        return PASS
+    x = as_array(a)
+    sources = [axis_number(k, x.ndim) for k in (source if isinstance(source, tuple | list) else (source,))]
+    targets = [axis_number(k, x.ndim) for k in (destination if isinstance(destination, tuple | list) else (destination,))]
+    perm = [k for k in range(x.ndim) if k not in sources]
+    for target, origin in sorted(zip(targets, sources, strict=True)):
+        perm.insert(target, origin)
+    return x.permuted(tuple(perm))
+
+
+@register(np.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """`np.squeeze`."""
+    if not any_box(a):
+        return PASS
+    x = as_array(a)
+    axes = axes_from(axis, x.ndim) if axis is not None else tuple(k for k, d in enumerate(x.dims) if d == 1)
+    if any(x.dims[k] != 1 for k in axes):
+        fail(ValueError, "cannot select an axis to squeeze out which has size not equal to one")
+    entries: list[Entry] = [At(0) if k in axes else Whole(d) for k, d in enumerate(x.dims)]
+    return x.through(Index(tuple(entries)))
+
+
+@register(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """`np.expand_dims`."""
+    if not any_box(a):
+        return PASS
+    x = as_array(a)
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    return x.through(expand_step(x.dims, axes_from(tuple(given), x.ndim + len(given))))
+
+
+@register(np.atleast_1d)
+def atleast_1d(*arrays: Any) -> Any:
+    """`np.atleast_1d`."""
+    if not any_box(arrays):
+        return PASS
+    found = [x if x.ndim else x.reshape((1,)) for x in map(as_array, arrays)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+@register(np.atleast_2d)
+def atleast_2d(*arrays: Any) -> Any:
+    """`np.atleast_2d`."""
+    if not any_box(arrays):
+        return PASS
+    found = [x if x.ndim > 1 else x[None, :] if x.ndim else x.reshape((1, 1)) for x in map(as_array, arrays)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+@register(np.flip)
+def flip(m: Any, axis: Any = None) -> Any:
+    """`np.flip`."""
+    if not any_box(m):
+        return PASS
+    x = as_array(m)
+    axes = axes_from(axis, x.ndim)
+    entries: list[Entry] = [
+        Part(dim_add(d, -1), d, -1) if k in axes else Whole(d) for k, d in enumerate(x.dims)
+    ]
+    return x.through(Index(tuple(entries)))
+
+
+@register(np.flipud)
+def flipud(m: Any) -> Any:
+    """`np.flipud`."""
+    return flip(m, 0) if any_box(m) else PASS
+
+
+@register(np.fliplr)
+def fliplr(m: Any) -> Any:
+    """`np.fliplr`."""
+    return flip(m, 1) if any_box(m) else PASS
+
+
+@register(np.diagonal, np.diag)
+def diagonal(a: Any, offset: Any = 0, **options: Any) -> Any:
+    """`np.diagonal` of a matrix as a copy, and `np.diag` of a vector."""
+    offset = options.pop("k", offset)
+    if not any_box(a, offset):
+        return PASS
+    x = as_array(a)
+    if options or static_int(offset, "the offset of a diagonal") or x.ndim not in (1, 2):
+        unsupported("np.diag and np.diagonal take a vector or matrix and no options here", error=StagingError)
+    if x.ndim == 1:
+        size = x.dims[0]
+        b = builder()
+        rows, columns = (b.broadcast_to(b.iota(value_of(size)), (size, size), (k,)) for k in (0, 1))
+        spread = b.broadcast_to(x.value, (size, size), (0,))
+        return Array(b.select(b.eq(rows, columns), spread, b.full((size, size), 0, x.element)))
+    b = builder()
+    length = unify(*x.dims, "the diagonal of a matrix that is not square, of shape", [x.dims])
+    square = assume(x.value, (length, length))
+    rows, columns = (b.broadcast_to(b.iota(value_of(length)), (length, length), (k,)) for k in (0, 1))
+    kept = b.select(b.eq(rows, columns), square, b.full(square.dims, 0, x.element))
+    return Array(b.sum(kept, axes=(1,)))
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+@register(np.shape)
+def shape(a: Any) -> Any:
+    """`np.shape`."""
+    return python_shape(shape_of(a)) if any_box(a) else PASS
+
+
+@register(np.ndim)
+def ndim(a: Any) -> Any:
+    """`np.ndim`."""
+    return len(shape_of(a)) if any_box(a) else PASS
+
+
+@register(np.size)
+def size(a: Any, axis: Any = None) -> Any:
+    """`np.size`."""
+    if not any_box(a):
+        return PASS
+    dims = shape_of(a)
+    return python_shape((product_of(dims) if axis is None else dims[axis_number(axis, len(dims))],))[0]
+
+
+@register(np.isscalar)
+def isscalar(element: Any) -> Any:
+    """`np.isscalar`."""
+    return isinstance(element, Scalar) if is_box(element) else PASS
+
+
+@register(np.iscomplexobj, np.iscomplex)
+def iscomplexobj(x: Any) -> Any:
+    """`np.iscomplexobj`: nothing traced is complex."""
+    return False if any_box(x) else PASS
+
+
+@register(np.isrealobj)
+def isrealobj(x: Any) -> Any:
+    """`np.isrealobj`."""
+    return True if any_box(x) else PASS
+
+
+@register(np.real)
+def real(val: Any) -> Any:
+    """`np.real`."""
+    return val if any_box(val) else PASS
+
+
+# --- joins -----------------------------------------------------------------------------------------------------------
+
+
+@register(np.concatenate)
+def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, **options: Any) -> Any:
+    """`np.concatenate`."""
+    if not any_box(_items(arrays)):
+        return PASS
+    if out is not None or dtype is not None:
+        unsupported("the arguments 'out' and 'dtype' of np.concatenate are not supported", error=StagingError)
+    parts = [as_array(a) for a in _items(arrays)]
+    if axis is None:
+        parts, axis = [p.ravel() for p in parts], 0
+    if not parts[0].ndim:
+        fail(ValueError, "zero-dimensional arrays cannot be concatenated")
+    number = axis_number(axis, parts[0].ndim)
+    if len({p.ndim for p in parts}) > 1:
+        fail(ValueError, "all the input array dimensions must match exactly: the arrays have different numbers of dimensions")
+    return Array(join([p.value for p in parts], number))
+
+
+def _items(arrays: Any) -> list[Any]:
+    return [arrays[k] for k in range(len(arrays))] if isinstance(arrays, Array) else list(arrays)
+
+
+def join(values: Sequence[Value], axis: int) -> Value:
+    """`values`, equal in all other axes, one behind the other along `axis`."""
+    dtype = promote(*[Array(v) for v in values])
+    dims = list(values[0].dims)
+    what = "all the input array dimensions except for the concatenation axis must match exactly, but the shapes are"
+    for v in values[1:]:
+        dims = [d if k == axis else unify(d, v.dims[k], what, [values[0].dims, v.dims]) for k, d in enumerate(dims)]
+    ends: list[Affine] = [0]
+    for v in values:
+        ends.append(dim_add(ends[-1], v.dims[axis]))
+    b = builder()
+    joined: Value = b.full((*dims[:axis], ends[-1], *dims[axis + 1 :]), 0, dtype)
+    for v, start in zip(values, ends, strict=False):
+        shape = (*dims[:axis], v.dims[axis], *dims[axis + 1 :])
+        part = Index(tuple(Part(start, d) if k == axis else Whole(d) for k, d in enumerate(shape)))
+        joined = part.put(joined, assume(to_dtype(v, dtype), shape))
+    return joined
+
+
+@register(np.stack)
+def stack(arrays: Any, axis: Any = 0, out: Any = None, **options: Any) -> Any:
+    """`np.stack`."""
+    if not any_box(_items(arrays)):
+        return PASS
+    parts = [as_array(a) for a in _items(arrays)]
+    if len({p.ndim for p in parts}) > 1:
+        fail(ValueError, "all input arrays must have the same shape")
+    number = axis_number(axis, parts[0].ndim + 1)
+    return Array(join([p.through(expand_step(p.dims, (number,))).value for p in parts], number))
+
+
+@register(np.vstack)
+def vstack(tup: Any, **options: Any) -> Any:
+    """`np.vstack`."""
+    items = _items(tup)
+    return concatenate([atleast_2d(as_array(a)) for a in items], 0) if any_box(items) else PASS
+
+
+@register(np.hstack)
+def hstack(tup: Any, **options: Any) -> Any:
+    """`np.hstack`."""
+    items = _items(tup)
+    if not any_box(items):
+        return PASS
+    parts = [atleast_1d(as_array(a)) for a in items]
+    return concatenate(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@register(np.column_stack)
+def column_stack(tup: Any) -> Any:
+    """`np.column_stack`."""
+    items = _items(tup)
+    if not any_box(items):
+        return PASS
+    parts = [as_array(a) for a in items]
+    return concatenate([p[:, None] if p.ndim == 1 else p for p in parts], 1)
+
+
+@register(np.append)
+def append(arr: Any, values: Any, axis: Any = None) -> Any:
+    """`np.append`."""
+    return concatenate([arr, values], axis) if any_box(arr, values) else PASS
+
+
+# --- repeats and shifts ----------------------------------------------------------------------------------------------
+
+
+@register(np.broadcast_to)
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    """`np.broadcast_to`, as a copy that must not be written to."""
+    if not any_box(array, shape):
+        return PASS
+    made = Array(broadcast_into(array, dims_from(shape), lambda v: v))
+    made.frozen = "the result of np.broadcast_to"
+    return made
+
+
+@register(np.broadcast_arrays)
+def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+    """`np.broadcast_arrays`."""
+    return tuple(map(Array, broadcast_operands(args))) if any_box(args) else PASS
+
+
+@register(np.repeat)
+def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
+    """`np.repeat` by one count."""
+    if not any_box(a, repeats):
+        return PASS
+    times = static_int(repeats, "the repeats of np.repeat")
+    x = as_array(a)
+    x = x if axis is not None else x.ravel()
+    number = axis_number(0 if axis is None else axis, x.ndim)
+    dims = (*x.dims[: number + 1], times, *x.dims[number + 1 :])
+    axes = tuple(k if k <= number else k + 1 for k in range(x.ndim))
+    spread = Array(builder().broadcast_to(x.value, dims, axes))
+    merged = (*x.dims[:number], dim_scale(x.dims[number], times), *x.dims[number + 1 :])
+    return reshaped(spread, python_shape(merged))
+
+
+@register(np.tile)
+def tile(A: Any, reps: Any) -> Any:  # noqa: N803
+    """`np.tile` by static counts."""
+    if not any_box(A, reps):
+        return PASS
+    times = [static_int(r, "the repetitions of np.tile") for r in (reps if isinstance(reps, tuple | list) else (reps,))]
+    x = as_array(A)
+    rank = max(x.ndim, len(times))
+    x = x.reshape((1,) * (rank - x.ndim) + tuple(x.shape)) if x.ndim < rank else x
+    times = [1] * (rank - len(times)) + times
+    for axis, count in enumerate(times):
+        x = x if count == 1 else Array(join([x.value] * count, axis))
+    return Array(x.value)
+
+
+@register(np.roll)
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """`np.roll` by a static or traced shift along one axis."""
+    if not any_box(a, shift):
+        return PASS
+    x = as_array(a)
+    if axis is None and x.ndim > 1:
+        return roll(x.ravel(), shift, 0).reshape(tuple(x.shape))
+    number = axis_number(0 if axis is None else axis, x.ndim)
+    size = x.shape[number]
+    if isinstance(size, int) and size == 0:
+        return x.copy()
+    keys: list[Any] = [slice(None)] * x.ndim
+    # A cut at position 0 is harmless: an empty part joins the whole.
+    cut = -shift if isinstance(shift, int) and abs(shift) == 1 else (size - shift % size) % size
+    keys[number] = slice(cut, None)
+    back = x[tuple(keys)]
+    keys[number] = slice(None, cut)
+    return Array(join([back.value, x[tuple(keys)].value], number))
+
+
+@register(np.diff)
+def diff(a: Any, n: Any = 1, axis: Any = -1, **options: Any) -> Any:
+    """`np.diff`."""
+    if not any_box(a):
+        return PASS
+    if options:
+        unsupported("prepend and append of np.diff are not supported yet", "concatenate first", StagingError)
+    x = as_array(a)
+    number = axis_number(axis, x.ndim)
+    before: tuple[Any, ...] = (slice(None),) * number
+    for _ in range(static_int(n, "the order of np.diff")):
+        x = handle(np.subtract, x[(*before, slice(1, None))], x[(*before, slice(None, -1))])
+    return x
+
+
+@register(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> Any:
+    """`np.copyto`."""
+    if not is_box(dst):
+        return PASS
+    setitem(dst, Ellipsis, src if where is True else handle(np.where, where, src, dst))
+    return None
+
+
+def triangle(function: Any, keeps_lower: bool) -> None:
+    """Register `np.tril` or `np.triu`."""
+
+    def handler(m: Any, k: Any = 0) -> Any:
+        if not any_box(m, k):
+            return PASS
+        x = as_array(m)
+        b = builder()
+        rows = b.broadcast_to(b.iota(value_of(x.dims[-2])), x.dims, (x.ndim - 2,))
+        columns = b.broadcast_to(b.iota(value_of(x.dims[-1])), x.dims, (x.ndim - 1,))
+        edge = b.add(rows, b.full(x.dims, lift(k)))
+        kept = b.le(columns, edge) if keeps_lower else b.ge(columns, edge)
+        return Array(b.select(kept, x.value, b.full(x.dims, 0, dtype_of(x))))
+
+    register(function)(handler)
+
+
+triangle(np.tril, True)
+triangle(np.triu, False)
