@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import Span
-from wengert.frontend import table  # noqa: F401 - fills the tables
+from wengert.frontend import table
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.context import Trace, activate, is_tracing
 from wengert.frontend.registry import PASS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy
 import pytest
-from boxed import Hooked, check, eager, run_eagerly, stage
 
+from tests.frontend.boxed import Hooked, check, eager, run_eagerly, stage
 from wengert.errors import StagingError
 from wengert.frontend.boxes import box
 from wengert.ir.interpret import run

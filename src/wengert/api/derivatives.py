@@ -55,7 +55,7 @@ class Jit(Transformed):
         if not kwargs:
             fast = self._fast.get(tuple(map(type, args)))
             if fast is not None and not is_eager():
-                return fast(*args)
+                return fast(*args)[0]
         if is_tracing():
             return nested.call(self.fn, args, kwargs)
         variant, leaves = self.program.variant(args, kwargs, ())
@@ -64,9 +64,7 @@ class Jit(Transformed):
         traced = variant.traced
         plain = not (traced.guards or traced.captures or variant.sizes or kwargs)
         if plain and traced.out_leaves == [0] and _is_single(traced) and all(type(a) is float for a in args):
-            entry = variant.compiled.scalar_entry
-            if entry is not None:
-                self._fast[tuple(map(type, args))] = entry
+            self._fast[tuple(map(type, args))] = variant.compiled.entry
         return rebuild(traced, variant.compiled(*variant.inputs(leaves)))
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from wengert.codegen import scalars
 from wengert.codegen.lowering import Handler, Lowering
 from wengert.codegen.nests import (
-    SHARED_COST,
     Task,
     accumulate_task,
+    cluster,
     element,
     element_at,
     force,
+    is_costly,
     nest,
     reads_in_step,
     run,
@@ -90,7 +91,7 @@ def remapped(place: Lazy, result: Value, x: Value, sizes: Index, to_source: Call
 def settled(low: Lowering, x: Value) -> Mem | Lazy:
     """The place of an array that is about to be viewed: a costly one that is needed elsewhere too is computed first."""
     place = low.array(x)
-    if isinstance(place, Lazy) and place.cost >= SHARED_COST and not place.uniform:
+    if is_costly(low, x):
         force(low, [x])
     return low.array(x)
 
@@ -303,7 +304,7 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
         else:
             if not reads_in_step(low, part, whole.buffer, target.path or ()):
                 save(low, [part], "computed before the array it reads is overwritten")
-            run(low, [task(low, part, target)])
+            cluster(low, [], [task(low, part, target)])
         low.bind(result, low.memory(result, whole.buffer, whole.pointer))
 
     return handler

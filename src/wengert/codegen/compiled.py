@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -113,6 +114,7 @@ class _Runtime:
     def attach(self, machine: Machine, sites: Sequence[Site]) -> Callable[..., tuple[Any, ...]]:
         """Take the native code and wrap its entry into a builtin function."""
         self._machine, self._sites = machine, sites
+        weakref.finalize(self, _release, machine).atexit = False
         self._operands = ctypes.CFUNCTYPE(ctypes.c_size_t)(machine.address("wg_operands"))()
         name = self.function.name.encode()
         self._definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
@@ -145,6 +147,11 @@ class _Runtime:
         if all(a is b for a, b in zip(args, converted, strict=True)):
             raise InternalError(f"native code of {self.function.name} refuses its arguments")
         return self._entry(*converted)
+
+
+def _release(machine: Machine) -> None:
+    """Free the memory that the code kept for its next call."""
+    ctypes.CFUNCTYPE(None)(machine.address("wg_release"))()
 
 
 def _converted(param: Value, argument: Any, function: Function) -> Any:

@@ -12,6 +12,7 @@ from wengert.codegen.engine import host
 from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import Task, run, store_task
+from wengert.codegen.schedule import schedule
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.text import REGISTER, Writer
 from wengert.ir.core import Function, Value
@@ -23,6 +24,40 @@ HANDLERS: dict[str, Any] = {
 SUPPORT = """@wg.operands = internal global [{words} x i64] zeroinitializer, align 8
 define ptr @wg_operands() {{
   ret ptr @wg.operands
+}}
+@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
+define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity) noinline nounwind {{
+  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
+  %held = load ptr, ptr %at
+  %free = icmp eq ptr %held, null
+  %small = icmp ule i64 %capacity, {limit}
+  %keep = and i1 %free, %small
+  br i1 %keep, label %yes, label %no
+yes:
+  store ptr %p, ptr %at
+  %size = getelementptr inbounds i8, ptr %at, i64 8
+  store i64 %capacity, ptr %size
+  ret void
+no:
+  call void @free(ptr %p)
+  ret void
+}}
+define void @wg_release() {{
+entry:
+  br label %head
+head:
+  %k = phi i64 [ 0, %entry ], [ %next, %body ]
+  %more = icmp ult i64 %k, {kept}
+  br i1 %more, label %body, label %done
+body:
+  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
+  %p = load ptr, ptr %at
+  call void @free(ptr %p)
+  store ptr null, ptr %at
+  %next = add i64 %k, 1
+  br label %head
+done:
+  ret void
 }}
 declare ptr @aligned_alloc(i64, i64)
 declare ptr @realloc(ptr, i64)
@@ -55,7 +90,9 @@ bad:
   ret i32 1
 }}"""
 # Defined in SUPPORT, so not to be declared again.
-_OWN = ("wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free")
+# Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
+KEPT_BYTES = 1 << 26
+_OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free")
 _SUPPORT_DECLARATIONS = {
     "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
     "PyObject_CallOneArg": "declare ptr @PyObject_CallOneArg(ptr, ptr)",
@@ -73,7 +110,7 @@ class Module:
 
 def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     """The LLVM module of a function."""
-    low = Lowering(function, options, HANDLERS)
+    low = Lowering(schedule(function), options, HANDLERS)
     kernel = _kernel(low)
     entry, entry_writer = entry_text(function, callbacks)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations, **low.w.declarations}
@@ -83,7 +120,9 @@ def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     parts = [
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
-        SUPPORT.format(words=low.operand_words, show=pointer(callbacks.show)),
+        SUPPORT.format(
+            words=low.operand_words, show=pointer(callbacks.show), kept=len(low.buffers), limit=KEPT_BYTES
+        ),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         kernel,
@@ -108,7 +147,7 @@ def _kernel(low: Lowering) -> str:
             low.bind(param, low.memory(param, arguments, f"%p{k}"))
     low.block(body)
     _return(low)
-    lines = [*w.entry, "  br label %begin", "begin:", *w.lines, *low.cold]
+    lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     parameters = [*kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
     head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {{\nstart:\n"
     return head + "\n".join(lines) + "\n}"
@@ -135,8 +174,9 @@ def _return(low: Lowering) -> None:
     w.label("leave")
     incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
     status = w.let(f"phi i64 {incoming}")
-    for buffer in low.buffers:
-        w.call("void", "wg_free", [("ptr", w.let(f"load ptr, ptr {buffer.pointer}"))])
+    for k, buffer in enumerate(low.buffers):
+        held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
+        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size)])
     if made:
         w.branch(w.let(f"icmp eq i64 {status}, 0"), "success", "failure", LIKELY)
         w.label("failure")
@@ -145,6 +185,22 @@ def _return(low: Lowering) -> None:
         w.jump("success")
         w.label("success")
     w.do(f"ret i64 {status}")
+
+
+def _take_kept(low: Lowering) -> list[str]:
+    """Take the memory that the last call left behind; a call inside of this one finds none and gets its own."""
+    lines = []
+    for k, buffer in enumerate(low.buffers):
+        at = f"getelementptr inbounds ([{len(low.buffers)} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 {k}"
+        lines += [
+            f"  %kept{k} = load ptr, ptr {at}, i32 0)",
+            f"  %size{k} = load i64, ptr {at}, i32 1)",
+            f"  store ptr null, ptr {at}, i32 0)",
+            f"  store i64 0, ptr {at}, i32 1)",
+            f"  store ptr %kept{k}, ptr {buffer.pointer}",
+            f"  store i64 %size{k}, ptr {buffer.capacity}",
+        ]
+    return lines
 
 
 def _drop(w: Writer, slot: str) -> None:

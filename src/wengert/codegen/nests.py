@@ -151,10 +151,11 @@ def save(low: Lowering, values: Iterable[Value], why: str) -> None:
         cluster(low, group, [], why)
 
 
-def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str) -> None:
-    """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts they share with later code."""
+def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str = "kept for later use") -> None:
+    """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts that later code needs as well."""
     doing = {*values, *(t.value for t in tasks)}
-    kept = [*values, *shared_parts(low, doing)]
+    needed = [t.value for t in tasks if is_costly(low, t.value) and low.live_beyond(t.value, doing)]
+    kept = list(dict.fromkeys([*values, *needed, *shared_parts(low, doing)]))
     targets = []
     for value in kept:
         if isinstance(low.env[value], Mem):
@@ -163,6 +164,12 @@ def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: 
     run(low, [*(store_task(low, v, t) for v, t in zip(kept, targets, strict=True)), *tasks])
     for value, target in zip(kept, targets, strict=True):
         low.rebind(value, target)
+
+
+def is_costly(low: Lowering, value: Value) -> bool:
+    """Whether storing an array is better than computing it again."""
+    place = low.env[value]
+    return isinstance(place, Lazy) and not place.uniform and place.cost >= SHARED_COST
 
 
 def shared_parts(low: Lowering, doing: set[Value]) -> list[Value]:
@@ -179,7 +186,7 @@ def shared_parts(low: Lowering, doing: set[Value]) -> list[Value]:
             if part in seen or not isinstance(inner, Lazy):
                 continue
             seen.add(part)
-            if inner.cost >= SHARED_COST and low.live_beyond(part, doing):
+            if is_costly(low, part) and low.live_beyond(part, doing):
                 found.append(part)
             pending.append(part)
     return found
@@ -206,7 +213,7 @@ def assign(low: Lowering, pairs: Sequence[tuple[Value, Buffer]], why: str) -> li
                 low.note("copy", f"{value.type}: {why}")
             pointer = low.reserve(buffer, low.product(low.sizes(value)), value.tensor.dtype)
             tasks.append(store_task(low, value, low.memory(value, buffer, pointer)))
-        run(low, tasks)
+        cluster(low, [], tasks)
     return [low.current(v, b) for v, b in pairs]
 
 

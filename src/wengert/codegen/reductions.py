@@ -65,15 +65,8 @@ def reduce_all(low: Lowering, x: Value, kind: str) -> str:
         old = low.w.let(f"load {register}, ptr {total}")
         low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
 
-    kept = [x] if isinstance(low.env[x], Lazy) and not is_cheap(low, x) and low.live_beyond(x, {x}) else []
-    cluster(low, kept, [Task(x, finish)], "kept: it is reduced and used again")
+    cluster(low, [], [Task(x, finish)], "kept: it is reduced and used again")
     return low.w.let(f"load {register}, ptr {total}")
-
-
-def is_cheap(low: Lowering, x: Value) -> bool:
-    """Whether computing an array again is better than storing it."""
-    place = low.env[x]
-    return not isinstance(place, Lazy) or bool(place.uniform) or place.cost < 4
 
 
 def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequence[int]) -> Mem:

@@ -13,9 +13,11 @@ from wengert.codegen.nests import cluster, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
 from wengert.codegen.text import MEMORY
 from wengert.ir.core import Instr, Value
+from wengert.types import Slot
 
 WORD = 8
 FIRST_CAPACITY = 4096
+MOST_RESERVED = 1 << 28
 # Stacks may trade their memory (`move_stacks`), so for aliasing they are one.
 STACK_SCOPE = 1
 
@@ -24,7 +26,7 @@ def new_stack(low: Lowering) -> Stack:
     """An empty stack without memory."""
     buffer = Buffer(STACK_SCOPE, False, low.w.slot("ptr", "null"), low.w.slot("i64", "0"))
     low.buffers.append(buffer)
-    return Stack(buffer, low.w.slot("i64", "0"))
+    return Stack(buffer, low.w.slot("i64", "0"), low.w.slot("i64", str(FIRST_CAPACITY)))
 
 
 def stack_new(low: Lowering, instr: Instr) -> None:
@@ -32,7 +34,26 @@ def stack_new(low: Lowering, instr: Instr) -> None:
     low.note("stack", f"{instr.result.type}")
     stack = new_stack(low)
     low.w.do(f"store i64 0, ptr {stack.top}")
+    _set_hint(low, stack, instr)
     low.bind(instr.result, stack)
+
+
+def _set_hint(low: Lowering, stack: Stack, instr: Instr) -> None:
+    """The first allocation has room for the expected number of entries, where their size is known."""
+    elements = instr.attrs.get("elements", ())
+    if not instr.operands or any(isinstance(s, Slot) for e in elements for s in e.symbols()):
+        return
+    w = low.w
+    entry = str(WORD)
+    for declared in elements:
+        count = low.product([low.dim(d) for d in declared.dims]) if declared.dims else "1"
+        entry = w.let(f"add i64 {entry}, {w.let(f'mul i64 {count}, {WORD}')}")
+    count = w.let(f"call i64 @llvm.smax.i64(i64 {low.scalar(instr.operands[0])}, i64 1)")
+    pair = w.let(f"call {{i64, i1}} @llvm.umul.with.overflow.i64(i64 {count}, i64 {entry})")
+    size, overflow = w.let(f"extractvalue {{i64, i1}} {pair}, 0"), w.let(f"extractvalue {{i64, i1}} {pair}, 1")
+    size = w.let(f"select i1 {overflow}, i64 0, i64 {size}")
+    size = w.let(f"call i64 @llvm.umin.i64(i64 {size}, i64 {MOST_RESERVED})")
+    w.do(f"store i64 {size}, ptr {stack.hint}")
 
 
 def move_stacks(low: Lowering, moves: Sequence[tuple[Stack, Stack]]) -> None:
@@ -74,7 +95,7 @@ def push(low: Lowering, instr: Instr) -> None:
         total = w.let(f"add i64 {total}, {size}")
     top = w.let(f"load i64, ptr {stack.top}")
     after = w.let(f"add i64 {top}, {total}")
-    pointer = make_room(low, stack.buffer, top, after)
+    pointer = make_room(low, stack, top, after)
     offset = top
     tasks = []
     for value, size in zip(arrays, sizes, strict=True):
@@ -87,7 +108,7 @@ def push(low: Lowering, instr: Instr) -> None:
     for task in tasks:
         groups.setdefault(task.value.dims, []).append(task)
     for group in groups.values():
-        cluster(low, [], group, "kept: it is stored and used again")
+        cluster(low, [], group)
     base = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
     for position, value in enumerate(scalars):
         low.store(value.tensor.dtype, low.scalar(value), _word(low, base, position), stack.buffer)
@@ -127,9 +148,9 @@ def array_bytes(low: Lowering, value: Value) -> str:
     return low.w.let(f"and i64 {low.w.let(f'add i64 {count}, 7')}, -8")
 
 
-def make_room(low: Lowering, buffer: Buffer, used: str, needed: str) -> str:
+def make_room(low: Lowering, stack: Stack, used: str, needed: str) -> str:
     """Grow to at least `needed` bytes, doubling, and return the address."""
-    w = low.w
+    w, buffer = low.w, stack.buffer
     capacity = w.let(f"load i64, ptr {buffer.capacity}")
     old = w.let(f"load ptr, ptr {buffer.pointer}")
     before = w.block
@@ -137,7 +158,7 @@ def make_room(low: Lowering, buffer: Buffer, used: str, needed: str) -> str:
     w.branch(w.let(f"icmp ule i64 {needed}, {capacity}"), ready, grow, LIKELY)
     w.label(grow)
     twice = w.let(f"shl i64 {needed}, 1")
-    size = w.let(f"call i64 @llvm.umax.i64(i64 {twice}, i64 {FIRST_CAPACITY})")
+    size = w.let(f"call i64 @llvm.umax.i64(i64 {twice}, i64 {w.let(f'load i64, ptr {stack.hint}')})")
     fresh = w.call("ptr", "wg_grow", [("ptr", old), ("i64", used), ("i64", size)], " nounwind")
     w.branch(w.let(f"icmp eq ptr {fresh}, null"), low.fail(OUT_OF_MEMORY), grown, COLD)
     w.label(grown)

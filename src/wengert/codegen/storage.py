@@ -106,10 +106,12 @@ class Stack:
     Attributes:
         buffer: for aliasing; its `pointer` and `capacity` slots hold the memory.
         top: slot of the number of bytes in use.
+        hint: slot of the number of bytes to allocate at first.
     """
 
     buffer: Buffer
     top: str
+    hint: str
 
 
 Place: TypeAlias = Union[str, Mem, Lazy, Stack]

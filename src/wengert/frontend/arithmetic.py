@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,14 +12,18 @@ from wengert.frontend import python_numbers as python
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, is_operand, is_python_number, lift, type_name
 from wengert.frontend.elementwise import apply
-from wengert.frontend.emit import fail, unsupported
+from wengert.frontend.emit import builder, fail, unsupported
 from wengert.frontend.python_numbers import compare, to_int
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
-from wengert.types import I64
+from wengert.ir.op import OpDef, get_op
+from wengert.ops import elementwise as _ops  # noqa: F401 - fills the registry
+from wengert.types import F64_SCALAR, I64
 
 Rule = Callable[..., Any]
+
+_SHORT = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div"}
 
 
 def _takes(x: Any, other: Any) -> bool:
@@ -26,8 +31,36 @@ def _takes(x: Any, other: Any) -> bool:
     return is_operand(x) or (isinstance(x, list | tuple) and not is_python_number(other))
 
 
+def _float_value(x: Any) -> Value | None:
+    """The value of a traced float, or of a static number beside one."""
+    kind = type(x)
+    if kind is Scalar:
+        value: Value = x.value
+        return value if value.type is F64_SCALAR or value.type == F64_SCALAR else None
+    return builder().const(float(x)) if kind is float or kind is int or kind is np.float64 else None
+
+
+def _is_numpy(x: Any) -> bool:
+    return x.numpy if type(x) is Scalar else type(x) is np.float64
+
+
+def _short_cut(op: OpDef, x: Any, y: Any) -> Value | None:
+    """The op on two floats, at least one of them traced: what scalar loops consist of."""
+    left = _float_value(x)
+    right = None if left is None else _float_value(y)
+    return None if left is None or right is None else builder().emit(op, (left, right))[0]
+
+
 def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
+    op = get_op(_SHORT[name]) if name in _SHORT else None
+    may_raise = name == "truediv"
+
     def operator(x: Any, y: Any) -> Any:
+        if op is not None:
+            numpy = _is_numpy(x) or _is_numpy(y)
+            found = None if may_raise and not numpy and not (type(y) is float and y) else _short_cut(op, x, y)
+            if found is not None:
+                return Scalar(found, numpy)
         if isinstance(x, complex | np.complexfloating) or isinstance(y, complex | np.complexfloating):
             unsupported("complex numbers are not supported", "compute with real and imaginary parts as two real numbers")
         if not (_takes(x, y) and _takes(y, x)):
@@ -45,8 +78,12 @@ def _unary(name: str, ufunc: Any, python_rule: Rule) -> None:
 
 def _compare(name: str, ufunc: Any) -> None:
     python_rule = compare(name)
+    op = get_op(name)
 
     def operator(x: Any, y: Any) -> Any:
+        found = _short_cut(op, x, y)
+        if found is not None:
+            return box(found, _is_numpy(x) or _is_numpy(y))
         if not (_takes(x, y) and _takes(y, x)):
             return NotImplemented
         if isinstance(x, Scalar) and not isinstance(y, Array | np.ndarray | list | tuple):
@@ -103,6 +140,33 @@ def item(x: Any) -> Any:
     return box(x.value) if isinstance(x, Scalar) else x.item() if isinstance(x, np.generic) else x
 
 
+def _accepts_one_element() -> bool:
+    """Whether this NumPy converts arrays of rank 1 with one element to numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            float(np.ones(1))
+        except TypeError:
+            return False
+    return True
+
+
+_ONE_ELEMENT = _accepts_one_element()
+
+
+def as_number(x: Any) -> Any:
+    """What `float(x)` looks at: the element of an array of rank 0 (or, in older NumPy, of one element), or the number itself.
+
+    Raises:
+        TypeError: an array of other size.
+    """
+    if not isinstance(x, Array):
+        return x
+    if x.dims and not (_ONE_ELEMENT and all(d == 1 for d in x.dims)):
+        fail(TypeError, f"only {'length-1' if _ONE_ELEMENT else '0-dimensional'} arrays can be converted to Python scalars")
+    return item(x)
+
+
 def copy(x: Any) -> Any:
     """`copy.copy(x)`: a new array, or the number itself."""
     return Array(x.value) if isinstance(x, Array) else x
@@ -118,10 +182,12 @@ def stop_gradient_of(x: Any) -> Any:
 
 
 def _stopped(value: Value) -> Value:
-    return python.builder().stop_gradient(value)  # type: ignore[no-any-return]
+    return builder().stop_gradient(value)
 
 
 def _fill() -> None:
+    name: str
+    ufunc: Any
     for name, ufunc in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply)):
         _binary(name, ufunc, python.ring(name))
     for name, ufunc in (("truediv", np.divide), ("floordiv", np.floor_divide), ("mod", np.remainder)):
@@ -139,7 +205,14 @@ def _fill() -> None:
     _unary("abs", np.absolute, python.absolute)
     _unary("invert", np.invert, python.invert)
     OPERATORS.update(
-        pos=_positive, matmul=_matmul, divmod=_divmod, item=item, copy=copy, floor=_rounding("floor"), ceil=_rounding("ceil")
+        pos=_positive,
+        matmul=_matmul,
+        divmod=_divmod,
+        item=item,
+        copy=copy,
+        number=as_number,
+        floor=_rounding("floor"),
+        ceil=_rounding("ceil"),
     )
 
 

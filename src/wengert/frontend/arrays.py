@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from wengert.errors import InternalError, StagingError
-from wengert.frontend.context import NeedsPythonValue, current
+from wengert.frontend.context import NeedsPythonValue, current, is_tracing
 from wengert.frontend.emit import fail, product_of, unsupported, value_of
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Operators, box_scalar
@@ -44,9 +44,11 @@ class Array(Operators):
     Attributes:
         parent: the array that this one is a view of, or None.
         step: how it looks at its parent.
+        frozen: why it must not be written to, or "".
+        home: the builder of the region that it was made in.
     """
 
-    __slots__ = ("__weakref__", "_cache", "_value", "frozen", "parent", "step")
+    __slots__ = ("__weakref__", "_cache", "_value", "frozen", "home", "parent", "step")
 
     def __init__(self, value: Value) -> None:
         self._value: Value | None = value
@@ -54,6 +56,7 @@ class Array(Operators):
         self.step: Step | None = None
         self._cache: tuple[Value, Any, Value] | None = None
         self.frozen = ""
+        self.home = current().builder
 
     # --- storage ------------------------------------------------------------------------------------------------
 
@@ -99,7 +102,7 @@ class Array(Operators):
     def write(self, new: Value) -> None:
         """Replace the contents by `new`, which has exactly this array's type; seen by the base and by all of its views."""
         if self.frozen:
-            unsupported(f"writing to {self.frozen} is not supported", fix="take a .copy() first")
+            unsupported(f"writing to {self.frozen} is not supported", fix="take a .copy() first", error=StagingError)
         if new.dims != self.dims or new.tensor.dtype != self.element:
             raise InternalError(f"write of {new.type} to an array {self.element}{list(self.dims)}")
         if self.parent is None or self.step is None:
@@ -131,7 +134,7 @@ class Array(Operators):
                 return self.parent.through(inner).permuted(perm)
         made = Array.__new__(Array)
         made._value, made._cache = None, None
-        made.parent, made.step, made.frozen = self, step, self.frozen
+        made.parent, made.step, made.frozen, made.home = self, step, self.frozen, self.home
         return made
 
     def permuted(self, perm: tuple[int, ...]) -> Array:
@@ -194,26 +197,32 @@ class Array(Operators):
     # --- what Python asks for -----------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        return bool(self._only("the truth value of an array with more than one element is ambiguous; use any() or all()"))
+        if any(d != 1 for d in self.dims):
+            fail(ValueError, "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+        return bool(OPERATORS["item"](self))
 
     def __index__(self) -> int:
-        return int(self._only("only integer scalar arrays can be converted to a scalar index").__index__())
+        if self.dims:
+            fail(TypeError, "only integer scalar arrays can be converted to a scalar index")
+        return int(OPERATORS["item"](self).__index__())
 
     def __int__(self) -> int:
-        return int(self._only("only length-1 arrays can be converted to Python scalars"))
+        return int(OPERATORS["number"](self))
 
     def __float__(self) -> float:
-        return float(self._only("only length-1 arrays can be converted to Python scalars"))
-
-    def _only(self, message: str) -> Any:
-        """The one element of the array."""
-        if any(d != 1 for d in self.dims):
-            fail(ValueError if "ambiguous" in message else TypeError, message)
-        return OPERATORS["item"](self)
+        return float(OPERATORS["number"](self))
 
     def __repr__(self) -> str:
+        """The numbers where they are known, else the type."""
+        if is_tracing() and current().eager:
+            return repr(np.asarray(current().known(self.value)))
         dims = ",".join(map(str, self.dims))
         return f"<traced array {self.element}[{dims}]{' view' if self.parent is not None else ''}>"
+
+    def __str__(self) -> str:
+        if is_tracing() and current().eager:
+            return str(np.asarray(current().known(self.value)))
+        return repr(self)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -246,7 +255,7 @@ class Array(Operators):
         return self.element.itemsize
 
     @property
-    def T(self) -> Array:  # noqa: N802 - NumPy's name
+    def T(self) -> Array:
         """The view with the axes reversed."""
         return self.permuted(tuple(reversed(range(self.ndim))))
 

@@ -135,7 +135,7 @@ def _constant_array(x: np.ndarray[Any, Any]) -> Value:
         return builder().const(x.item(), dtype)
     trace = current()
     if trace.eager or x.size > SMALL_ARRAY:
-        captured = trace.capture_constant(x)  # type: ignore[attr-defined]
+        captured = trace.capture_constant(x)
         return lift(captured) if isinstance(captured, _BOXES) else captured
     return _constants(x, dtype)
 
@@ -144,7 +144,7 @@ def _constants(x: np.ndarray[Any, Any], dtype: DType) -> Value:
     b = builder()
     if x.size == 0 or (x == x.flat[0]).all():
         return b.full(x.shape, x.flat[0].item() if x.size else 0, dtype)
-    return b.make_array(*[b.const(e.item(), dtype) for e in x.flat], shape=x.shape)  # type: ignore[no-any-return]
+    return b.make_array(*[b.const(e.item(), dtype) for e in x.flat], shape=x.shape)
 
 
 def _nested(items: Sequence[Any]) -> Value:
@@ -156,7 +156,7 @@ def _nested(items: Sequence[Any]) -> Value:
     if all(is_number(leaf) for leaf in leaves):
         values = [lift(leaf) for leaf in leaves]
         dtype = common_dtype(*[v.tensor.dtype for v in values])
-        return builder().make_array(*[to_dtype(v, dtype) for v in values], shape=shape)  # type: ignore[no-any-return]
+        return builder().make_array(*[to_dtype(v, dtype) for v in values], shape=shape)
     if len(shape) == 1:
         return lift(handle(np.stack, leaves))
     return lift(handle(np.stack, [Array(_nested(item)) for item in items]))

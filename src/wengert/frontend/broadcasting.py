@@ -89,14 +89,14 @@ def drop_axes(value: Value, axes: Sequence[int]) -> Value:
     """`value` without the given axes of size 1."""
     b = builder()
     spec = tuple("i" if k in axes else ":" for k in range(value.rank))
-    return b.index(value, *[b.const(0) for _ in axes], spec=spec)  # type: ignore[no-any-return]
+    return b.index(value, *[b.const(0) for _ in axes], spec=spec)
 
 
 def assume(value: Value, dims: Shape) -> Value:
     """`value` with its shape called `dims`, which it is known to have."""
     if value.dims == dims:
         return value
-    return builder().assume_shape(value, *values_of(dims))  # type: ignore[no-any-return]
+    return builder().assume_shape(value, *values_of(dims))
 
 
 def broadcast_operands(operands: Sequence[Any], convert: Callable[[Value], Value] | None = None) -> list[Value]:

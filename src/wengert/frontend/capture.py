@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
 from wengert.frontend.context import Trace
@@ -52,6 +53,7 @@ class Captures:
         self._guarded: set[Any] = set()
         self._boxes: dict[Any, Any] = {}
         self._arrays: dict[int, tuple[Any, Path, Any]] = {}
+        self._constants: dict[int, tuple[Any, Any, Value]] = {}
         self._copies: dict[int, tuple[Any, Any]] = {}
         self._whole: dict[int, tuple[Any, Any]] = {}
 
@@ -143,16 +145,14 @@ class Captures:
     def constant(self, array: Any) -> Any:
         """A box of an array that was computed while tracing and is kept as it is."""
         found = self._arrays.get(id(array))
-        if found is not None:
+        if found is not None and isinstance(found[2], Array):
             return found[2]
-        if self.trace.eager:
-            value = self.trace.builder.lift_known(np.array(array))
-            self._arrays[id(array)] = (array, Path("constant", array), value)
-            return value
+        known = self._constants.get(id(array))
+        if known is not None and np.array_equal(known[1], array, equal_nan=array.dtype.kind == "f"):
+            return known[2]
         kept = np.array(array)
-        path = Path("constant", kept)
-        value = self._input(path, kept)
-        self._arrays[id(array)] = (array, path, value)
+        value = self.trace.builder.lift_known(kept) if self.trace.eager else self._input(Path("constant", kept), kept)
+        self._constants[id(array)] = (array, kept, value)
         return value
 
     def _container(self, path: Path, value: Any) -> Any:
@@ -190,7 +190,8 @@ class Captures:
         if structure.kind != "object":
             return obj
         self.guard(path, "type", type(obj))
-        self.guard(Path("attribute", path, "__dict__"), "keys", tuple(getattr(obj, "__dict__", ())))
+        if hasattr(obj, "__dict__"):
+            self.guard(Path("attribute", path, "__dict__"), "keys", tuple(obj.__dict__))
         loaded = [self.whole(self.load(Path("attribute", path, k), v)) for k, v in zip(structure.keys, leaves)]
         copy = structure.unflatten(loaded)
         self._whole[id(obj)] = (obj, copy)

@@ -27,7 +27,6 @@ from wengert.frontend.boxes import (
     result,
 )
 from wengert.frontend.broadcasting import broadcast_into, broadcast_operands
-from wengert.frontend.context import NeedsPythonValue
 from wengert.frontend.emit import (
     builder,
     common_dtype,
@@ -40,8 +39,8 @@ from wengert.frontend.emit import (
     to_dtype,
     unsupported,
 )
-from wengert.frontend.python_numbers import IPOW_LIMIT, integer_power, root_or_power
-from wengert.frontend.registry import HANDLERS, PASS, operator_rule
+from wengert.frontend.python_numbers import IPOW_LIMIT, integer_power, root_or_power, traced_integer_power
+from wengert.frontend.registry import HANDLERS, PASS, operator_rule, register
 from wengert.ir.core import Value
 from wengert.types import BOOL, F64, I64, DType
 
@@ -126,7 +125,10 @@ def assign(target: Array, new: Any, what: str) -> Array:
     """Replace the whole contents of `target` by `new`, which must fit without growing or losing its kind."""
     dtype = target.element
     if common_dtype(dtype_of(new), dtype) != dtype:
-        fail(TypeError, f"Cannot cast ufunc {what!r} output from {dtype_of(new).numpy} to {dtype.numpy} with casting rule 'same_kind'")
+        fail(
+            TypeError,
+            f"Cannot cast ufunc {what!r} output from {dtype_of(new).numpy} to {dtype.numpy} with casting rule 'same_kind'",
+        )
     target.write(broadcast_into(new, target.dims, lambda v: to_dtype(v, dtype)))
     return target
 
@@ -178,29 +180,28 @@ def _power(x: Any, y: Any, dtype: DType) -> Any:
             fail(ValueError, "Integers to negative integer powers are not allowed.")
         return result(integer_power(lift_as(x, common_dtype(dtype, I64)), exponent))
     if dtype != F64:
-        if isinstance(y, Array):
-            unsupported("integers to an array of integer powers are not supported", "convert the base to float", StagingError)
-        raise NeedsPythonValue(lift(y), "an integer to a traced integer power")
+        base, powers = broadcast_operands([x, y], lambda v: to_dtype(v, I64))
+        return result(traced_integer_power(base, powers, x, "Integers to negative integer powers are not allowed."))
     base, exponent_value = broadcast_operands([x, y], lambda v: to_dtype(v, F64))
     return result(root_or_power(base, exponent_value, y))
 
 
 def _square(x: Value) -> Value:
-    return builder().mul(x, x)  # type: ignore[no-any-return]
+    return builder().mul(x, x)
 
 
 def _reciprocal(x: Value) -> Value:
     if not x.is_float:
         unsupported("np.reciprocal of integers is not supported", "write 1 / x", StagingError)
-    return builder().div(1.0, x)  # type: ignore[no-any-return]
+    return builder().div(1.0, x)
 
 
 def _sign(x: Value) -> Value:
     b = builder()
     if x.is_float:
-        return b.sign(x)  # type: ignore[no-any-return]
+        return b.sign(x)
     zero = b.full(x.dims, 0)
-    return b.sub(b.convert(b.gt(x, zero), dtype=I64), b.convert(b.lt(x, zero), dtype=I64))  # type: ignore[no-any-return]
+    return b.sub(b.convert(b.gt(x, zero), dtype=I64), b.convert(b.lt(x, zero), dtype=I64))
 
 
 def _ignoring_nan(name: str) -> Rule:
@@ -209,7 +210,7 @@ def _ignoring_nan(name: str) -> Rule:
         either: Value = getattr(b, name)(x, y)
         if not x.is_float:
             return either
-        return b.select(b.isnan(x), y, b.select(b.isnan(y), x, either))  # type: ignore[no-any-return]
+        return b.select(b.isnan(x), y, b.select(b.isnan(y), x, either))
 
     return rule
 
@@ -225,13 +226,13 @@ def _logaddexp(x: Value, y: Value, to_base: float = 1.0) -> Value:
     else:
         scaled = b.add(b.expm1(b.mul(b.sub(high, shift), to_base)), b.exp(b.mul(b.sub(low, shift), to_base)))
         rest = b.mul(b.log1p(scaled), 1.0 / to_base)
-    return b.add(shift, rest)  # type: ignore[no-any-return]
+    return b.add(shift, rest)
 
 
 def _copysign(x: Value, y: Value) -> Value:
     b = builder()
     size = b.abs(x)
-    return b.select(is_negative(y), b.neg(size), size)  # type: ignore[no-any-return]
+    return b.select(is_negative(y), b.neg(size), size)
 
 
 def is_negative(x: Value) -> Value:
@@ -244,7 +245,7 @@ def fmod(x: Value, y: Value) -> Value:
     """Remainder with the sign of the dividend, as in C."""
     b = builder()
     rest = b.mod(b.abs(x), b.abs(y))
-    return b.select(b.lt(x, 0.0), b.neg(rest), rest)  # type: ignore[no-any-return]
+    return b.select(b.lt(x, 0.0), b.neg(rest), rest)
 
 
 def _integer_fmod(x: Value, y: Value) -> Value:
@@ -253,20 +254,20 @@ def _integer_fmod(x: Value, y: Value) -> Value:
         return fmod(x, y)
     zero = b.full(x.dims, 0)
     rest = b.mod(b.abs(x), b.abs(y))
-    return b.select(b.lt(x, zero), b.neg(rest), rest)  # type: ignore[no-any-return]
+    return b.select(b.lt(x, zero), b.neg(rest), rest)
 
 
 def _heaviside(x: Value, at_zero: Value) -> Value:
     b = builder()
     step = b.select(b.lt(x, 0.0), 0.0, b.select(b.gt(x, 0.0), b.full(x.dims, 1.0), at_zero))
-    return b.select(b.isnan(x), x, step)  # type: ignore[no-any-return]
+    return b.select(b.isnan(x), x, step)
 
 
 def _shift(name: str) -> Rule:
     def rule(x: Value, y: Value) -> Value:
         if x.rank == 0:
             ensure(builder().ge(y, builder().const(0)), "ValueError", "negative shift count")
-        return getattr(builder(), name)(x, y)  # type: ignore[no-any-return]
+        return getattr(builder(), name)(x, y)
 
     return rule
 
@@ -288,10 +289,10 @@ def _declare_arithmetic() -> None:
     declare(np.square, by_kind(lambda x: x, _square))
     declare(np.reciprocal, _reciprocal, least=I64)
     declare(np.negative, by_kind(None, op("neg"), "negative"))
-    declare(np.positive, lambda x: x, least=I64)
+    declare(np.positive, by_kind(None, lambda x: x, "positive"))
     declare(np.absolute, by_kind(lambda x: x, op("abs")))
     declare(np.fabs, op("abs"), least=F64)
-    declare(np.sign, _sign, least=I64)
+    declare(np.sign, by_kind(None, _sign, "sign"))
     declare(np.maximum, by_kind(op("or"), op("maximum")))
     declare(np.minimum, by_kind(op("and"), op("minimum")))
     declare(np.fmax, by_kind(op("or"), _ignoring_nan("maximum")))
@@ -300,9 +301,20 @@ def _declare_arithmetic() -> None:
     declare(np.heaviside, _heaviside, least=F64)
 
 
+_FLOAT_FUNCTIONS = """
+    sqrt cbrt exp expm1 exp2 log log1p log2 log10 sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh
+    arctanh arctan2 hypot
+"""
+
+
+@register(np.divmod)
+def _divmod(x: Any, y: Any) -> Any:
+    return (apply(np.floor_divide, x, y), apply(np.remainder, x, y)) if any_box(x, y) else PASS
+
+
 def _declare_functions() -> None:
-    names = "sqrt cbrt exp expm1 exp2 log log1p log2 log10 sin cos tan arcsin arccos arctan sinh cosh tanh".split()
-    for name in [*names, "arcsinh", "arccosh", "arctanh", "arctan2", "hypot"]:
+    ufunc: Any
+    for name in _FLOAT_FUNCTIONS.split():
         declare(getattr(np, name), op(name), least=F64)
     declare(np.logaddexp, _logaddexp, least=F64)
     declare(np.logaddexp2, lambda x, y: _logaddexp(x, y, math.log(2.0)), least=F64)
@@ -312,7 +324,7 @@ def _declare_functions() -> None:
         declare(ufunc, _scaled(180.0 / math.pi), least=F64)
     for name, rule in (("floor", "floor"), ("ceil", "ceil"), ("trunc", "trunc")):
         keeps_ints = getattr(np, name)(np.int64(1)).dtype == np.int64
-        declare(getattr(np, name), float_only(op(rule)), least=I64 if keeps_ints else F64)
+        declare(getattr(np, name), float_only(op(rule)), least=BOOL if keeps_ints else F64)
     declare(np.rint, op("round"), least=F64)
 
 

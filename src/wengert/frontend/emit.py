@@ -48,7 +48,7 @@ def to_dtype(value: Value, dtype: DType) -> Value:
     """`value` converted to `dtype`, or as it is."""
     if value.tensor.dtype == dtype:
         return value
-    return builder().convert(value, dtype=dtype)  # type: ignore[no-any-return]
+    return builder().convert(value, dtype=dtype)
 
 
 def dtype_from(spec: Any) -> DType:
@@ -76,7 +76,7 @@ def is_at_least(d: Affine, minimum: int) -> bool:
     """Whether `d >= minimum` is known, if need be by specialising the trace to argument sizes for which it holds."""
     if isinstance(d, int):
         return d >= minimum
-    return bool(current().assume_at_least(d, minimum))  # type: ignore[attr-defined]
+    return bool(current().assume_at_least(d, minimum))
 
 
 def difference(a: Affine, b: Affine) -> Affine:
@@ -123,7 +123,7 @@ def remember(what: str, key: Any, make: Any) -> Value:
     if found is None:
         # The region is kept alive with the entry, so that its id is not used again.
         found = memo[what, id(region), key] = (make(), region)
-    return found[0]  # type: ignore[no-any-return]
+    return found[0]
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -141,16 +141,14 @@ def ensure(condition: Value | bool, exception: str, message: str, *extras: Value
 
 def logical_and(x: Value, y: Value) -> Value:
     """The op `and`, whose name Python does not let us write after a dot."""
-    return getattr(builder(), "and")(x, y)  # type: ignore[no-any-return]
+    return getattr(builder(), "and")(x, y)
 
 
 def logical_or(x: Value, y: Value) -> Value:
     """The op `or`."""
-    return getattr(builder(), "or")(x, y)  # type: ignore[no-any-return]
+    return getattr(builder(), "or")(x, y)
 
 
 def logical_not(x: Value) -> Value:
     """The op `not`."""
-    return getattr(builder(), "not")(x)  # type: ignore[no-any-return]
-
-
+    return getattr(builder(), "not")(x)

@@ -1,7 +1,7 @@
 """Reading and writing `x[key]`: NumPy's keys in normal form, with wrap-around, clamping and range checks.
 
-Basic keys (ints, slices, None, ...) become one `views.Index` step, followed by the insertion of new axes. Positions that cannot be
-decided while tracing are wrapped and checked (`wrap_index`) or clamped (slices) at run time.
+Basic keys (ints, slices, None, ...) become one `views.Index` step, followed by the insertion of new axes. Positions that cannot
+be decided while tracing are wrapped and checked (`wrap_index`) or clamped (slices) at run time.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def wrap_position(key: Any, size: Affine, axis: int) -> Affine:
     if not (is_number(key) and isinstance(key, Scalar | Array) and dtype_of(key) == I64):
         fail(
             IndexError,
-            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices",
+            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid "
+            "indices",
             found=repr(key),
         )
     value = lift(key)
@@ -143,7 +144,7 @@ def _wrap_traced(index: Value, size: Affine, axis: int, key: int | None = None) 
             return affine
 
     def emit() -> Value:
-        return builder().wrap_index(index, value_of(size), what=f"axis {axis}")  # type: ignore[no-any-return]
+        return builder().wrap_index(index, value_of(size), what=f"axis {axis}")
 
     return remember("wrap_index", (affine, size), emit).affine
 
@@ -220,12 +221,12 @@ def _count(length: Affine, step: int) -> Affine:
         return max(0, -(-length // step))
     if not is_at_least(length, 0):
         length = _larger(length, 0)
-    if step == 1 or isinstance(length, int):
-        return length if step == 1 else -(-length // step)
+    if step == 1:
+        return length
     rounded = dim_add(length, step - 1)
 
     def emit() -> Value:
-        return builder().floordiv(value_of(rounded), builder().const(step))  # type: ignore[no-any-return]
+        return builder().floordiv(value_of(rounded), builder().const(step))
 
     return remember("count", (rounded, step), emit).affine
 
@@ -249,7 +250,7 @@ def _clamp(wanted: Affine, low: int, high: Affine, size: Affine) -> Affine:
         b = builder()
         bound = value_of(wanted)
         wrapped = b.select(b.lt(bound, b.const(0)), value_of(dim_add(wanted, size)), bound)
-        return b.minimum(b.maximum(wrapped, b.const(low)), value_of(high))  # type: ignore[no-any-return]
+        return b.minimum(b.maximum(wrapped, b.const(low)), value_of(high))
 
     return remember("clamp", (wanted, low, high), emit).affine
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from wengert.frontend.boxes import box, dtype_of, is_static_int, lift, lift_as, promote, type_name
-from wengert.frontend.context import NeedsPythonValue
 from wengert.frontend.emit import builder, common_dtype, difference, ensure, fail, logical_and, logical_not, logical_or, to_dtype
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.types import BOOL, F64, I64, DType
 
 IPOW_LIMIT = 16
+EXACT = 2.0**50  # up to here a float power that is off in its last bits still rounds to the right integer
 
 
 def message_of(call: Callable[[], Any]) -> str:
@@ -129,7 +129,8 @@ def power(x: Any, y: Any) -> Any:
     if isinstance(y, float) and y.is_integer() and abs(y) <= IPOW_LIMIT:
         return _static_int_power(x, int(y))
     if dtype_of(y) == I64 and dtype_of(x) != F64:
-        raise NeedsPythonValue(lift(y), "an integer to a traced integer power: whether it is an int depends on the sign")
+        message = "an integer to a negative power is a float in Python; write the base as a float"
+        return wrap(traced_integer_power(lift_as(x, I64), lift_as(y, I64), x, message))
     return wrap(_float_power(x, y))
 
 
@@ -148,10 +149,45 @@ def integer_power(base: Value, exponent: int) -> Value:
     if exponent == 1:
         return base
     if exponent == 2:
-        return b.mul(base, base)  # type: ignore[no-any-return]
+        return b.mul(base, base)
     if base.is_float and abs(exponent) > IPOW_LIMIT:
-        return b.pow(base, b.full(base.dims, float(exponent)))  # type: ignore[no-any-return]
-    return b.ipow(base, exponent=exponent)  # type: ignore[no-any-return]
+        return b.pow(base, b.full(base.dims, float(exponent)))
+    return b.ipow(base, exponent=exponent)
+
+
+def traced_integer_power(base: Value, exponent: Value, static: Any, negative: str) -> Value:
+    """An integer to an integer power that is not known; exact, or an error at run time.
+
+    Args:
+        base: i64.
+        exponent: i64 of the same shape.
+        static: the base where it is known: powers of -1 and 2 have short forms.
+        negative: the ValueError of a negative exponent.
+    """
+    b = builder()
+
+    def filled(number: int) -> Value:
+        return b.full(exponent.dims, number)
+
+    ensure(holds_everywhere(b.ge(exponent, filled(0))), "ValueError", negative)
+    if is_static_int(static) and static == -1:
+        return b.sub(filled(1), b.mul(filled(2), b.bitand(exponent, filled(1))))
+    too_large = "an integer power is too large for exact integer arithmetic here; write the base as a float"
+    if is_static_int(static) and static == 2:
+        ensure(holds_everywhere(b.le(exponent, filled(62))), "OverflowError", too_large)
+        return b.shl(filled(1), exponent)
+    power_of_floats = b.round(b.pow(to_dtype(base, F64), to_dtype(exponent, F64)))
+    ensure(holds_everywhere(b.le(b.abs(power_of_floats), EXACT)), "OverflowError", too_large)
+    return to_dtype(power_of_floats, I64)
+
+
+def holds_everywhere(condition: Value) -> Value:
+    """Whether all elements are true, as a scalar."""
+    if condition.rank == 0:
+        return condition
+    b = builder()
+    failed = b.sum(to_dtype(logical_not(condition), I64), axes=tuple(range(condition.rank)))
+    return b.eq(failed, b.const(0))
 
 
 def _float_power(x: Any, y: Any) -> Value:
@@ -172,8 +208,8 @@ def _float_power(x: Any, y: Any) -> Value:
 def root_or_power(base: Value, exponent: Value, static: Any) -> Value:
     """`base ** exponent`; exponents known to be 0.5 are square roots."""
     if isinstance(static, float) and static == 0.5:
-        return builder().sqrt(base)  # type: ignore[no-any-return]
-    return builder().pow(base, exponent)  # type: ignore[no-any-return]
+        return builder().sqrt(base)
+    return builder().pow(base, exponent)
 
 
 # --- comparisons and bits --------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Operators:
     __lshift__, __rlshift__ = _forward("lshift"), _reflected("lshift")
     __rshift__, __rrshift__ = _forward("rshift"), _reflected("rshift")
     __lt__, __le__, __gt__, __ge__ = _forward("lt"), _forward("le"), _forward("gt"), _forward("ge")
-    __eq__, __ne__ = _forward("eq"), _forward("ne")  # type: ignore[assignment]
+    __eq__, __ne__ = _forward("eq"), _forward("ne")
     __rpow__ = _reflected("pow")
 
     def __pow__(self, exponent: Any, modulus: Any = None) -> Any:
@@ -166,7 +166,15 @@ class Scalar(Operators):
         return format(type_of(self)(self._known("a number formatted outside of converted code")), spec)
 
     def __repr__(self) -> str:
+        """The number where it is known, else its type."""
+        if is_tracing() and current().eager:
+            return repr(type_of(self)(current().known(self.value)))
         return f"<traced {type_of(self).__name__} {self.value.type}>"
+
+    def __str__(self) -> str:
+        if is_tracing() and current().eager:
+            return str(type_of(self)(current().known(self.value)))
+        return repr(self)
 
     # --- what both Python's and NumPy's numbers have ------------------------------------------------------------
 
@@ -204,7 +212,8 @@ class Scalar(Operators):
 
 _CONSTANT_ATTRIBUTES: dict[str, Any] = {"shape": (), "ndim": 0, "size": 1, "itemsize": 8, "nbytes": 8}
 _METHODS: dict[str, Any] = {
-    **{n: getattr(np, n) for n in "sum mean max min prod round clip all any std var cumsum ravel reshape squeeze".split()},
+    name: getattr(np, name)
+    for name in "sum mean max min prod round clip all any std var cumsum ravel reshape squeeze".split()  # noqa: SIM905
 }
 _SPECIAL: dict[str, Callable[[Scalar], Any]] = {
     "dtype": lambda s: s.value.tensor.dtype.numpy,

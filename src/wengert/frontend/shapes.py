@@ -45,7 +45,9 @@ def size_from(size: Any) -> Affine:
 
 
 def affine_of(x: Any, what: str) -> Affine:
-    """An integer argument as an affine expression."""
+    """An integer argument (or a dimension) as an affine expression."""
+    if isinstance(x, Dim):
+        return x
     if is_static_int(x):
         return int(x)
     return lift_int(x, what).affine
@@ -165,10 +167,10 @@ def _divide_exactly(total: Affine, rest: Affine, x: Array) -> Affine | None:
     if rest in left:
         left.remove(rest)
         return product_of(left)
-    if isinstance(rest, int) and rest and isinstance(total, Dim):
-        if total.const % rest == 0 and all(c % rest == 0 for _, c in total.terms):
-            return Dim(total.const // rest, tuple((s, c // rest) for s, c in total.terms))
-    return None
+    if not (isinstance(rest, int) and rest and isinstance(total, Dim)):
+        return None
+    divides = total.const % rest == 0 and all(c % rest == 0 for _, c in total.terms)
+    return Dim(total.const // rest, tuple((s, c // rest) for s, c in total.terms)) if divides else None
 
 
 def _check_count(count: Affine, total: Affine, shape: Any) -> None:

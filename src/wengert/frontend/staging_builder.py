@@ -24,11 +24,14 @@ class TraceLog:
         owner: the builder whose region a value belongs to.
         sources: for every value that is not an input: the values it was computed from.
         loops: for results of staged loops with a static trip count: the loop.
+        poisoned: contents of arrays that staging has lost sight of.
     """
 
     owner: dict[Value, TraceBuilder] = field(default_factory=dict)
     sources: dict[Value, Sequence[Value]] = field(default_factory=dict)
     loops: dict[Value, Any] = field(default_factory=dict)
+
+    poisoned: set[Value] = field(default_factory=set)
 
     def roots(self, value: Value) -> tuple[set[Value], set[Any]]:
         """The inputs that `value` depends on, and the loops of static length on the way to them."""
@@ -75,19 +78,21 @@ class TraceBuilder(Builder):
 
     Attributes:
         log: shared by all builders of the trace.
+        parent: the builder of the region around.
         home: the builder that this one's instructions were moved to, if they were.
         closed: why values made here cannot be used any more, or "".
     """
 
-    def __init__(self, span: Span | None = None, log: TraceLog | None = None) -> None:
+    def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
         super().__init__(span)
-        self.log = TraceLog() if log is None else log
+        self.log = TraceLog() if parent is None else parent.log
+        self.parent = parent
         self.home: TraceBuilder | None = None
         self.closed = ""
 
     def child(self) -> TraceBuilder:
         """A builder for a region nested here."""
-        return TraceBuilder(self.span, self.log)
+        return TraceBuilder(self.span, self)
 
     def append(self, instr: Instr) -> None:
         """Append a finished instruction; its operands must be in scope."""
@@ -113,6 +118,15 @@ class TraceBuilder(Builder):
                 found="a traced value that was handed out through state that staging does not follow",
                 fix="assign it to a variable, an attribute, or an item of a list, dict or array instead",
             )
+
+    def holds(self, inner: Any) -> bool:
+        """Whether `inner` is this builder, or one of a region inside."""
+        at = inner
+        while isinstance(at, TraceBuilder):
+            if at is self:
+                return True
+            at = at.home or at.parent
+        return False
 
     def param(self, type_: Any, name: str, sources: Sequence[Value]) -> Value:
         """A parameter of the region that this builder fills, computed from `sources`."""

@@ -1,6 +1,6 @@
 """Handlers of Python's builtins and of `operator`: what they do on boxes.
 
-Builtins that only pass references around (`list`, `zip`, `getattr`, ...) are registered to pass: calling the real function is right.
+Builtins that only pass references around (`list`, `zip`, `getattr`, ...) are registered to pass: the real function is right.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.frontend.arithmetic import item, stop_gradient_of
+from wengert.frontend.arithmetic import as_number, item, stop_gradient_of
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, box, is_box, is_python_number, lift, promote, result, type_name
 from wengert.frontend.elementwise import select
@@ -32,13 +32,13 @@ from wengert.types import F64, I64
 @register(float)
 def to_float(x: Any = 0.0, /) -> Any:
     """`float(x)`."""
-    return wrap(to_dtype(lift(_one(x)), F64)) if is_box(x) else PASS
+    return wrap(to_dtype(lift(as_number(x)), F64)) if is_box(x) else PASS
 
 
 @register(int)
 def to_integer(x: Any = 0, /, *base: Any) -> Any:
     """`int(x)`: truncates; inf and nan raise."""
-    return wrap(to_int(lift(_one(x)))) if is_box(x) else PASS
+    return wrap(to_int(lift(as_number(x)))) if is_box(x) else PASS
 
 
 @register(bool)
@@ -48,22 +48,13 @@ def to_bool(x: Any = False, /) -> Any:
         return PASS
     if isinstance(x, Array) and any(d != 1 for d in x.dims):
         fail(ValueError, "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
-    return wrap(truth(_one(x)))
+    return wrap(truth(item(x)))
 
 
 @register(complex)
 def to_complex(*parts: Any) -> Any:
     """`complex(x)` is refused."""
     return unsupported("complex numbers are not supported") if any_box(parts) else PASS
-
-
-def _one(x: Any) -> Any:
-    """The only element of an array, or the number itself."""
-    if isinstance(x, Array):
-        if any(d != 1 for d in x.dims):
-            fail(TypeError, "only length-1 arrays can be converted to Python scalars")
-        return item(x)
-    return x
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -245,8 +236,10 @@ def _pass(*args: Any, **options: Any) -> Any:
 
 
 _HARMLESS = (list, tuple, dict, zip, enumerate, reversed, iter, next, id, callable, hasattr, getattr, slice, range)
-_OPERATOR = """add sub mul truediv floordiv mod pow matmul neg pos abs invert and_ or_ xor lshift rshift lt le gt ge eq ne
-iadd isub imul itruediv ifloordiv imod ipow getitem setitem is_ is_not""".split()
+_OPERATOR = """
+    add sub mul truediv floordiv mod pow matmul neg pos abs invert and_ or_ xor lshift rshift lt le gt ge eq ne
+    iadd isub imul itruediv ifloordiv imod ipow getitem setitem is_ is_not
+"""
 
-for _function in (*_HARMLESS, *[getattr(operator, name) for name in _OPERATOR]):
+for _function in (*_HARMLESS, *[getattr(operator, name) for name in _OPERATOR.split()]):
     register(_function)(_pass)

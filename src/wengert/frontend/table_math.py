@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.frontend.arithmetic import as_number
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box, is_number, lift, lift_as, type_name
 from wengert.frontend.elementwise import ELEMENTWISE, fmod
@@ -16,6 +17,7 @@ from wengert.frontend.python_numbers import message_of, power, to_int, wrap
 from wengert.frontend.registry import OPERATORS, PASS, register
 from wengert.ir.core import Value
 from wengert.ir.op import REGISTRY
+from wengert.ops import transcendental as _ops  # noqa: F401 - fills the registry
 from wengert.types import F64, I64
 
 Condition = Callable[[Value], Value]
@@ -23,8 +25,7 @@ Condition = Callable[[Value], Value]
 
 def number(x: Any, function: str) -> Value:
     """An argument of a math function as an f64."""
-    if isinstance(x, Array):
-        x = OPERATORS["item"](x)
+    x = as_number(x)
     if not is_number(x):
         fail(TypeError, f"math.{function}: must be real number, not {type_name(x)}")
     return lift_as(x, F64)
@@ -79,7 +80,14 @@ def _within(compare: str) -> Condition:
 def _fill() -> None:
     for name in ("sin", "cos", "tan"):
         _function(name, name, _finite, math.inf)
-    for name, op in (("atan", "arctan"), ("tanh", "tanh"), ("asinh", "arcsinh"), ("cbrt", "cbrt"), ("fabs", "abs"), ("erf", "erf")):
+    for name, op in (
+        ("atan", "arctan"),
+        ("tanh", "tanh"),
+        ("asinh", "arcsinh"),
+        ("cbrt", "cbrt"),
+        ("fabs", "abs"),
+        ("erf", "erf"),
+    ):
         _function(name, op)
     _function("erfc", "erfc")
     _function("sqrt", "sqrt", _not("lt", 0.0))
@@ -114,7 +122,7 @@ def _log(value: Value) -> Value:
     extras = [value] if _LOG_SHOWS_VALUE else []
     message = _LOG_OF_ZERO.replace("0.0", "{}") if _LOG_SHOWS_VALUE else _LOG_OF_ZERO
     ensure(logical_not(builder().le(value, 0.0)), "ValueError", message, *extras)
-    return builder().log(value)  # type: ignore[no-any-return]
+    return builder().log(value)
 
 
 @register(math.pow)
@@ -214,7 +222,7 @@ def _whole(function: Any, op: str) -> None:
     def handler(x: Any) -> Any:
         if not is_box(x):
             return PASS
-        value = lift(OPERATORS["item"](x))
+        value = lift(as_number(x))
         return wrap(to_int(getattr(builder(), op)(value) if value.is_float else to_dtype(value, I64)))
 
     register(function)(handler)

@@ -61,11 +61,11 @@ def rounded(value: Value, digits: int) -> Value:
     """A float rounded to decimals, half to even, by NumPy's recipe."""
     b = builder()
     if digits == 0:
-        return b.round(value)  # type: ignore[no-any-return]
+        return b.round(value)
     scale = 10.0 ** abs(digits)
     if digits > 0:
-        return b.div(b.round(b.mul(value, scale)), scale)  # type: ignore[no-any-return]
-    return b.mul(b.round(b.div(value, scale)), scale)  # type: ignore[no-any-return]
+        return b.div(b.round(b.mul(value, scale)), scale)
+    return b.mul(b.round(b.div(value, scale)), scale)
 
 
 @register(np.nan_to_num)
@@ -147,7 +147,7 @@ def polyval(p: Any, x: Any) -> Any:
     return total
 
 
-@register(np.trapezoid if hasattr(np, "trapezoid") else np.trapz)
+@register(*[getattr(np, n) for n in ("trapezoid", "trapz") if hasattr(np, n)])
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """`np.trapezoid` along the last axis."""
     if not any_box(y, x, dx):

@@ -182,7 +182,7 @@ def _integer_range(start: Any, stop: Any, step: Any) -> Value:
     index: Value = b.iota(value_of(size))
     if stride != 1:
         index = b.mul(index, b.full((size,), value_of(stride)))
-    return index if first == 0 else b.add(index, b.full((size,), value_of(first)))  # type: ignore[no-any-return]
+    return index if first == 0 else b.add(index, b.full((size,), value_of(first)))
 
 
 def _exact_count(length: Affine, step: int) -> Affine:
@@ -218,7 +218,7 @@ def _float_range(start: Any, stop: Any, step: Any) -> Value:
         size = max(0, math.ceil((float(stop) - float(start)) / float(step)))
         first, delta = b.const(float(start)), b.const((float(start) + float(step)) - float(start))
     index = b.convert(b.iota(value_of(size)), dtype=F64)
-    return b.add(b.full((size,), first), b.mul(index, b.full((size,), delta)))  # type: ignore[no-any-return]
+    return b.add(b.full((size,), first), b.mul(index, b.full((size,), delta)))
 
 
 @register(np.linspace)
@@ -248,7 +248,7 @@ def linspace(
 
 
 @register(np.eye)
-def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = float, order: str = "C", **options: Any) -> Array:  # noqa: N803
+def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = float, order: str = "C", **options: Any) -> Array:
     """`np.eye`."""
     rows = size_from(N)
     columns = rows if M is None else size_from(M)

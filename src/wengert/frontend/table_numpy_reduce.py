@@ -104,7 +104,7 @@ def total(value: Value, axes: tuple[int, ...]) -> Value:
 def average(value: Value, axes: tuple[int, ...]) -> Value:
     """Arithmetic mean."""
     floats = reduce("sum", to_dtype(value, F64), axes)
-    return builder().div(floats, builder().full(floats.dims, count_as_float(value, axes)))  # type: ignore[no-any-return]
+    return builder().div(floats, builder().full(floats.dims, count_as_float(value, axes)))
 
 
 def _product(value: Value, axes: tuple[int, ...]) -> Value:
@@ -123,7 +123,7 @@ def _extremum(name: str) -> Reducer:
 def any_of(value: Value, axes: tuple[int, ...]) -> Value:
     """Whether some element is true."""
     counted = reduce("sum", to_dtype(to_dtype(value, BOOL), I64), axes)
-    return builder().ne(counted, builder().full(counted.dims, 0))  # type: ignore[no-any-return]
+    return builder().ne(counted, builder().full(counted.dims, 0))
 
 
 def all_of(value: Value, axes: tuple[int, ...]) -> Value:
@@ -136,10 +136,9 @@ _EMPTY = "zero-size array to reduction operation {} which has no identity"
 reduction(np.sum, total)
 reduction(np.prod, _product)
 reduction(np.mean, average)
-for _function in {np.max, np.amax}:
-    reduction(_function, _extremum("max"), _EMPTY.format("maximum"))
-for _function in {np.min, np.amin}:
-    reduction(_function, _extremum("min"), _EMPTY.format("minimum"))
+for _name, _functions in (("max", {np.max, np.amax}), ("min", {np.min, np.amin})):
+    for _function in _functions:
+        reduction(_function, _extremum(_name), _EMPTY.format(f"{_name}imum"))
 reduction(np.any, any_of)
 reduction(np.all, all_of)
 
@@ -158,7 +157,9 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @register(np.var)
-def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: bool = False, **options: Any) -> Any:
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: bool = False, **options: Any
+) -> Any:
     """`np.var`: the mean squared distance from the mean."""
     if not any_box(a):
         return PASS
@@ -175,7 +176,9 @@ def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any 
 
 
 @register(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: bool = False, **options: Any) -> Any:
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: bool = False, **options: Any
+) -> Any:
     """`np.std`: the root of the variance, with derivative 0 where the variance is 0."""
     found = var(a, axis, dtype, out, ddof, keepdims, **options)
     return PASS if found is PASS else safe_root(found)

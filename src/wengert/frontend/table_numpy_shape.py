@@ -134,9 +134,7 @@ def flip(m: Any, axis: Any = None) -> Any:
         return PASS
     x = as_array(m)
     axes = axes_from(axis, x.ndim)
-    entries: list[Entry] = [
-        Part(dim_add(d, -1), d, -1) if k in axes else Whole(d) for k, d in enumerate(x.dims)
-    ]
+    entries: list[Entry] = [Part(dim_add(d, -1), d, -1) if k in axes else Whole(d) for k, d in enumerate(x.dims)]
     return x.through(Index(tuple(entries)))
 
 
@@ -168,7 +166,7 @@ def diagonal(a: Any, offset: Any = 0, **options: Any) -> Any:
         spread = b.broadcast_to(x.value, (size, size), (0,))
         return Array(b.select(b.eq(rows, columns), spread, b.full((size, size), 0, x.element)))
     b = builder()
-    length = unify(*x.dims, "the diagonal of a matrix that is not square, of shape", [x.dims])
+    length = unify(x.dims[0], x.dims[1], "the diagonal of a matrix that is not square, of shape", [x.dims])
     square = assume(x.value, (length, length))
     rows, columns = (b.broadcast_to(b.iota(value_of(length)), (length, length), (k,)) for k in (0, 1))
     kept = b.select(b.eq(rows, columns), square, b.full(square.dims, 0, x.element))
@@ -348,7 +346,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 
 
 @register(np.tile)
-def tile(A: Any, reps: Any) -> Any:  # noqa: N803
+def tile(A: Any, reps: Any) -> Any:
     """`np.tile` by static counts."""
     if not any_box(A, reps):
         return PASS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from wengert.frontend.emit import builder, value_of, values_of
 from wengert.ir.core import Value
@@ -39,7 +39,7 @@ class Whole:
     size: Affine
 
 
-Entry: TypeAlias = Union[At, Part, Whole]
+Entry: TypeAlias = At | Part | Whole
 
 
 class Step(ABC):
@@ -93,14 +93,14 @@ class Index(Step):
         if self.is_whole:
             return x
         spec, operands = self._operands()
-        return builder().index(x, *operands, spec=spec)  # type: ignore[no-any-return]
+        return builder().index(x, *operands, spec=spec)
 
     def put(self, x: Value, new: Value) -> Value:
         """`update`."""
         if self.is_whole:
             return new
         spec, operands = self._operands()
-        return builder().update(x, new, *operands, spec=spec)  # type: ignore[no-any-return]
+        return builder().update(x, new, *operands, spec=spec)
 
     def _operands(self) -> tuple[tuple[str, ...], list[Value]]:
         spec: list[str] = []
@@ -141,11 +141,11 @@ class Transpose(Step):
 
     def read(self, x: Value) -> Value:
         """`transpose`."""
-        return builder().transpose(x, perm=self.perm)  # type: ignore[no-any-return]
+        return builder().transpose(x, perm=self.perm)
 
     def put(self, x: Value, new: Value) -> Value:
         """`transpose` back."""
-        return builder().transpose(new, perm=invert(self.perm))  # type: ignore[no-any-return]
+        return builder().transpose(new, perm=invert(self.perm))
 
     def push_index(self, index: Index) -> tuple[Index, tuple[int, ...]]:
         """`x.T[index]` as a part of `x` and the permutation of what remains."""
@@ -164,11 +164,11 @@ class Reshape(Step):
 
     def read(self, x: Value) -> Value:
         """`reshape`."""
-        return builder().reshape(x, *values_of(self.dims))  # type: ignore[no-any-return]
+        return builder().reshape(x, *values_of(self.dims))
 
     def put(self, x: Value, new: Value) -> Value:
         """`reshape` back."""
-        return builder().reshape(new, *values_of(self.source))  # type: ignore[no-any-return]
+        return builder().reshape(new, *values_of(self.source))
 
 
 @dataclass(frozen=True)

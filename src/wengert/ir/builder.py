@@ -99,7 +99,7 @@ class Builder:
                 assert model is not None
                 lifted.append(self.full(model.dims, operand, dtype))
             else:
-                lifted.append(self.const(operand, dtype if op.kind != "index" else None))
+                lifted.append(self.const(operand, dtype if op.kind not in ("index", "shape") else None))
         return lifted
 
     # --- constants and shapes -----------------------------------------------------------------------------------
@@ -180,6 +180,9 @@ def resolve_slots(declared: Type, values: Sequence[Value]) -> Type:
 
 
 def to_slots(types: Sequence[Type], values: Sequence[Value]) -> tuple[Type, ...]:
-    """`types` with symbols that are among `values` replaced by the `Slot` of their position: the inverse of `resolve_slots`."""
+    """`types` with symbols that are among `values` replaced by the `Slot` of their position: the inverse of `resolve_slots`.
+
+    Stack types stay: their slots count the elements of an entry.
+    """
     positions: dict[Any, Affine] = {v: Dim(0, ((Slot(k), 1),)) for k, v in enumerate(values)}
-    return tuple(t.substitute(positions) for t in types)
+    return tuple(t if isinstance(t, StackType) else t.substitute(positions) for t in types)

@@ -72,5 +72,3 @@ class _Matcher:
 
 def _public(attrs: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in attrs.items() if not k.startswith("_")}
-
-

@@ -69,7 +69,12 @@ class OpDef:
         affine: for integer scalars: the result as an affine expression of the operands' (None: opaque).
         cost: rough cost per element of recomputing it: 0 free (views), 1 an addition, 4 a division, 20 a transcendental.
         smoothness: "smooth", "kink", "jump" or "integer", for the differentiability report.
-        samples: per operand the (low, high) range that the test harness draws from; a single pair serves all operands.
+        samples: of elementwise ops, per operand the (low, high) range that the test harness draws from; a single pair
+            serves all operands. Of others, cases `(operands, attrs)`: an operand is a type to draw (`"f64[2,3]"`), an
+            int or a tuple of ints.
+        extra: `dtypes`, `arity`, `attrs` (for samples of elementwise ops); `variadic`: `transpose` is one rule, called as
+            `rule(b, ct, k, *operands, **attrs)` for operand k; `masked_transpose`: used instead of `transpose` where an
+            exact 0 of the cotangent must stay 0 against an infinite partial derivative.
     """
 
     name: str

@@ -14,7 +14,7 @@ from wengert.errors import ArgumentError, InternalError, Span
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Region, Value
 from wengert.ir.op import get_op
-from wengert.types import DTYPES, I64_SCALAR, Affine, Dim, Slot, StackType, TensorType, Type, dim_add, dim_of
+from wengert.types import DTYPES, I64_SCALAR, Affine, Dim, Slot, StackType, TensorType, Type, dim_add
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+)
@@ -57,26 +57,30 @@ class _Token:
     line: int
 
 
-def _tokenize(text: str) -> list[_Token]:
+def _tokenize(text: str) -> tuple[list[_Token], dict[int, str]]:
+    """The tokens of `text`, and the comments by line."""
     tokens: list[_Token] = []
+    comments: dict[int, str] = {}
     line, position = 1, 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
             raise ArgumentError(f"line {line} of the IR text: unexpected character {text[position]!r}")
         kind = match.lastgroup or ""
-        if kind not in ("space", "newline"):
+        if kind == "comment":
+            comments[line] = match.group()[2:].strip()
+        elif kind not in ("space", "newline"):
             tokens.append(_Token(kind, match.group(), line))
         line += kind == "newline"
         position = match.end()
     tokens.append(_Token("end", "the end of the text", line))
-    return tokens
+    return tokens, comments
 
 
 class _Parser:
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
-        self.tokens = _tokenize(text)
+        self.tokens, self.comments = _tokenize(text)
         self.position = 0
         self.values: dict[str, Value] = {}
         self.defined: list[str] = []
@@ -85,9 +89,7 @@ class _Parser:
 
     @property
     def token(self) -> _Token:
-        """The next token; comments are skipped."""
-        while self.tokens[self.position].kind == "comment":
-            self.position += 1
+        """The next token."""
         return self.tokens[self.position]
 
     def next(self) -> _Token:
@@ -113,10 +115,10 @@ class _Parser:
             self.fail("syntax error", found=repr(self.token.text), expected=f"a {kind}")
         return self.next().text
 
-    def fail(self, what: str, *, line: int | None = None, **parts: str) -> NoReturn:
+    def fail(self, what: str, *, line: int | None = None, found: str | None = None, expected: str | None = None) -> NoReturn:
         line = self.token.line if line is None else line
         source = self.lines[line - 1] if line <= len(self.lines) else ""
-        raise ArgumentError(f"line {line} of the IR text: {what}\n{line:>6} | {source}", **parts)
+        raise ArgumentError(f"line {line} of the IR text: {what}\n{line:>6} | {source}", found=found, expected=expected)
 
     def listed(self, close: str, item: Callable[[], Any]) -> list[Any]:
         """Items separated by commas, up to and including `close`."""
@@ -128,11 +130,8 @@ class _Parser:
         return items
 
     def span(self, line: int) -> Span | None:
-        """The span in the comment at the end of the current line (which the last token was on)."""
-        token = self.tokens[self.position]
-        if token.kind != "comment" or token.line != line:
-            return None
-        file, _, number = token.text[2:].strip().rpartition(":")
+        """The span in the comment at the end of `line`."""
+        file, _, number = self.comments.get(line, "").rpartition(":")
         return Span(file, int(number)) if file and number.isdigit() else None
 
     # --- functions, regions, instructions -----------------------------------------------------------------------
@@ -172,9 +171,9 @@ class _Parser:
         self.bind(name, value)
         return value
 
-    def bind(self, name: str, value: Value) -> None:
+    def bind(self, name: str, value: Value, line: int | None = None) -> None:
         if name in self.values:
-            self.fail(f"{name} is defined twice")
+            self.fail(f"{name} is defined twice", line=line)
         self.values[name] = value
         self.defined.append(name)
 
@@ -241,7 +240,7 @@ class _Parser:
             self.fail(f"{op_name} has {len(results)} results", line=line, found=f"{len(names)} names")
         end = self.position
         for (name, position), result in zip(names, results, strict=True):
-            self.bind(name, result)
+            self.bind(name, result, line)
             self.position = position
             self.compare([self.type()], [result.type], line, name)
         self.position = end

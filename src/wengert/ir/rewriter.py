@@ -130,7 +130,7 @@ class Rewriter:
         if new.type != I64_SCALAR:
             return True
         if old.affine == dim_of(old):
-            return old not in self.pinned or new.affine == dim_of(new)
+            return old not in self.pinned
         return dim_substitute(old.affine, self.affine_of) == new.affine
 
     def affine_of(self, symbol: Any) -> Affine | None:
@@ -184,5 +184,3 @@ def _pin(values: Sequence[Value], sources: Sequence[Sequence[Value]], pinned: se
 
 def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all([x is y for x, y in zip(a, b)])
-
-

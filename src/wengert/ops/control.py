@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.errors import InternalError
-from wengert.ir.builder import to_slots
+from wengert.ir.builder import resolve_slots, to_slots
 from wengert.ir.core import Region, Value
 from wengert.ir.op import NON_DIFFERENTIABLE, op
 from wengert.types import (
@@ -51,18 +51,42 @@ const = op(
 def types_agree(types: Sequence[Type], values: Sequence[Value], other: Sequence[Value]) -> bool:
     """Whether `other` has `types`, once references to `values` are read as references to `other` by position."""
     expected = to_slots(types, values)
-    return len(types) == len(other) and expected == to_slots([v.type for v in other], other)
+    return len(types) == len(other) and all(
+        resolve_slots(e, other) == o.type for e, o in zip(expected, other, strict=True)
+    )
 
 
 def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
     if len(operands) != 1 or operands[0].type != BOOL_SCALAR or len(regions) != 2:
         raise InternalError("if takes one bool[] and two regions")
-    then, otherwise = regions
-    types = to_slots([r.type for r in then.results], then.results)
-    if types != to_slots([r.type for r in otherwise.results], otherwise.results):
-        found = [[r.type for r in arm.results] for arm in regions]
-        raise InternalError(f"arms of if have different types: {found[0]} and {found[1]}")
-    return types
+    then, otherwise = (r.results for r in regions)
+    types = [_merge_types(k, then, otherwise) for k in range(min(len(then), len(otherwise)))]
+    if len(then) != len(otherwise) or None in types:
+        raise InternalError(f"arms of if have different types: {[v.type for v in then]} and {[v.type for v in otherwise]}")
+    return tuple(t for t in types if t is not None)
+
+
+def _merge_types(k: int, then: Operands, otherwise: Operands) -> Type | None:
+    """The type of the k-th result of an `if`: sizes that differ between the arms are those of an earlier integer result."""
+    a, b = then[k].type, otherwise[k].type
+    if a == b:
+        return a
+    if isinstance(a, StackType) or isinstance(b, StackType) or a.dtype != b.dtype or a.rank != b.rank:
+        return None
+    slots_a, slots_b = to_slots([a], then)[0], to_slots([b], otherwise)[0]
+    assert isinstance(slots_a, TensorType) and isinstance(slots_b, TensorType)
+    dims: list[Affine] = []
+    for place, (da, db) in enumerate(zip(a.dims, b.dims, strict=True)):
+        if da == db:
+            dims.append(da)
+        elif slots_a.dims[place] == slots_b.dims[place]:
+            dims.append(slots_a.dims[place])
+        else:
+            pairs = [(x.affine, y.affine) if x.type == y.type == I64_SCALAR else None for x, y in zip(then, otherwise)]
+            if (da, db) not in pairs[:k]:
+                return None
+            dims.append(Dim(0, ((Slot(pairs.index((da, db))), 1),)))
+    return a.with_dims(tuple(dims))
 
 
 if_op = op("if", doc="One of two regions, by a predicate.", kind="control", infer=_infer_if)
@@ -111,9 +135,9 @@ def _infer_stack_new(operands: Operands, attrs: Attrs, regions: Regions) -> tupl
 def _infer_push(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
     stack, *values = operands
     assert isinstance(stack.type, StackType)
-    found = to_slots([v.type for v in values], values)
-    if found != stack.type.elements:
-        raise InternalError(f"push of {found} to {stack.type}")
+    elements = stack.type.elements
+    if [resolve_slots(e, values) for e in elements] != [v.type for v in values]:
+        raise InternalError(f"push of {[v.type for v in values]} to {stack.type}")
     return (stack.type,)
 
 

@@ -34,9 +34,9 @@ def add(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if _is(known, y, 0):
         return x
     if (negated := known.behind(y, "neg")) is not None:
-        return b.sub(x, negated.operands[0])  # type: ignore[no-any-return]
+        return b.sub(x, negated.operands[0])
     if (negated := known.behind(x, "neg")) is not None:
-        return b.sub(y, negated.operands[0])  # type: ignore[no-any-return]
+        return b.sub(y, negated.operands[0])
     return None
 
 
@@ -46,9 +46,9 @@ def sub(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if _is(known, y, 0):
         return x
     if _is(known, x, 0):
-        return b.neg(y)  # type: ignore[no-any-return]
+        return b.neg(y)
     if (negated := known.behind(y, "neg")) is not None:
-        return b.add(x, negated.operands[0])  # type: ignore[no-any-return]
+        return b.add(x, negated.operands[0])
     if x is y and x.tensor.dtype is I64:
         return fill(known, b, instr, 0, I64)
     return None
@@ -60,12 +60,21 @@ def mul(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         if _is(known, y, 1):
             return x
         if _is(known, y, -1):
-            return b.neg(x)  # type: ignore[no-any-return]
+            return b.neg(x)
         if _is(known, y, 0) and y.tensor.dtype is I64:
             return y
     left, right = (known.behind(o, "neg") for o in instr.operands)
     if left is not None and right is not None:
-        return b.mul(left.operands[0], right.operands[0])  # type: ignore[no-any-return]
+        return b.mul(left.operands[0], right.operands[0])
+    return None
+
+
+def strong_mul(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
+    """A product in which zeros win: by a zero it is zero, by another finite number it is an ordinary product."""
+    for x, y in (instr.operands, instr.operands[::-1]):
+        factor = known.constant(y)
+        if factor is not None and math.isfinite(factor):
+            return y if factor == 0 else b.mul(x, y)
     return None
 
 
@@ -82,11 +91,9 @@ def div(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if divisor == 1.0:
         return x
     if divisor == -1.0:
-        return b.neg(x)  # type: ignore[no-any-return]
-    if divisor is not None and math.isfinite(divisor) and abs(math.frexp(divisor)[0]) == 0.5:
-        if 1e-300 < abs(divisor) < 1e300:
-            reciprocal = fill(known, b, instr, 1.0 / divisor, y.tensor.dtype)
-            return b.mul(x, reciprocal)  # type: ignore[no-any-return]
+        return b.neg(x)
+    if divisor is not None and 1e-300 < abs(divisor) < 1e300 and abs(math.frexp(divisor)[0]) == 0.5:
+        return b.mul(x, fill(known, b, instr, 1.0 / divisor, y.tensor.dtype))
     return None
 
 
@@ -112,12 +119,11 @@ def power(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if exponent is None:
         return None
     if exponent == 0.5:
-        return b.sqrt(x)  # type: ignore[no-any-return]
+        return b.sqrt(x)
     if exponent == -0.5:
-        return b.div(1.0, b.sqrt(x))  # type: ignore[no-any-return]
-    if exponent == int(exponent) if math.isfinite(exponent) else False:
-        if abs(exponent) <= _LARGEST_POWER:
-            return b.ipow(x, exponent=int(exponent))  # type: ignore[no-any-return]
+        return b.div(1.0, b.sqrt(x))
+    if abs(exponent) <= _LARGEST_POWER and exponent == int(exponent):
+        return b.ipow(x, exponent=int(exponent))
     return None
 
 
@@ -130,13 +136,13 @@ def ipow(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if exponent == 1:
         return x
     if exponent == 2:
-        return b.mul(x, x)  # type: ignore[no-any-return]
+        return b.mul(x, x)
     if exponent == 3:
-        return b.mul(b.mul(x, x), x)  # type: ignore[no-any-return]
+        return b.mul(b.mul(x, x), x)
     if exponent == -1:
-        return b.div(1.0, x)  # type: ignore[no-any-return]
+        return b.div(1.0, x)
     if exponent == -2:
-        return b.div(1.0, b.mul(x, x))  # type: ignore[no-any-return]
+        return b.div(1.0, b.mul(x, x))
     return None
 
 
@@ -152,7 +158,7 @@ def logical_not(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         return inner.operands[0]
     exact = inner.op.name in ("eq", "ne") or (inner.op.name in _OPPOSITE and not inner.operands[0].is_float)
     if exact:
-        return getattr(b, _OPPOSITE[inner.op.name])(*inner.operands)  # type: ignore[no-any-return]
+        return getattr(b, _OPPOSITE[inner.op.name])(*inner.operands)
     return None
 
 
@@ -202,10 +208,10 @@ def choose(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if first is True and second is False:
         return predicate
     if first is False and second is True:
-        return getattr(b, "not")(predicate)  # type: ignore[no-any-return]
+        return getattr(b, "not")(predicate)
     negated = known.behind(predicate, "not")
     if negated is not None:
-        return b.select(negated.operands[0], otherwise, then)  # type: ignore[no-any-return]
+        return b.select(negated.operands[0], otherwise, then)
     return None
 
 
@@ -234,7 +240,7 @@ def absolute(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     inner = known.defs.get(instr.operands[0])
     if inner is None or inner.op.name not in ("neg", "abs"):
         return None
-    return inner.result if inner.op.name == "abs" else b.abs(inner.operands[0])  # type: ignore[no-any-return]
+    return inner.result if inner.op.name == "abs" else b.abs(inner.operands[0])
 
 
 def convert(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
@@ -244,7 +250,7 @@ def convert(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         return x
     inner = known.behind(x, "convert")
     if inner is not None and inner.operands[0].tensor.dtype is BOOL:
-        return b.convert(inner.operands[0], dtype=instr.attrs["dtype"])  # type: ignore[no-any-return]
+        return b.convert(inner.operands[0], dtype=instr.attrs["dtype"])
     return None
 
 
@@ -252,6 +258,7 @@ RULES: dict[str, Rule] = {
     "add": add,
     "sub": sub,
     "mul": mul,
+    "zmul": strong_mul,
     "neg": neg,
     "div": div,
     "floordiv": floordiv,

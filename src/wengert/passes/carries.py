@@ -52,9 +52,7 @@ class _Carries(Rewriter):
         first = 1 if instr.op.name == "for" else 0
         body = instr.regions[-1]
         init = instr.operands[first:]
-        constant = [
-            body.results[k] is body.params[first + k] or body.results[k] is init[k] for k in range(len(instr.results))
-        ]
+        constant = [body.results[k] is body.params[first + k] or body.results[k] is init[k] for k in range(len(instr.results))]
         if not any(constant):
             return instr
         for k, is_constant in enumerate(constant):
@@ -122,7 +120,7 @@ class _Carries(Rewriter):
             return first
         if isinstance(first.type, StackType) or first.type != second.type or first.rank:
             return None
-        return b.select(self.env.get(predicate, predicate), first, second)  # type: ignore[no-any-return]
+        return b.select(self.env.get(predicate, predicate), first, second)
 
 
 def _with_carries(instr: Instr, keep: Sequence[int]) -> Instr:

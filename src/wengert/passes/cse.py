@@ -14,7 +14,9 @@ from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
 from wengert.types import I64_SCALAR
 
-_COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne", "and", "or", "xor", "bitand", "bitor", "bitxor", "hypot"})
+_COMMUTATIVE = frozenset(
+    {"add", "mul", "zmul", "maximum", "minimum", "eq", "ne", "and", "or", "xor", "bitand", "bitor", "bitxor", "hypot"}
+)
 _KINDS_LEFT_ALONE = frozenset({"stack", "control", "effect"})
 
 

@@ -70,15 +70,15 @@ class _Forward(Rewriter):
         source, part = instr.operands[:2]
         parts = entries(instr, first=2)
         before = self.defs.get(part)
-        if before is not None and before.op.name == "index" and before.operands[0] is source:
-            if _same_place(parts, entries(before)):
-                return source
+        was_read = before is not None and before.op.name == "index" and before.operands[0] is source
+        if was_read and before is not None and _same_place(parts, entries(before)):
+            return source
         write = self.defs.get(source)
         if write is None or self.uses[source] != 1 or write.op.name not in ("update", "add_at"):
             return None
         if not _same_place(parts, entries(write, first=2)):
             return None
-        return b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])  # type: ignore[no-any-return]
+        return b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])
 
 
 def _same_place(a: list[Entry], b: list[Entry]) -> bool:

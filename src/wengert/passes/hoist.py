@@ -13,7 +13,7 @@ from dataclasses import replace
 from wengert.ir.core import Function, Instr, Region, Value, free_values
 from wengert.ir.op import OpDef
 from wengert.passes.cse import is_pure
-from wengert.types import Affine, TensorType
+from wengert.types import Affine
 
 # Guarded by checks that the frontend emits before them: equal sizes, a reduction that is not empty.
 _GUARDED = frozenset({"assume_shape", "reshape", "undef", "max", "min", "argmax", "argmin"})
@@ -93,7 +93,7 @@ def _needs(instr: Instr) -> Iterable[Value]:
 
 def _is_free(instr: Instr) -> bool:
     """Whether an array costs nothing where it is: views and filled arrays."""
-    return bool(instr.results) and isinstance(instr.result.type, TensorType) and instr.result.rank > 0 and instr.op.cost == 0
+    return not instr.regions and instr.op.cost == 0 and instr.result.rank > 0
 
 
 def _may_move(instr: Instr, sizes: set[Value]) -> bool:

@@ -64,4 +64,4 @@ def fill(known: Known, b: RewriteBuilder, model: Instr, value: Any, dtype: DType
 
 def spread(b: RewriteBuilder, scalar: Value, like: Instr) -> Value:
     """`scalar` repeated in the shape of the `broadcast` instruction `like`."""
-    return b.broadcast(scalar, *like.operands[1:], axes=())  # type: ignore[no-any-return]
+    return b.broadcast(scalar, *like.operands[1:], axes=())

@@ -28,7 +28,7 @@ def read(b: RewriteBuilder, x: Value, parts: list[Entry]) -> Value:
     if all(kind == ":" for kind, _ in parts):
         return x
     operands = [v for _, values in parts for v in values]
-    return b.index(x, *operands, spec=tuple(kind for kind, _ in parts))  # type: ignore[no-any-return]
+    return b.index(x, *operands, spec=tuple(kind for kind, _ in parts))
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def broadcast(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if inner is None:
         return None
     composed = tuple(axes[a] for a in inner.attrs["axes"])
-    return b.broadcast(inner.operands[0], *shape, axes=composed)  # type: ignore[no-any-return]
+    return b.broadcast(inner.operands[0], *shape, axes=composed)
 
 
 def transpose(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
@@ -56,11 +56,11 @@ def transpose(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     inner = known.behind(x, "transpose")
     if inner is not None:
         before = inner.attrs["perm"]
-        return b.transpose(inner.operands[0], perm=tuple(before[p] for p in perm))  # type: ignore[no-any-return]
+        return b.transpose(inner.operands[0], perm=tuple(before[p] for p in perm))
     splat = known.splat(x)
     if splat is not None:
         sizes = splat.operands[1:]
-        return b.broadcast(splat.operands[0], *[sizes[p] for p in perm], axes=())  # type: ignore[no-any-return]
+        return b.broadcast(splat.operands[0], *[sizes[p] for p in perm], axes=())
     return None
 
 
@@ -71,10 +71,10 @@ def reshape(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         return x
     inner = known.behind(x, "reshape")
     if inner is not None:
-        return b.reshape(inner.operands[0], *shape)  # type: ignore[no-any-return]
+        return b.reshape(inner.operands[0], *shape)
     splat = known.splat(x)
     if splat is not None:
-        return b.broadcast(splat.operands[0], *shape, axes=())  # type: ignore[no-any-return]
+        return b.broadcast(splat.operands[0], *shape, axes=())
     return None
 
 
@@ -85,7 +85,7 @@ def assume_shape(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         return x
     splat = known.splat(x)
     if splat is not None:
-        return b.broadcast(splat.operands[0], *shape, axes=())  # type: ignore[no-any-return]
+        return b.broadcast(splat.operands[0], *shape, axes=())
     return None
 
 
@@ -136,21 +136,21 @@ def _read_broadcast(known: Known, b: RewriteBuilder, instr: Instr, inner: Instr,
         return part
     sizes = [parts[a][1][1] if parts[a][0] == "s" else shape[a] for a in kept]
     new_axes = tuple(kept.index(a) for a in axes if a in kept)
-    return b.broadcast(part, *sizes, axes=new_axes)  # type: ignore[no-any-return]
+    return b.broadcast(part, *sizes, axes=new_axes)
 
 
 def _read_transposed(known: Known, b: RewriteBuilder, instr: Instr, inner: Instr, parts: list[Entry]) -> Value | None:
     """x.T[i, j] is x[j, i]; slices keep their transpose."""
     perm = inner.attrs["perm"]
     arranged: list[Entry] = [(":", ())] * len(perm)
-    for axis, part in zip(perm, parts, strict=True):
-        arranged[axis] = part
+    for axis, entry in zip(perm, parts, strict=True):
+        arranged[axis] = entry
     kept = [axis for axis, (kind, _) in zip(perm, parts, strict=True) if kind != "i"]
     part = read(b, inner.operands[0], arranged)
     if kept == sorted(kept):
         return part
     positions = sorted(kept)
-    return b.transpose(part, perm=tuple(positions.index(axis) for axis in kept))  # type: ignore[no-any-return]
+    return b.transpose(part, perm=tuple(positions.index(axis) for axis in kept))
 
 
 def _read_iota(known: Known, b: RewriteBuilder, instr: Instr, inner: Instr, parts: list[Entry]) -> Value | None:
@@ -190,7 +190,7 @@ def add_at(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     if known.constant(part) == 0:
         return x
     if set(instr.attrs["spec"]) <= {":"} and part.type == x.type:
-        return b.add(x, part)  # type: ignore[no-any-return]
+        return b.add(x, part)
     return None
 
 

@@ -106,10 +106,7 @@ class EvalBuilder(Builder):
             return list(operands)
         if op.kind != "elementwise" or not all(t is F64_SCALAR for t in types):
             return super().lift(op, operands)
-        return [
-            o if isinstance(o, Value) else self.const(o if isinstance(o, bool) or not types else float(o))
-            for o in operands
-        ]
+        return [o if isinstance(o, Value) else self.const(o if isinstance(o, bool) or not types else float(o)) for o in operands]
 
     def append(self, instr: Instr) -> None:
         """Record an instruction that has run."""
@@ -296,6 +293,7 @@ _SCALAR_OPS: dict[str, Callable[..., float | bool | None]] = {
     "add": operator.add,
     "sub": operator.sub,
     "mul": operator.mul,
+    "zmul": lambda x, y: 0.0 if x == 0.0 or y == 0.0 else x * y,
     "neg": operator.neg,
     "abs": abs,
     "div": _guarded(operator.truediv),

@@ -239,7 +239,7 @@ class _Probe:
     def entry(self, k: int, place: tuple[int, ...]) -> tuple[float, float]:
         """Found and expected derivative with respect to entry `place` of leaf `k`."""
         size = _size(self.floats[k])
-        direction = [np.zeros(np.shape(x)) if isinstance(x, np.ndarray) else 0.0 for x in self.floats]
+        direction: list[Any] = [np.zeros(np.shape(x)) if isinstance(x, np.ndarray) else 0.0 for x in self.floats]
         if place:
             direction[k][place] = size
         else:

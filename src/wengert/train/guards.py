@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from wengert.api.arguments import is_differentiable
+from wengert.diagnose.locate import Fault, locate
 from wengert.errors import Span, WengertError
 from wengert.train.packing import Packing, Vector
 
-__all__ = ["GradientError", "check_bounded", "check_finite", "check_start", "loss_error"]
+__all__ = ["Evaluation", "GradientError", "check_bounded", "check_finite", "check_start", "loss_error"]
 
 GROWTH_LIMIT = 1e6
 SIZE_LIMIT = 1e150
@@ -27,7 +30,21 @@ class GradientError(WengertError, ArithmeticError):
     parameter: str = ""
 
 
-def check_start(loss: Callable[..., Any], packing: Packing, value: float, gradient: Vector) -> None:
+@dataclass(frozen=True)
+class Evaluation:
+    """What was evaluated: enough to do it once more and find the line at fault."""
+
+    loss: Callable[..., Any]
+    packing: Packing
+    args: tuple[Any, ...]
+    x: Vector
+
+    def arguments(self) -> tuple[Any, ...]:
+        """What the loss was called with."""
+        return (self.packing.unpack(self.x), *self.args)
+
+
+def check_start(at: Evaluation, value: float, gradient: Vector) -> None:
     """Check loss and gradient at the starting point.
 
     Raises:
@@ -35,12 +52,14 @@ def check_start(loss: Callable[..., Any], packing: Packing, value: float, gradie
             some parameter are exactly zero.
     """
     if not np.isfinite(value):
-        raise loss_error(loss, value, "at the starting point", "start from parameters at which the loss is finite")
-    check_finite(loss, packing, gradient)
-    for name, part in packing.fitted():
+        raise loss_error(at, value, "at the starting point", "start from parameters at which the loss is finite")
+    check_finite(at, gradient)
+    for name, part in at.packing.fitted():
         if gradient[part].size and not np.any(gradient[part]):
             raise _error(
-                loss,
+                at,
+                "zero",
+                part.start,
                 name,
                 f"the gradient with respect to '{name}' is exactly zero",
                 found="0.0" if gradient[part].size == 1 else f"{gradient[part].size} zeros",
@@ -48,10 +67,10 @@ def check_start(loss: Callable[..., Any], packing: Packing, value: float, gradie
                 fix=f"the loss does not depend on it, or a step (round, int, //, a comparison) cuts the dependence: "
                 f"see wengert.explain; start elsewhere if this is a stationary point, or fix it (--fix {name})",
             )
-    check_bounded(loss, packing, gradient, SIZE_LIMIT)
+    check_bounded(at, gradient, SIZE_LIMIT)
 
 
-def check_finite(loss: Callable[..., Any], packing: Packing, gradient: Vector) -> None:
+def check_finite(at: Evaluation, gradient: Vector) -> None:
     """Check that no entry of a gradient is NaN or infinite.
 
     Raises:
@@ -60,9 +79,11 @@ def check_finite(loss: Callable[..., Any], packing: Packing, gradient: Vector) -
     if np.isfinite(gradient).all():
         return
     position = int(np.flatnonzero(~np.isfinite(gradient))[0])
-    name = packing.entry(position)
+    name = at.packing.entry(position)
     raise _error(
-        loss,
+        at,
+        "gradient",
+        position,
         name,
         f"the gradient with respect to '{name}' is {_spell(gradient[position])}",
         found=f"{_spell(gradient[position])} although the loss is finite",
@@ -71,15 +92,14 @@ def check_finite(loss: Callable[..., Any], packing: Packing, gradient: Vector) -
     )
 
 
-def check_bounded(loss: Callable[..., Any], packing: Packing, gradient: Vector, first_norm: float) -> None:
+def check_bounded(at: Evaluation, gradient: Vector, first_norm: float) -> None:
     """Check that a gradient does not explode.
 
     The limit is 1e6 times the norm at the start (or times 1, where that is larger), and 1e150 in any case: squares of
     larger entries overflow soon after.
 
     Args:
-        loss: Named in the message.
-        packing: Gives the parameters their names.
+        at: What was evaluated.
         gradient: The gradient to check.
         first_norm: Norm of the gradient at the start.
 
@@ -90,34 +110,57 @@ def check_bounded(loss: Callable[..., Any], packing: Packing, gradient: Vector, 
     largest = float(np.max(np.abs(gradient)))
     if largest <= limit and float(np.linalg.norm(gradient)) <= limit:
         return
-    name = packing.entry(int(np.argmax(np.abs(gradient))))
+    position = int(np.argmax(np.abs(gradient)))
+    name = at.packing.entry(position)
     raise _error(
-        loss,
+        at,
+        "large",
+        position,
         name,
         f"the gradient explodes, most of all with respect to '{name}'",
         found=f"{largest:.3g}",
         expected=f"at most {limit:.3g}",
         fix="bound the parameters, start closer, or shorten the simulation",
+        limit=limit,
     )
 
 
-def loss_error(loss: Callable[..., Any], value: float, when: str, fix: str) -> GradientError:
+def loss_error(at: Evaluation, value: float, when: str, fix: str) -> GradientError:
     """Return the error of a loss that is NaN or infinite."""
     spelt = _spell(value)
-    return _error(loss, "", f"the loss is {spelt} {when}", found=spelt, expected="a finite loss", fix=fix)
+    return _error(at, "loss", 0, "", f"the loss is {spelt} {when}", found=spelt, expected="a finite loss", fix=fix)
 
 
-def _error(loss: Callable[..., Any], parameter: str, what: str, **parts: str) -> GradientError:
-    error = GradientError(what, _where(loss), **parts)
+def _error(
+    at: Evaluation,
+    fault: Fault,
+    position: int,
+    parameter: str,
+    what: str,
+    *,
+    found: str,
+    expected: str,
+    fix: str,
+    limit: float = np.inf,
+) -> GradientError:
+    """Return the error of an evaluation, with the line at fault where it can be found."""
+    finding = locate(at.loss, at.arguments(), fault, _leaf_number(at.packing, position), limit)
+    span = None if finding is None else finding.span
+    if finding is not None:
+        found = f"{found}; {finding.sentence}"
+    error = GradientError(what, span or _definition(at.loss), found=found, expected=expected, fix=fix)
     error.parameter = parameter
     return error
 
 
-def _where(loss: Callable[..., Any]) -> Span | None:
-    """Return the place in the user's source that a message points at.
+def _leaf_number(packing: Packing, position: int) -> int:
+    """Return which float leaf of the parameters, fixed ones included, an entry of the vector belongs to."""
+    index = next(index for index, part in packing.places if part.start <= position < max(part.stop, part.start + 1))
+    return sum(map(is_differentiable, packing.leaves[:index]))
 
-    This is the line on which the loss function is defined: the one place known without evaluating it once more.
-    """
+
+def _definition(loss: Callable[..., Any]) -> Span | None:
+    """Return the line on which the loss function is defined."""
     function = inspect.unwrap(loss)
     code = getattr(function, "__code__", None) or getattr(_call_method(function), "__code__", None)
     if code is None:

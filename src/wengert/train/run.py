@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert.errors import WengertError
-from wengert.train.guards import check_bounded, check_finite, check_start, loss_error
+from wengert.train.guards import Evaluation, check_bounded, check_finite, check_start, loss_error
 from wengert.train.packing import Packing, Vector
 from wengert.train.progress import ProgressBar
 
@@ -98,10 +98,10 @@ class Run:
         value, tree = self.value_and_grad(self.packing.unpack(x), *self.args)
         point = Point(x.copy(), float(value), self.packing.gradient(tree))
         if self.evaluations == 0:
-            check_start(self.loss, self.packing, point.loss, point.gradient)
+            check_start(self.evaluation(x), point.loss, point.gradient)
             self.first_norm = float(np.linalg.norm(point.gradient))
         elif np.isfinite(point.loss):
-            check_finite(self.loss, self.packing, point.gradient)
+            check_finite(self.evaluation(x), point.gradient)
         self.evaluations += 1
         self.last = point
         if np.isfinite(point.loss):
@@ -110,6 +110,10 @@ class Run:
             if self.best is None or point.loss < self.best.loss:
                 self.best = point
         return point
+
+    def evaluation(self, x: Vector) -> Evaluation:
+        """Return what the guards need to find the line at fault."""
+        return Evaluation(self.loss, self.packing, self.args, x)
 
     def attempt(self, y: Vector) -> tuple[float, Vector]:
         """Return loss and gradient in scaled variables, for a line search that may step out of the loss's domain.
@@ -126,7 +130,7 @@ class Run:
             return point.loss, point.gradient * self.scale
         if self.rejections >= REJECTION_LIMIT:
             fix = "bound the parameters to where the loss is defined"
-            raise loss_error(self.loss, point.loss, f"at {REJECTION_LIMIT} points in a row", fix)
+            raise loss_error(self.evaluation(point.x), point.loss, f"at {REJECTION_LIMIT} points in a row", fix)
         return self._reject()
 
     def accept(self, point: Point) -> None:
@@ -138,8 +142,8 @@ class Run:
         """
         if not np.isfinite(point.loss):
             fix = "take smaller steps, or set bounds"
-            raise loss_error(self.loss, point.loss, f"after {len(self.history)} steps", fix)
-        check_bounded(self.loss, self.packing, point.gradient, self.first_norm)
+            raise loss_error(self.evaluation(point.x), point.loss, f"after {len(self.history)} steps", fix)
+        check_bounded(self.evaluation(point.x), point.gradient, self.first_norm)
         projected = self.projected(point)
         step, norm = len(self.history), float(np.linalg.norm(projected))
         self.history.append(Row(step, point.loss, norm, time.perf_counter() - self.began))

@@ -10,7 +10,7 @@ from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_value, substitute_type
 from wengert.transforms.linearize import Block, Split
-from wengert.transforms.residuals import Arm, Frame, Residuals
+from wengert.transforms.residuals import Frame, Residuals
 from wengert.types import I64_SCALAR, StackType, TensorType
 
 Stacks = dict[Split, Value]
@@ -41,7 +41,7 @@ def emit_primal(builder: Builder, plan: Residuals) -> Primal:
         frame = plan.frames.get(split)
         if frame is not None and frame.stored and (frame.parent is not plan.top or frame.arm is not None):
             primal.stacks[split] = new_stack(builder, frame, builder.const(0))
-    primal.exported.update(emitter.block(builder, plan.top, plan.top.block, None, primal.stacks))
+    primal.exported.update(emitter.block(builder, plan.top, plan.top.block, primal.stacks))
     return primal
 
 
@@ -54,6 +54,36 @@ def stack_type(frame: Frame) -> StackType:
 def new_stack(builder: Builder, frame: Frame, capacity: Value) -> Value:
     """An empty stack for `frame`, with room for `capacity` iterations."""
     return builder.emit(get_op("stack_new"), (capacity,), {"elements": stack_type(frame).elements})[0]
+
+
+@dataclass
+class Push:
+    """The push of a loop's residuals, put as early as they are all there: before an array among them is overwritten.
+
+    Attributes:
+        builder: of the loop body.
+        split: the loop.
+        frame: its frame.
+        stacks: the stacks as known in the body; the loop's own is replaced by the push.
+        missing: residuals that have not been computed yet.
+    """
+
+    builder: Builder
+    split: Split
+    frame: Frame
+    stacks: Stacks
+    missing: set[Value]
+    done: bool = False
+
+    def when_ready(self, made: Sequence[Value], names: Env) -> None:
+        """Emit the push once nothing is missing; `names` is what values of arms are called in the body."""
+        self.missing.difference_update(made)
+        if self.missing or self.done:
+            return
+        self.done = True
+        entry = [names.get(v, v) for v in self.frame.stored]
+        pushed = self.builder.emit(get_op("push"), (self.stacks[self.split], *entry), names=["residuals"])
+        self.stacks[self.split] = pushed[0]
 
 
 class _PrimalEmitter:
@@ -74,18 +104,26 @@ class _PrimalEmitter:
                 found.extend(inside)
         return found
 
-    def block(self, b: Builder, frame: Frame, block: Block, arm: Arm | None, stacks: Stacks) -> Env:
+    def block(self, b: Builder, frame: Frame, block: Block, stacks: Stacks, push: Push | None = None) -> Env:
         """Emit a block; returns what the exports of arms inside of it are called here."""
         exported: Env = {}
+        if push is not None:
+            push.when_ready((), exported)
         for item in block.primal:
             if isinstance(item, Instr):
                 b.append(item)
-                continue
-            b.span = item.instr.span
-            if item.instr.op.name == "if":
-                self.branch(b, frame, item, stacks, exported)
+                made: Sequence[Value] = item.results
             else:
-                self.loop(b, item, stacks)
+                b.span = item.instr.span
+                if item.instr.op.name == "if":
+                    self.branch(b, frame, item, stacks, exported)
+                    made = (*item.instr.results, *exported)
+                else:
+                    self.loop(b, item, stacks)
+                    count = self.plan.frames[item].count
+                    made = (*item.instr.results, *(() if count is None else (count,)))
+            if push is not None:
+                push.when_ready(made, exported)
         return exported
 
     def branch(self, b: Builder, frame: Frame, split: Split, stacks: Stacks, exported: Env) -> None:
@@ -95,7 +133,7 @@ class _PrimalEmitter:
         for index, inner_block in enumerate(split.blocks):
             inner = b.child()
             local_stacks = dict(stacks)
-            names = self.block(inner, frame, inner_block, Arm(split, index, None), local_stacks)
+            names = self.block(inner, frame, inner_block, local_stacks)
             here = [self.export(inner, frame, split, index, v, names) for v in exports]
             results = (*split.instr.regions[index].results, *here, *(local_stacks[k] for k in loops))
             arms.append((inner, results))
@@ -133,11 +171,9 @@ class _PrimalEmitter:
         trips = Value(I64_SCALAR, "trips")
         inner = b.child()
         local = {**stacks, **params}
-        names = self.block(inner, frame, split.blocks[0], None, local)
-        if frame.stored:
-            entry = [names.get(v, v) for v in frame.stored]
-            local[split] = inner.emit(get_op("push"), (local[split], *entry), names=["residuals"])[0]
         body = split.instr.regions[-1]
+        push = Push(inner, split, frame, local, {v for v in frame.stored if v not in body.params}) if frame.stored else None
+        self.block(inner, frame, split.blocks[0], local, push)
         yields = [*body.results]
         if is_while:
             yields.append(inner.add(trips, 1))

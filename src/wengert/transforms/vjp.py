@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from wengert.errors import InternalError
 from wengert.ir.builder import Builder
-from wengert.ir.core import Function, Value
+from wengert.ir.core import Function, Value, walk
 from wengert.transforms.activity import active_values
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
@@ -50,7 +50,9 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
     builder = Builder(fn.span)
     primal = emit_primal(builder, plan)
     builder.span = fn.span
-    transposer = Transposer(plan, linearizer.tangent_values, primal, singular_values(block))
+    # In a program that has been differentiated before, a coefficient may itself be a zero that wins against infinity.
+    singular = None if any(i.op.name == "zmul" for i in walk(fn.instrs)) else singular_values(block)
+    transposer = Transposer(plan, linearizer.tangent_values, primal, singular)
     seeds = [builder.const(1.0)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
     cotangents: dict[Value, Value] = {}
     for result, seed in zip(outputs, seeds, strict=True):

@@ -1,0 +1,367 @@
+"""`explain`: the user's own source, annotated with what becomes of it under a gradient.
+
+The one idea: everything is read off the program that would run. The traced IR says what was compiled and where a derivative ends,
+the lowered gradient says what is stored and checked, the code generator says what it copies; spans tie it all to source lines.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wengert.api.arguments import differentiable_leaves
+from wengert.api.derivatives import ArgNums
+from wengert.api.lowering import lower_grad, lower_vjp, scalar_loss
+from wengert.api.program import Program, Variant
+from wengert.codegen import compile as compile_native
+from wengert.diagnose.cuts import find_cuts, find_tests, zero_reason
+from wengert.diagnose.explanation import Explanation, LineNote, ParameterNote, bytes_text
+from wengert.diagnose.listing import Listing, Loop, make_listings, short_path
+from wengert.diagnose.storage import Key, key_of, stored_bytes
+from wengert.errors import ArgumentError, Span, StagingError, UnsupportedError
+from wengert.frontend.boxes import is_box
+from wengert.frontend.trace import Traced
+from wengert.ir.core import Function, Instr, Value, walk
+from wengert.tape.evaluate import EvalBuilder
+from wengert.transforms.activity import useful_values, varied_values
+from wengert.tree import flatten
+from wengert.types import Dim
+
+_CHECKED = frozenset({"check", "wrap_index"})
+
+
+def explain(f: Callable[..., Any], *args: Any, argnums: ArgNums = 0, **kwargs: Any) -> Explanation:
+    """What wengert does with `f` when its gradient is taken at these arguments: print the result.
+
+    The source of `f` and of every function of the user's that it reaches is shown line by line, with: what was compiled, and
+    what was not and why; where a gradient is cut; the bytes stored for the reverse pass; copies and allocations; the checks left
+    for run time. `f` is traced, its gradient compiled, and its forward part run once, counting. Only where `f` cannot be
+    compiled does its own Python run, once.
+
+    Args:
+        f: returns a float (other results are explained for the reverse derivative of all their floats).
+        *args: arguments, as for `f` itself; what is stored is counted for these.
+        argnums: which positional argument, or a sequence of them, to differentiate with respect to.
+        **kwargs: further arguments of `f`.
+
+    Returns:
+        An `Explanation`: print it, or read its fields.
+
+    Raises:
+        ArgumentError: `argnums` selects nothing that has a derivative.
+        SourceUnavailableError: the source of `f` cannot be read.
+        Exception: whatever `f` raises at these arguments.
+    """
+    positions, _ = differentiable_leaves(args, argnums, "explain")
+    program = Program(f, _lower, strict=True)
+    subject = _Subject(f, _names(f, args), positions, _wrt_text(f, args, argnums))
+    try:
+        variant, leaves = program.variant(args, kwargs, positions)
+    except StagingError as error:
+        return _explain_eager(subject, program, args, kwargs, error)
+    except UnsupportedError as error:
+        return _explain_refused(subject, error)
+    if variant is None:
+        return _explain_eager(subject, program, args, kwargs, None)
+    return _explain_compiled(subject, variant, leaves)
+
+
+def _lower(traced: Traced, positions: Sequence[int]) -> Function:
+    """The gradient of a scalar result; of anything else, the reverse derivative of all of its floats."""
+    try:
+        scalar_loss(traced, "explain", has_aux=False)
+    except ArgumentError:
+        if not any(r.is_float for r in traced.function.results):
+            raise
+        return lower_vjp(traced, positions)
+    return lower_grad(traced, positions, what="explain", has_aux=False)
+
+
+@dataclass
+class _Subject:
+    """What is explained: the function, names of the leaves of its positional arguments, and those differentiated at."""
+
+    fn: Callable[..., Any]
+    names: list[str]
+    positions: Sequence[int]
+    wrt: str
+    notes: dict[Key, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return getattr(self.fn, "__qualname__", None) or getattr(self.fn, "__name__", None) or repr(self.fn)
+
+    def note(self, span: Span | None, text: str) -> None:
+        """Say `text` about a line, once."""
+        if span is not None:
+            self.notes[key_of(span)][text] = None
+
+
+# --- the three outcomes ----------------------------------------------------------------------------------------------
+
+
+def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]) -> Explanation:
+    traced, gradient = variant.traced, variant.function
+    function = traced.function
+    inputs = variant.inputs(leaves)
+    sizes = _sizes(function, inputs)
+    spans = [i.span for i in walk(function.instrs) if i.span is not None]
+    listings, libraries = _listings(subject, [key_of(s) for s in spans])
+    seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
+    _note_regions(subject, function, sizes)
+    _note_unrolled(subject, listings, function)
+    _note_derivatives(subject, function.instrs, seeds, _losses(function))
+    count = len(function.params)
+    counted = stored_bytes(_without_cotangents(gradient, count), inputs, _run_native)
+    for key, size in counted.items():
+        if size:
+            subject.notes[key][f"stores {bytes_text(size)}"] = None
+    _note_checks(subject, gradient)
+    _note_memory(subject, variant)
+    return _finish(subject, "compiled", "", listings, sum(counted.values()), _idle(subject, traced), libraries)
+
+
+def _explain_eager(
+    subject: _Subject, program: Program, args: Sequence[Any], kwargs: dict[str, Any], error: StagingError | None
+) -> Explanation:
+    try:
+        traced, builder = program.record(args, kwargs)
+    except UnsupportedError as refusal:
+        return _explain_refused(subject, refusal)
+    function = traced.function
+    reached = [key_of(i.span) for i in function.instrs if i.span is not None]
+    if error is not None:
+        if error.span is not None:
+            reached.append(key_of(error.span))
+        subject.note(error.span, f"not compiled: {error.what}; the whole function runs eagerly")
+    listings, libraries = _listings(subject, reached)
+    seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
+    _note_derivatives(subject, function.instrs, seeds, _losses(function))
+    total = _note_tape(subject, function.instrs, builder)
+    return _finish(subject, "eager", str(error or ""), listings, total, _idle(subject, traced), libraries)
+
+
+def _explain_refused(subject: _Subject, error: UnsupportedError) -> Explanation:
+    subject.note(error.span, f"not supported: {error.what}")
+    listings, libraries = _listings(subject, [] if error.span is None else [key_of(error.span)])
+    if not listings:
+        raise error
+    return _finish(subject, "refused", str(error), listings, 0, (), libraries)
+
+
+def _listings(subject: _Subject, reached: Sequence[Key]) -> tuple[list[Listing], list[str]]:
+    return make_listings(subject.fn, dict.fromkeys(reached))
+
+
+def _finish(
+    subject: _Subject,
+    mode: str,
+    reason: str,
+    listings: Sequence[Listing],
+    stored: int,
+    parameters: Sequence[ParameterNote],
+    libraries: Sequence[str],
+) -> Explanation:
+    lines, shown = [], set()
+    for listing in listings:
+        for number in listing.lines:
+            key = (listing.file, number)
+            shown.add(key)
+            text = linecache.getline(*key).rstrip().expandtabs(4)
+            lines.append(LineNote(*key, text, tuple(subject.notes.get(key, ()))))
+    elsewhere = tuple(
+        f"{short_path(file)}:{line}: {'; '.join(notes)}"
+        for (file, line), notes in subject.notes.items()
+        if (file, line) not in shown and file
+    )
+    return Explanation(
+        subject.name, subject.wrt, mode, reason, tuple(lines), stored, tuple(parameters), tuple(libraries), elsewhere
+    )
+
+
+# --- what was compiled -----------------------------------------------------------------------------------------------
+
+
+def _note_regions(subject: _Subject, function: Function, sizes: dict[Value, int]) -> None:
+    for instr in walk(function.instrs):
+        if instr.op.name == "for":
+            trips = _evaluate(instr.operands[0], sizes)
+            subject.note(instr.span, "compiled: for loop" + (f", {trips} iterations" if trips is not None else ""))
+        elif instr.op.name == "while":
+            subject.note(instr.span, "compiled: while loop")
+        elif instr.op.name == "if":
+            subject.note(instr.span, "compiled: branch")
+
+
+def _evaluate(value: Value, sizes: dict[Value, int]) -> int | None:
+    """The value of an integer made of the sizes of the arguments, else None."""
+    affine = value.affine
+    if isinstance(affine, int):
+        return max(affine, 0)
+    total = affine.const
+    for symbol, coefficient in affine.terms:
+        size = sizes.get(symbol) if isinstance(symbol, Value) else None
+        if size is None:
+            return None
+        total += coefficient * size
+    return max(0, total)
+
+
+def _sizes(function: Function, inputs: Sequence[Any]) -> dict[Value, int]:
+    """The integers that are known for these arguments: sizes of arrays, and integer arguments."""
+    known: dict[Value, int] = {}
+    for param, given in zip(function.params, inputs, strict=True):
+        if param.rank == 0 and isinstance(given, int | np.integer) and not isinstance(given, bool):
+            known[param] = int(given)
+        for declared, size in zip(param.dims, np.shape(given), strict=False):
+            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
+                symbol, coefficient = declared.terms[0]
+                if coefficient == 1 and isinstance(symbol, Value):
+                    known[symbol] = size
+    return known
+
+
+def _note_unrolled(subject: _Subject, listings: Sequence[Listing], function: Function) -> None:
+    """Note the loops of the source that have no region: their bodies stand in line, once per iteration."""
+    regions = {key_of(i.span) for i in walk(function.instrs) if i.op.name in ("for", "while")}
+    copies: dict[str, dict[int, Counter[Any]]] = defaultdict(lambda: defaultdict(Counter))
+    for instr in walk(function.instrs):
+        if instr.span is not None and instr.op.kind != "constant":
+            place = (instr.span.column, instr.span.end_column, instr.op.name)
+            copies[instr.span.file][instr.span.line][place] += 1
+    for listing in listings:
+        for loop in listing.loops:
+            if (listing.file, loop.line) not in regions:
+                count = _copies(loop, copies[listing.file])
+                if count:
+                    what = f"unrolled: {count} copies of its body" if count > 1 else "unrolled: its body stands in line"
+                    subject.notes[listing.file, loop.line][what] = None
+
+
+def _copies(loop: Loop, by_line: dict[int, Counter[Any]]) -> int:
+    """How often the body of a loop was laid down: the commonest number of copies of its expressions."""
+    own = [n for line in loop.body if line not in loop.inner for n in by_line.get(line, Counter()).values()]
+    own = own or [n for line in loop.body for n in by_line.get(line, Counter()).values()]
+    if not own:
+        return 0
+    (count, _), *_ = Counter(own).most_common(1)
+    return count
+
+
+# --- derivatives -----------------------------------------------------------------------------------------------------
+
+
+def _losses(function: Function) -> list[Value]:
+    return [r for r in function.results if r.is_float]
+
+
+def _note_derivatives(
+    subject: _Subject, instrs: Sequence[Instr], seeds: Sequence[Value], results: Sequence[Value]
+) -> None:
+    """Note cuts, branches on what depends on the parameters, and kinks."""
+    for cut in find_cuts(instrs, seeds, results):
+        subject.note(cut.instr.span, f"gradient cut: {cut.what}")
+    for instr in find_tests(instrs, seeds):
+        if instr.op.name == "select":
+            subject.note(instr.span, "choice by a traced value: piecewise derivative")
+        else:
+            subject.note(instr.span, "branch on a traced value: piecewise derivative")
+    active = varied_values(instrs, seeds) & useful_values(instrs, results)
+    for instr in walk(tuple(instrs)):
+        if instr.op.smoothness == "kink" and any(r in active for r in instr.results):
+            subject.note(instr.span, f"kink of `{instr.op.name}`: one-sided derivatives differ there")
+
+
+def _idle(subject: _Subject, traced: Traced) -> list[ParameterNote]:
+    """The parameters that the results do not depend on differentiably."""
+    function = traced.function
+    results = _losses(function)
+    useful = useful_values(function.instrs, results)
+    found = []
+    for k in subject.positions:
+        param = function.params[traced.param_leaves.index(k)] if k in traced.param_leaves else None
+        if param is None or param not in useful:
+            found.append(ParameterNote(subject.names[k], zero_reason(function.instrs, param, results)[0]))
+    return found
+
+
+# --- storage, checks, copies -----------------------------------------------------------------------------------------
+
+
+def _run_native(function: Function, inputs: Sequence[Any]) -> Sequence[Any]:
+    return compile_native(function)(*inputs)
+
+
+def _without_cotangents(gradient: Function, count: int) -> Function:
+    """The first `count` parameters of the gradient only: counting what is stored needs no cotangents."""
+    if len(gradient.params) == count:
+        return gradient
+    return Function(
+        gradient.name, gradient.dims, gradient.params[:count], gradient.instrs, gradient.results, gradient.span
+    )
+
+
+def _note_tape(subject: _Subject, instrs: Sequence[Instr], builder: EvalBuilder) -> int:
+    """Note what each line leaves on the tape; returns the total in bytes."""
+    sizes: Counter[Key] = Counter()
+    for instr in instrs:
+        if instr.op.kind == "constant":
+            continue
+        part = instr.operands[1:2] if instr.op.name in ("update", "add_at") else instr.results
+        for value in part:
+            count = int(np.prod([d for d in value.dims if isinstance(d, int)], dtype=np.int64))
+            sizes[key_of(instr.span)] += count * value.tensor.dtype.itemsize
+    for key, size in sizes.items():
+        subject.notes[key][f"stores {bytes_text(size)}"] = None
+    return sum(sizes.values())
+
+
+def _note_checks(subject: _Subject, gradient: Function) -> None:
+    for instr in walk(gradient.instrs):
+        if instr.op.name == "wrap_index":
+            subject.note(instr.span, "checked at run time: index")
+        elif instr.op.name == "check":
+            factory = instr.attrs.get("_factory")
+            kind = "the function's own exception" if factory else str(instr.attrs.get("exception", "RuntimeError"))
+            subject.note(instr.span, f"checked at run time: {kind}")
+
+
+def _note_memory(subject: _Subject, variant: Variant) -> None:
+    for note in getattr(variant.compiled, "report", ()):
+        if note.kind == "copy":
+            subject.note(note.span, f"copy{' in a loop' if note.loops else ''}: {note.what}")
+        elif note.kind == "allocation" and note.loops:
+            subject.note(note.span, f"allocation in a loop: {note.what}")
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def _argument_names(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
+    try:
+        bound = inspect.signature(f).bind_partial(*args)
+    except (TypeError, ValueError):
+        return [f"argument {k}" for k in range(len(args))]
+    names = [name for name in bound.arguments if bound.signature.parameters[name].kind != inspect.Parameter.VAR_POSITIONAL]
+    return [*names, *(f"argument {k}" for k in range(len(names), len(args)))]
+
+
+def _names(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
+    """The names of the leaves of the positional arguments, in the order of the flattened call."""
+    found: list[str] = []
+    for name, arg in zip(_argument_names(f, args), args, strict=True):
+        found += flatten(arg, is_leaf=is_box)[1].paths(name)
+    return found
+
+
+def _wrt_text(f: Callable[..., Any], args: Sequence[Any], argnums: ArgNums) -> str:
+    names = _argument_names(f, args)
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    return ", ".join(names[k] for k in numbers)

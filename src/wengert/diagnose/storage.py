@@ -1,0 +1,162 @@
+"""How many bytes a gradient puts on its stacks, per line of the user's source.
+
+The one idea: the compiled gradient is rewritten to count instead of to compute. Every region that pushes carries one integer per
+source line, each push adds the bytes of its entry to it, and with the counters as only results everything else is dead code. So
+the counts are exact, and cost about what the function itself costs, however long its loops are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import Span
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Instr, Region, Value, walk
+from wengert.passes.pipeline import optimize
+from wengert.types import I64_SCALAR, Affine, TensorType
+
+Key = tuple[str, int]
+"""File and line; ("", 0) where an instruction has no span."""
+
+Counters = dict[Key, Value]
+Run = Callable[[Function, Sequence[Any]], Sequence[Any]]
+
+
+def stored_bytes(function: Function, inputs: Sequence[Any], run: Run) -> dict[Key, int]:
+    """Bytes pushed on stacks by `function` on `inputs`, by the line that computed what is stored.
+
+    Args:
+        function: a lowered gradient.
+        inputs: its arguments.
+        run: compiles a function and calls it.
+    """
+    keys, counting = counting_function(function)
+    if not keys:
+        return {}
+    found = run(counting, inputs)
+    return {key: int(np.asarray(count)) for key, count in zip(keys, found, strict=True)}
+
+
+def counting_function(function: Function) -> tuple[list[Key], Function]:
+    """The lines at which `function` stores something, and a function of the same arguments that returns the bytes of each."""
+    spans = defining_spans(function.instrs)
+    rewriter = _Counting(spans)
+    keys = rewriter.keys(function.instrs)
+    builder = Builder(function.span)
+    counters: Counters = {key: builder.const(0) for key in keys}
+    instrs = rewriter.block(function.instrs, counters)
+    results = tuple(counters[key] for key in keys)
+    counting = replace(
+        function, name=f"{function.name}_bytes", instrs=(*builder.instrs, *instrs), results=results
+    )
+    return keys, optimize(counting) if keys else counting
+
+
+def defining_spans(instrs: Sequence[Instr]) -> dict[Value, Span | None]:
+    """For every value the place that computed it: in an arm of an `if`, or, for a loop carry, the place of its next value."""
+    spans: dict[Value, Span | None] = {}
+    fillers: set[Value] = set()
+    for instr in reversed(list(walk(tuple(instrs)))):  # what is inside comes before what is around it
+        spans.update((r, instr.span) for r in instr.results)
+        if instr.op.name == "undef":
+            fillers.update(instr.results)
+        elif instr.op.name == "if":
+            for values in zip(instr.results, *(r.results for r in instr.regions), strict=True):
+                inside = next((v for v in values[1:] if v in spans and v not in fillers), None)
+                spans[values[0]] = instr.span if inside is None else spans[inside] or instr.span
+    for instr in walk(tuple(instrs)):
+        if instr.op.name in ("for", "while"):
+            body = instr.regions[-1]
+            offset = len(body.params) - len(body.results)
+            for param, result in zip(body.params[offset:], body.results, strict=True):
+                spans.setdefault(param, spans.get(result) or instr.span)
+    return spans
+
+
+def key_of(span: Span | None) -> Key:
+    """The line of a span."""
+    return ("", 0) if span is None else (span.file, span.line)
+
+
+@dataclass
+class _Counting:
+    spans: dict[Value, Span | None]
+
+    def keys(self, instrs: Sequence[Instr]) -> list[Key]:
+        """The lines whose values are pushed somewhere in `instrs`."""
+        found: dict[Key, None] = {}
+        for instr in walk(tuple(instrs)):
+            if instr.op.name == "push":
+                found.update(dict.fromkeys(self.key(v, instr) for v in instr.operands[1:]))
+        return list(found)
+
+    def key(self, value: Value, push: Instr) -> Key:
+        return key_of(self.spans.get(value) or push.span)
+
+    def block(self, instrs: Sequence[Instr], counters: Counters) -> tuple[Instr, ...]:
+        """`instrs` with counting; `counters` goes from the counts before to those after."""
+        new: list[Instr] = []
+        for instr in instrs:
+            if instr.op.name == "host_print":
+                continue
+            keys = self.keys((instr,)) if instr.regions else []
+            if keys:
+                new.append(self.branch(instr, keys, counters) if instr.op.name == "if" else self.loop(instr, keys, counters))
+                continue
+            new.append(instr)
+            if instr.op.name == "push":
+                builder = Builder(instr.span)
+                for value in instr.operands[1:]:
+                    key = self.key(value, instr)
+                    counters[key] = builder.add(counters[key], _size(builder, value))
+                new += builder.instrs
+        return tuple(new)
+
+    def branch(self, instr: Instr, keys: Sequence[Key], counters: Counters) -> Instr:
+        arms = []
+        for region in instr.regions:
+            local = dict(counters)
+            body = self.block(region.instrs, local)
+            arms.append(Region((), body, (*region.results, *(local[k] for k in keys))))
+        return replace(instr, regions=tuple(arms), results=(*instr.results, *_fresh(keys, counters)))
+
+    def loop(self, instr: Instr, keys: Sequence[Key], counters: Counters) -> Instr:
+        operands = (*instr.operands, *(counters[k] for k in keys))
+        body = instr.regions[-1]
+        local = dict(counters)
+        params = _fresh(keys, local)
+        instrs = self.block(body.instrs, local)
+        regions = [Region((*body.params, *params), instrs, (*body.results, *(local[k] for k in keys)))]
+        if instr.op.name == "while":
+            cond = instr.regions[0]
+            unread = [Value(I64_SCALAR, "bytes") for _ in keys]
+            regions.insert(0, Region((*cond.params, *unread), cond.instrs, cond.results))
+        results = (*instr.results, *_fresh(keys, counters))
+        return replace(instr, operands=operands, regions=tuple(regions), results=results)
+
+
+def _fresh(keys: Sequence[Key], counters: Counters) -> list[Value]:
+    """New values for the counters of `keys`, which are registered in `counters`."""
+    counters.update((key, Value(I64_SCALAR, "bytes")) for key in keys)
+    return [counters[key] for key in keys]
+
+
+def _size(builder: Builder, value: Value) -> Value:
+    """The bytes of `value`."""
+    declared = value.type
+    assert isinstance(declared, TensorType)
+    fixed = declared.dtype.itemsize
+    symbolic: list[Affine] = []
+    for d in declared.dims:
+        if isinstance(d, int):
+            fixed *= d
+        else:
+            symbolic.append(d)
+    total = builder.const(fixed)
+    for d in symbolic:
+        total = builder.mul(total, builder.dim(d))
+    return total

@@ -1,0 +1,314 @@
+"""Staged branches: `if`, ternaries, `and`, `or`.
+
+Both arms run, each into a region of its own and from the same state; what they leave behind is merged, place by place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.context import Trace, current
+from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.python_numbers import truth
+from wengert.frontend.registry import OPERATORS
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, form_of, join, lower, raise_up, take_apart
+from wengert.frontend.staging_state import (
+    ArmEnded,
+    Failure,
+    Location,
+    Outcome,
+    Variables,
+    bear,
+    freeze,
+    is_poisoned,
+    made_in,
+    poison,
+    run_region,
+)
+from wengert.ir.core import Instr, Region, Value, walk
+from wengert.ir.op import get_op
+
+_NOTHING = Variables(None)
+
+
+def decide(test: Any) -> bool | Value:
+    """The truth of `test`: a Python bool where it is known, else a traced one."""
+    if isinstance(test, Array):
+        test = OPERATORS["item"](test) if all(d == 1 for d in test.dims) else bool(test)
+    if not isinstance(test, Scalar):
+        return bool(test)
+    trace = current()
+    return bool(trace.known(test.value)) if trace.eager else truth(test)
+
+
+def branch(info: BranchInfo, test: Any, then: Callable[[], Any], otherwise: Callable[[], Any] | None, carrier: Any) -> None:
+    """`if test: then() else: otherwise()`."""
+    known = decide(test)
+    if isinstance(known, bool):
+        if known:
+            then()
+        elif otherwise is not None:
+            otherwise()
+        return
+    _Branch(current(), known, Variables(carrier), info).run(then, otherwise or _nothing)
+
+
+def stage_branch(info: BranchInfo, test: Value, variables: Variables, then: Callable[[], Any], otherwise: Callable[[], Any]) -> None:
+    """`if test: then() else: otherwise()` for a traced test."""
+    _Branch(current(), test, variables, info).run(then, otherwise)
+
+
+def choose(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """`then() if test else otherwise()`."""
+    known = decide(test)
+    if isinstance(known, bool):
+        return then() if known else otherwise()
+    return _Branch(current(), known, _NOTHING, None).run(then, otherwise)
+
+
+def conjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
+    """`first and rest[0]() and ...`."""
+    for position, following in enumerate(rest):
+        known = decide(first)
+        if isinstance(known, Value):
+            remaining, value = rest[position + 1 :], first
+            return choose(first, lambda: conjunction(following(), remaining), lambda: value)
+        if not known:
+            return first
+        first = following()
+    return first
+
+
+def disjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
+    """`first or rest[0]() or ...`."""
+    for position, following in enumerate(rest):
+        known = decide(first)
+        if isinstance(known, Value):
+            remaining, value = rest[position + 1 :], first
+            return choose(first, lambda: value, lambda: disjunction(following(), remaining))
+        if known:
+            return first
+        first = following()
+    return first
+
+
+def _nothing() -> None:
+    return None
+
+
+class _Branch:
+    """One staged branch.
+
+    Attributes:
+        trace: the trace.
+        test: the predicate.
+        variables: what the arms assign.
+        info: for an `if` statement, what is needed afterwards; None for an expression.
+    """
+
+    def __init__(self, trace: Trace, test: Value, variables: Variables, info: BranchInfo | None) -> None:
+        self.trace = trace
+        self.test = test
+        self.variables = variables
+        self.info = info
+        self.span = trace.span
+        self.reason = f"one of two arrays or containers, chosen by the branch at {self.span}"
+
+    def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """Trace both arms and merge; the merged result of the two functions is returned."""
+        trace = self.trace
+        if trace.depth > 60:
+            raise StagingError("branches are nested too deeply to be staged", self.span)
+        trace.tests.append(self.test)
+        try:
+            first = self.arm(then)
+            trace.span = self.span
+            second = self.arm(otherwise)
+        finally:
+            trace.tests.pop()
+        trace.span = self.span
+        if first.ended is not None or second.ended is not None:
+            return self.one_ends(first, second)
+        return self.merge(first, second)
+
+    def arm(self, body: Callable[[], Any]) -> Outcome:
+        """Run one arm."""
+        builder = self.trace.builder.child()
+        assert isinstance(builder, TraceBuilder)
+        return run_region(self.trace, builder, self.variables, body, f"the branch at {self.span}")
+
+    # --- arms that raise ----------------------------------------------------------------------------------------
+
+    def one_ends(self, first: Outcome, second: Outcome) -> Any:
+        """An arm raises: a check takes its place, and the other arm goes on as straight code."""
+        builder = self.trace.builder
+        assert isinstance(builder, TraceBuilder)
+        if first.ended is not None and second.ended is not None:
+            for arm in (first, second):
+                self.fail_inside(arm)
+            self.emit_if(first, [], second, [])
+            raise ArmEnded(None)
+        dead, alive = (first, second) if first.ended is not None else (second, first)
+        assert dead.ended is not None
+        failure = dead.ended.failure
+        if failure is not None and not _has_effects(dead.builder.instrs):
+            builder.splice(dead.builder)
+            condition = getattr(builder, "not")(self.test) if dead is first else self.test
+            emit_check(builder, condition, failure)
+        else:
+            self.fail_inside(dead)
+            empty = Outcome(dead.builder.child(), None, [], {})  # type: ignore[arg-type]
+            arms = (dead, empty) if dead is first else (empty, dead)
+            self.emit_if(arms[0], [], arms[1], [])
+        builder.splice(alive.builder)
+        self.variables.write(alive.variables)
+        for location, new in alive.stores.values():
+            self.trace.journal.write(location.key, location.owner, location.get, location.set, new)
+        return alive.result
+
+    def fail_inside(self, arm: Outcome) -> None:
+        """Put the check that always fails into the arm."""
+        assert arm.ended is not None
+        if arm.ended.failure is not None:
+            arm.builder.span = self.span
+            emit_check(arm.builder, arm.builder.const(False), arm.ended.failure)
+
+    # --- merging ------------------------------------------------------------------------------------------------
+
+    def merge(self, first: Outcome, second: Outcome) -> Any:
+        """One state out of the two that the arms left."""
+        plans: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
+        final = list(first.variables)
+        for k, name in enumerate(self.variables.names):
+            a, b = first.variables[k], second.variables[k]
+            if a is b:
+                continue
+            if self.info is not None and name not in self.info.live:
+                final[k] = UNSET
+                continue
+            self.check_set(name, a, b)
+            plans.append((f"{name!r}", a, b, lambda new, k=k: final.__setitem__(k, new)))  # type: ignore[misc]
+        for location in {**first.stores, **second.stores}.values():
+            self.plan_store(location[0], first, second, plans)
+        outcome: list[Any] = [first.result]
+        if first.result is not second.result:
+            plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
+        self.carry_out(plans, first, second)
+        self.variables.write(final)
+        return outcome[0]
+
+    def check_set(self, name: str, a: Any, b: Any) -> None:
+        """A variable that only one arm sets must be one that lowering made, which is read only where it is set."""
+        assert self.info is not None
+        if (a is UNSET or b is UNSET) and name not in self.info.made_up:
+            raise StagingError(
+                f"{name!r} may be undefined after this branch",
+                self.info.span,
+                found=f"{name!r} is set in one arm only, and read later",
+                fix=f"give {name!r} a value before the branch or in both arms",
+            )
+
+    def plan_store(self, location: Location, first: Outcome, second: Outcome, plans: list[Any]) -> None:
+        """Plan the merge of a location that an arm wrote."""
+        trace = self.trace
+        a = first.stores[location.key][1] if location.key in first.stores else location.get()
+        b = second.stores[location.key][1] if location.key in second.stores else location.get()
+        if a is b:
+            return
+        if is_poisoned(trace, a) or is_poisoned(trace, b):
+            poison(trace, location.owner, f"the branch at {self.span}")
+            return
+
+        def write(new: Any) -> None:
+            trace.journal.write(location.key, location.owner, location.get, location.set, new)
+
+        plans.append((location.label, a, b, write))
+
+    def carry_out(self, plans: Sequence[tuple[str, Any, Any, Callable[[Any], None]]], first: Outcome, second: Outcome) -> None:
+        """Emit the `if` and hand its results to the plans."""
+        trace = self.trace
+        forms = [self.join(label, a, b) for label, a, b, _ in plans]
+        values = []
+        for arm, side in ((first, 1), (second, 2)):
+            with trace.building(arm.builder):
+                values.append([v for form, plan in zip(forms, plans) for v in lower(form, plan[side], filler=True)])
+        differing = [k for k, (x, y) in enumerate(zip(*values, strict=True)) if x is not y]
+        results = list(values[0])
+        names = [label.strip("'") for form, (label, *_) in zip(forms, plans) for _ in range(_count(form))]
+        emitted = self.emit_if(
+            first, [values[0][k] for k in differing], second, [values[1][k] for k in differing], [names[k] for k in differing]
+        )
+        for k, value in zip(differing, emitted, strict=True):
+            results[k] = value
+        made: dict[Any, Any] = {}
+        supply = iter(results)
+        for form, (_, a, b, write) in zip(forms, plans):
+            keys = iter(_array_keys(form, a, b))
+            new = raise_up(form, iter([(next(supply), key) for key in keys]), made)
+            self.note_aliases(new, a, b, first, second)
+            write(new)
+
+    def join(self, label: str, a: Any, b: Any) -> Form:
+        """The form of both values."""
+        try:
+            return join(form_of(a), form_of(b))
+        except CannotMergeError as error:
+            raise StagingError(
+                f"{label} differs between the arms of a branch in a way that cannot be staged",
+                self.span,
+                found=str(error),
+                expected="numbers, or arrays of one shape, or containers of one structure",
+            ) from None
+
+    def emit_if(
+        self, first: Outcome, a: Sequence[Value], second: Outcome, b: Sequence[Value], names: Sequence[str] = ()
+    ) -> tuple[Value, ...]:
+        """Emit the instruction, unless it would do nothing."""
+        if not a and not first.builder.instrs and not second.builder.instrs:
+            return ()
+        regions = [Region((), tuple(first.builder.instrs), tuple(a)), Region((), tuple(second.builder.instrs), tuple(b))]
+        self.trace.span = self.span
+        return self.trace.builder.emit(get_op("if"), [self.test], {}, regions, names)
+
+    def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome) -> None:
+        """A merged array or container that is another name of an older one must not be written to, nor the older one."""
+        trace = self.trace
+        if isinstance(new, Value) or new is UNSET:
+            return
+        for merged, *sides in zip(*(take_apart(x)[0] for x in (new, a, b) if x is not UNSET)):
+            if not isinstance(merged, Array):
+                continue
+            for side, arm in zip(sides, (first, second)):
+                if isinstance(side, Array) and (side.parent is not None or not made_in(trace, side, arm.builder)):
+                    merged.frozen = merged.frozen or self.reason
+                    side.root.frozen = side.root.frozen or self.reason
+        if all(made_in(trace, x, arm.builder) for x, arm in ((a, first), (b, second))):
+            bear(trace, new)
+        else:
+            for obj in (new, a, b):
+                freeze(trace, obj, self.reason)
+
+
+def _count(form: Form) -> int:
+    return sum(leaf.kind not in ("static", "unset") for leaf in form.leaves)
+
+
+def _array_keys(form: Form, a: Any, b: Any) -> list[Any]:
+    """Per traced leaf: a key that is shared by leaves which are the same pair of arrays."""
+    sides = [[UNSET] * len(form.leaves) if x is UNSET else take_apart(x)[0] for x in (a, b)]
+    return [(id(x), id(y)) for leaf, x, y in zip(form.leaves, *sides, strict=True) if leaf.kind not in ("static", "unset")]
+
+
+def _has_effects(instrs: Sequence[Instr]) -> bool:
+    return any(i.op.effects for i in walk(list(instrs)))
+
+
+def emit_check(builder: Any, condition: Value, failure: Failure) -> None:
+    """A check that raises `failure` unless `condition` holds."""
+    attrs = {"exception": failure.name, "message": failure.message, "_factory": failure.factory}
+    builder.emit(get_op("check"), [condition, *failure.values], attrs)

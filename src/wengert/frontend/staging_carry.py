@@ -1,0 +1,337 @@
+"""What a staged loop carries: found by running the body, settled by running it again until nothing new changes.
+
+A variable that the body rebinds to an array gets a new array per iteration. Where that loses sight of which names share an array,
+writing to the arrays is refused; where the array that a name had before the loop was written in the body, that array's
+contents are unknown afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wengert.frontend.arrays import Array
+from wengert.frontend.context import Trace
+from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_forms import (
+    UNSET,
+    CannotMergeError,
+    Form,
+    form_of,
+    join,
+    lower,
+    raise_up,
+    take_apart,
+)
+from wengert.frontend.staging_state import (
+    Location,
+    Outcome,
+    Variables,
+    bear,
+    freeze,
+    is_poisoned,
+    made_in,
+    poison,
+    write_cell,
+)
+from wengert.ir.core import Value
+
+MAX_ATTEMPTS = 12
+
+
+@dataclass
+class Carried:
+    """One variable or location that changes from iteration to iteration.
+
+    Attributes:
+        label: what messages call it.
+        entry: its value before the loop.
+        form: what it looks like at every iteration.
+        write: sets it.
+        place: the position of a variable, or the location.
+        param: its value at the start of the body, in the latest run.
+    """
+
+    label: str
+    entry: Any
+    form: Form
+    write: Callable[[Any], None]
+    place: int | Location
+    param: Any = None
+
+    @property
+    def count(self) -> int:
+        """How many values it is made of."""
+        return sum(leaf.kind not in ("static", "unset") for leaf in self.form.leaves)
+
+
+class Carry:
+    """The carry of one loop while it is being found.
+
+    Attributes:
+        trace: the trace.
+        info: what is known of the loop.
+        variables: what the body may assign.
+        items: what is carried so far, by position of the variable or key of the location.
+        frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
+        dropped: variables that are not needed after an iteration.
+    """
+
+    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
+        self.trace = trace
+        self.info = info
+        self.variables = variables
+        self.before = variables.read()
+        self.items: dict[Any, Carried] = {}
+        self.frozen: set[int] = set()
+        self.dropped: set[int] = set()
+        self.reason = f"an array or container that changes its name in the loop at {info.span}"
+        self.recall()
+
+    def recall(self) -> None:
+        """Start from what an earlier trace of the same loop carried, if there was one."""
+        hints: dict[str, Form] = self.trace.extra.setdefault("carries", {}).get(self.info, {})
+        for position, name in enumerate(self.variables.names):
+            hint, entry = hints.get(name), self.before[position]
+            if hint is None or (entry is UNSET and name not in self.info.made_up):
+                continue
+            try:
+                form = join(form_of(entry), hint)
+            except CannotMergeError:
+                continue
+            if not form.is_static:
+                self.items[position] = self.variable(position, entry, form)
+
+    def remember(self) -> None:
+        """Keep what is carried for the next trace of this loop."""
+        names = self.variables.names
+        hints = {names[i.place]: i.form for i in self.items.values() if isinstance(i.place, int) and not _has_arrays(i.form)}
+        self.trace.extra["carries"][self.info] = hints
+
+    # --- the state at the start of the body ---------------------------------------------------------------------
+
+    def params(self, builder: TraceBuilder, sources: Sequence[Value]) -> list[Value]:
+        """New region parameters for everything carried."""
+        made = []
+        for item in self.items.values():
+            for leaf in item.form.leaves:
+                if leaf.kind not in ("static", "unset"):
+                    made.append(builder.param(leaf.type, item.label.strip("'") if item.label[0] == "'" else "", sources))
+        return made
+
+    def enter(self, params: Sequence[Value]) -> None:
+        """Set variables and locations to the parameters."""
+        arrays: dict[Any, Any] = {}
+        supply = enumerate(params)
+        for item in self.items.values():
+            keys = iter(_entry_keys(item))
+            item.param = raise_up(item.form, _paired(supply, keys, item.count), arrays)
+            if not isinstance(item.param, Value):
+                bear(self.trace, item.param)
+                if not isinstance(item.place, Location) and item.entry is not UNSET:
+                    freeze(self.trace, item.param, self.reason)
+            item.write(item.param)
+        for position, array in self.arrays():
+            if position in self.frozen:
+                array.frozen = self.reason
+
+    def arrays(self) -> Iterator[tuple[int, Array]]:
+        """The arrays among the parameters, with their position among the carried values."""
+        position = 0
+        for item in self.items.values():
+            leaves = take_apart(item.param)[0]
+            for leaf, obj in zip(item.form.leaves, leaves, strict=True):
+                if leaf.kind in ("static", "unset"):
+                    continue
+                if isinstance(obj, Array):
+                    yield position, obj
+                position += 1
+
+    # --- after a run --------------------------------------------------------------------------------------------
+
+    def absorb(self, outcome: Outcome) -> bool:
+        """Take in what a run of the body changed; False when it must be run again.
+
+        Raises:
+            CannotMergeError: something changes in a way that cannot be carried.
+        """
+        settled = True
+        for position, name in enumerate(self.variables.names):
+            new = outcome.variables[position]
+            if position in self.items:
+                settled &= self.grow(self.items[position], new)
+            elif new is not self.before[position]:
+                settled &= self.change(position, name, new)
+        for key, (location, new) in outcome.stores.items():
+            if key in self.items:
+                settled &= self.grow(self.items[key], new)
+            elif new is not location.old and not is_poisoned(self.trace, new):
+                settled &= self.change_location(location, new)
+        return settled and self.watch_aliases(outcome)
+
+    def grow(self, item: Carried, new: Any) -> bool:
+        """Widen the form of a carried item; False if it was not wide enough."""
+        form = self.join(item.label, item.form, form_of(new))
+        settled, item.form = form == item.form, form
+        return settled
+
+    def change(self, position: int, name: str, new: Any) -> bool:
+        """A variable that is not carried has changed."""
+        info, before = self.info, self.before[position]
+        if name not in info.live and name not in info.head and name not in info.stop:
+            self.dropped.add(position)
+            return True
+        if new is UNSET:
+            raise CannotMergeError(f"{name!r} may be deleted in the loop")
+        if before is UNSET and name not in info.live and name not in info.stop:
+            raise CannotMergeError(f"{name!r} may be used before it is set")
+        form = self.join(f"{name!r}", form_of(before), form_of(new))
+        if form.is_static and before is not UNSET:
+            return True
+        self.items[position] = self.variable(position, before, form)
+        return False
+
+    def change_location(self, location: Location, new: Any) -> bool:
+        """A location that is not carried has changed."""
+        form = self.join(location.label, form_of(location.old), form_of(new))
+        if location.old is UNSET:
+            raise CannotMergeError(f"{location.label} is made in the loop")
+        if form.is_static:
+            return True
+
+        def write(value: Any) -> None:
+            self.trace.journal.write(location.key, location.owner, location.get, location.set, value)
+
+        self.items[location.key] = Carried(location.label, location.old, form, write, location)
+        return False
+
+    def variable(self, position: int, entry: Any, form: Form) -> Carried:
+        """A carried variable."""
+        cell = self.variables.cells[position]
+        label = f"{self.variables.names[position]!r}"
+        return Carried(label, entry, form, lambda value: write_cell(cell, value), position)
+
+    def join(self, label: str, a: Form, b: Form) -> Form:
+        """The common form of two states of one item."""
+        try:
+            return join(a, b)
+        except CannotMergeError as error:
+            raise CannotMergeError(f"{label} is {error} in different iterations") from None
+
+    def exit_of(self, item: Carried, outcome: Outcome) -> Any:
+        """The value of a carried item at the end of the body."""
+        if isinstance(item.place, int):
+            return outcome.variables[item.place]
+        found = outcome.stores.get(item.place.key)
+        return item.param if found is None else found[1]
+
+    def watch_aliases(self, outcome: Outcome) -> bool:
+        """Freeze arrays whose sharing is not the same at every iteration; False when that is news."""
+        entries: list[Any] = []
+        exits: list[Any] = []
+        for item in self.items.values():
+            final = self.exit_of(item, outcome)
+            if final is UNSET:
+                raise CannotMergeError(f"{item.label} may be deleted in the loop")
+            entries += _entry_keys(item)
+            exits += _traced_leaves(item.form, final)
+        params = {id(array) for _, array in self.arrays()}
+        news: set[int] = set()
+        classes_in, classes_out = _classes(entries), _classes([id(e) for e in exits])
+        for position, final in enumerate(exits):
+            if not isinstance(final, Array):
+                continue
+            outside = final.parent is not None or not (id(final) in params or made_in(self.trace, final, outcome.builder))
+            if outside or classes_in[position] != classes_out[position]:
+                news.add(position)
+                if outside:
+                    final.root.frozen = final.root.frozen or self.reason
+        news -= self.frozen
+        self.frozen |= news
+        return not news
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def entry_values(self) -> list[Value]:
+        """The traced values that the carry starts from."""
+        entries = [x for item in self.items.values() for x in _traced_leaves(item.form, item.entry)]
+        return [x if isinstance(x, Value) else x.value for x in entries if isinstance(x, Value | Scalar | Array)]
+
+    def initial(self) -> list[Value]:
+        """The carried values before the loop."""
+        return [v for item in self.items.values() for v in lower(item.form, item.entry)]
+
+    def final(self, outcome: Outcome) -> list[Value]:
+        """The carried values at the end of the body."""
+        with self.trace.building(outcome.builder):
+            return [v for item in self.items.values() for v in lower(item.form, self.exit_of(item, outcome), filler=True)]
+
+    def names(self) -> list[str]:
+        """A name for every carried value."""
+        return [i.label.strip("'") if i.label[0] == "'" else "" for i in self.items.values() for _ in range(i.count)]
+
+    def leave(self, results: Sequence[Value], outcome: Outcome) -> None:
+        """Set variables and locations to what the loop gives."""
+        lost = self.lost_arrays(outcome)
+        made: dict[Any, Any] = {}
+        supply = enumerate(results)
+        for item in self.items.values():
+            exits = _traced_leaves(item.form, self.exit_of(item, outcome))
+            start = item.count
+            new = raise_up(item.form, _paired(supply, iter([id(e) for e in exits]), start), made)
+            if not isinstance(new, Value):
+                bear(self.trace, new)
+                if isinstance(item.place, int) and not made_in(self.trace, self.exit_of(item, outcome), outcome.builder):
+                    freeze(self.trace, new, self.reason)
+                    freeze(self.trace, self.exit_of(item, outcome), self.reason)
+            item.param = new
+            item.write(new)
+        for position, array in self.arrays():
+            if position in self.frozen:
+                array.frozen = self.reason
+        for position in self.dropped:
+            if position not in self.items:
+                write_cell(self.variables.cells[position], UNSET)
+        for array in lost:
+            poison(self.trace, array, f"the loop at {self.info.span}")
+        self.remember()
+
+    def lost_arrays(self, outcome: Outcome) -> list[Array]:
+        """Arrays from before the loop that the body wrote through a variable that it also rebinds."""
+        lost = {}
+        for item in self.items.values():
+            if isinstance(item.place, Location) or item.entry is UNSET:
+                continue
+            for param, entry in zip(take_apart(item.param)[0], take_apart(item.entry)[0]):
+                if isinstance(param, Array) and isinstance(entry, Array) and id(param) in outcome.written:
+                    if entry.parent is not None:
+                        raise CannotMergeError(f"{item.label} starts as a view of another array and is written to")
+                    lost[id(entry)] = entry
+        return list(lost.values())
+
+
+def _has_arrays(form: Form) -> bool:
+    return any(leaf.kind in ("array", "value") for leaf in form.leaves)
+
+
+def _traced_leaves(form: Form, obj: Any) -> list[Any]:
+    leaves = [UNSET] * len(form.leaves) if obj is UNSET else take_apart(obj)[0]
+    return [x for leaf, x in zip(form.leaves, leaves, strict=True) if leaf.kind not in ("static", "unset")]
+
+
+def _entry_keys(item: Carried) -> list[Any]:
+    """Per carried value a key that is shared by values which are one array before the loop."""
+    leaves = _traced_leaves(item.form, item.entry)
+    return [id(x) if isinstance(x, Array) else (id(item), k) for k, x in enumerate(leaves)]
+
+
+def _paired(supply: Iterator[tuple[int, Value]], keys: Iterator[Any], count: int) -> Iterator[tuple[Value, Any]]:
+    return iter([(next(supply)[1], next(keys)) for _ in range(count)])
+
+
+def _classes(keys: Sequence[Any]) -> list[tuple[int, ...]]:
+    """Per position: the positions that have the same key."""
+    return [tuple(k for k, other in enumerate(keys) if other == key) for key in keys]

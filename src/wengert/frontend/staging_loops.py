@@ -1,0 +1,425 @@
+"""Staged loops: `for` over ranges and arrays, `while`.
+
+A loop whose trip count or condition is traced, or that is long, becomes one region; others run as Python runs them. A staged
+loop that turns out to need a Python value is run as Python after all, if its length is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wengert.frontend.context import Trace, current
+from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.staging import decide
+from wengert.frontend.staging_iter import staged
+from wengert.frontend.staging_state import Variables, read_cell
+from wengert.ir.core import Value
+
+UNROLL_LIMIT = 8
+PEEL_LIMIT = 32
+PYTHON_LIMIT = 10_000
+RETRY_LIMIT = 200
+
+
+def loop(info: BranchInfo, iterable: Any, body: Callable[[Any], None], carrier: Any) -> None:
+    """`for item in iterable: body(item)`."""
+    trace, variables = current(), Variables(carrier)
+    sequence = staged(iterable)
+    if sequence is None or trace.eager:
+        _run_python(info, iterable, body, variables)
+        return
+    length = sequence.length
+    if isinstance(length, int) and (length <= UNROLL_LIMIT or info in trace.unroll):
+        _run_python(info, sequence, body, variables)
+        return
+    _stage_for(trace, info, sequence, length, body, variables)
+
+
+def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], variables: Variables) -> None:
+    """The loop as Python runs it, until a flag stops it."""
+    stopped: bool | Value = False
+    for item in iterable:
+        if isinstance(stopped, Value):
+            _run_unless(stopped, info, item, body, variables)
+        else:
+            body(item)
+        stopped = _stopped(info, variables)
+        if stopped is True:
+            return
+
+
+def _stopped(info: BranchInfo, variables: Variables) -> bool | Value:
+    """Whether one of the flags that end the loop is set."""
+    result: Any = False
+    for name in info.stop:
+        flag = read_cell(variables.cell(name))
+        if decide(flag) is True:
+            return True
+        result = flag if result is False else result | flag
+    return decide(result)
+
+
+def _run_unless(stopped: Value, info: BranchInfo, item: Any, body: Callable[[Any], None], variables: Variables) -> None:
+    """One iteration of an unrolled loop that may have ended at run time."""
+    needed = info.live | info.head | frozenset(info.stop)
+    inner = BranchInfo(info.span, needed, made_up=info.made_up)
+    stage_branch(inner, stopped, variables, lambda: None, lambda: body(item))
+
+
+# --- for -------------------------------------------------------------------------------------------------------------
+
+
+def _stage_for(
+    trace: Trace, info: BranchInfo, sequence: StagedSequence, length: Any, body: Callable[[Any], None], variables: Variables
+) -> None:
+    """Stage the loop, or run it as Python when that fails and its length is known."""
+    before, mark = variables.read(), trace.journal.mark()
+    span = trace.span
+    try:
+        _ForLoop(trace, info, variables, sequence, length, body).run()
+        return
+    except NeedsPythonValue as need:
+        reason: Exception = need
+        limit = PYTHON_LIMIT if trace.extra.pop("loop_dependent", None) is need else -1
+    except CannotMergeError as error:
+        reason = StagingError(
+            "this loop cannot be staged", info.span, found=str(error), expected="numbers and arrays of one type at every iteration"
+        )
+        limit = PYTHON_LIMIT
+    except (NameError, IndexError, KeyError, StagingError) as error:
+        reason, limit = error, RETRY_LIMIT
+    trace.journal.rollback(mark)
+    variables.write(before)
+    trace.span = span
+    if limit < 0:
+        raise reason
+    if not isinstance(length, int):
+        if limit == RETRY_LIMIT:
+            raise reason
+        raise NeedsPythonValue(lift(length), str(reason), info.span) from reason
+    if length > limit:
+        raise reason if isinstance(reason, StagingError) else _too_long(info, length, reason) from reason
+    trace.unroll.add(info)
+    _run_python(info, sequence, body, variables)
+
+
+def _too_long(info: BranchInfo, length: int, reason: Exception) -> StagingError:
+    return StagingError(
+        f"this loop of {length} iterations needs a Python value at each of them: {reason}",
+        info.span,
+        fix=f"loops of up to {PYTHON_LIMIT} iterations are unrolled; use arrays instead of Python containers in longer ones",
+    )
+
+
+class _Loop:
+    """A loop being staged.
+
+    Attributes:
+        carry: what it carries.
+        what: what messages call its region.
+    """
+
+    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
+        self.trace = trace
+        self.info = info
+        self.variables = variables
+        self.carry = Carry(trace, info, variables)
+        self.what = f"the loop at {info.span}"
+
+    def settle(self, attempt: Callable[[], Outcome], enough: Callable[[Outcome], bool] | None = None) -> Outcome:
+        """Run the body until its carry is known, or `enough` is seen."""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                outcome = attempt()
+            except NeedsPythonValue as need:
+                self.note_dependence(need)
+                raise
+            if outcome.ended is not None:
+                raise StagingError("the body of this loop always raises", self.info.span)
+            if (enough is not None and enough(outcome)) or self.carry.absorb(outcome):
+                return outcome
+        raise CannotMergeError("the types of its variables do not settle")
+
+    def note_dependence(self, need: NeedsPythonValue) -> None:
+        """Remember whether the value asked for changes with the iterations of this very loop."""
+        builder = self.trace.builder
+        assert isinstance(builder, TraceBuilder)
+        if builder.log.depends_on(need.value, self.inputs):
+            self.trace.extra["loop_dependent"] = need
+
+    inputs: tuple[Value, ...] = ()
+
+    def child(self) -> TraceBuilder:
+        """A builder for a region of the loop."""
+        builder = self.trace.builder.child()
+        assert isinstance(builder, TraceBuilder)
+        return builder
+
+    def region(self, builder: TraceBuilder, params: list[Value], body: Callable[[], Any], indices: int = 0) -> Outcome:
+        """Run `body` with what is carried set to the parameters (after the first `indices`)."""
+        self.trace.span = self.info.span
+        carried = params[indices:]
+        return run_region(self.trace, builder, self.variables, body, self.what, lambda: self.carry.enter(carried))
+
+    def stop_flags(self, outcome: Outcome) -> bool:
+        """Whether the body may end the loop."""
+        for name in self.info.stop:
+            flag = outcome.variables[self.variables.names.index(name)]
+            if flag is not False:
+                return True
+        return False
+
+    def not_stopped(self) -> Any:
+        """Whether no flag is set, as a number for a test."""
+        result: Any = True
+        for name in self.info.stop:
+            flag = read_cell(self.variables.cell(name))
+            clear = not_value(flag)
+            result = clear if result is True else result & clear
+        return result
+
+    def while_(self, test: Callable[[Any], Any], body: Callable[[Any], None], counted: bool) -> tuple[Outcome, tuple[Value, ...]]:
+        """Stage as a `while`; with `counted`, an index runs along and is given to `test` and `body`."""
+        extra: list[Value] = []
+
+        def attempt() -> Outcome:
+            builder = self.child()
+            sources = self.sources()
+            index = [builder.param(I64_SCALAR, "k", sources)] if counted else []
+            params = [*index, *self.carry.params(builder, sources)]
+            self.inputs = tuple(params)
+            extra[:] = params
+            return self.region(builder, params, lambda: body(box(index[0]) if counted else None), counted)
+
+        outcome = self.settle(attempt)
+        params = list(extra)
+        condition = self.condition(test, counted)
+        with self.trace.building(outcome.builder):
+            following = [self.trace.builder.add(params[0], 1)] if counted else []
+        builder = self.trace.builder
+        self.trace.span = self.info.span
+        init = [*([builder.const(0)] if counted else []), *self.carry.initial()]
+        yields = [*following, *self.carry.final(outcome)]
+        region = Region(tuple(params), tuple(outcome.builder.instrs), tuple(yields))
+        names = [*(["k"] if counted else []), *self.carry.names()]
+        results = builder.emit(get_op("while"), init, {}, [condition, region], names)
+        return outcome, results[1:] if counted else results
+
+    def sources(self) -> list[Value]:
+        """What the carry depends on from before the loop."""
+        return self.carry.entry_values()
+
+    def condition(self, test: Callable[[Any], Any], counted: bool) -> Region:
+        """The region of the condition, on parameters of its own."""
+        saved = [item.param for item in self.carry.items.values()]
+        builder = self.child()
+        index = [builder.param(I64_SCALAR, "k", ())] if counted else []
+        params = [*index, *self.carry.params(builder, ())]
+
+        def evaluate() -> Any:
+            tested = box(index[0]) if counted else None
+            found = decide(conjunction(self.not_stopped(), [lambda: test(tested)]))
+            return found if isinstance(found, Value) else self.trace.builder.const(found)
+
+        outcome = self.region(builder, params, evaluate, counted)
+        if outcome.ended is not None:
+            raise StagingError("the condition of this loop always raises", self.info.span)
+        changed = [n for n, a, b in zip(self.variables.names, outcome.variables, self.entered(params, counted)) if a is not b]
+        if changed or outcome.stores:
+            raise StagingError("the condition of this loop changes variables", self.info.span, found=", ".join(changed))
+        for item, param in zip(self.carry.items.values(), saved, strict=True):
+            item.param = param
+        return Region(tuple(params), tuple(builder.instrs), (outcome.result,))
+
+    def entered(self, params: list[Value], counted: bool) -> list[Any]:
+        """The variables as they were set for the condition."""
+        found = list(self.carry.before)
+        for item in self.carry.items.values():
+            if isinstance(item.place, int):
+                found[item.place] = item.param
+        return found
+
+    def require_run(self, ran: Callable[[], Value]) -> None:
+        """Variables first set in the body are there afterwards only if it ran."""
+        for item in self.carry.items.values():
+            name = item.label.strip("'")
+            if item.entry is UNSET and name not in self.info.made_up:
+                message = f"cannot access local variable '{name}' where it is not associated with a value"
+                self.trace.builder.check(ran(), exception="UnboundLocalError", message=message)
+
+
+def not_value(flag: Any) -> Any:
+    """`not flag` for a bool or a traced bool."""
+    return (not flag) if isinstance(flag, bool) else flag ^ True
+
+
+class _ForLoop(_Loop):
+    """A counted loop; one that may be left early becomes a `while` with an index."""
+
+    def __init__(
+        self, trace: Trace, info: BranchInfo, variables: Variables, sequence: StagedSequence, length: Any, body: Callable[[Any], None]
+    ) -> None:
+        super().__init__(trace, info, variables)
+        self.sequence = sequence
+        self.length = length
+        self.body = body
+        self.count = lift(length)
+
+    def sources(self) -> list[Value]:
+        """The trip count, and what is carried."""
+        return [self.count, *self.carry.entry_values()]
+
+    def step(self, index: Any) -> None:
+        """One iteration."""
+        self.body(self.sequence.item(index))
+
+    def run(self) -> None:
+        """Stage the loop."""
+        params: list[Value] = []
+
+        def attempt() -> Outcome:
+            builder = self.child()
+            index = builder.param(I64_SCALAR, "i", [self.count])
+            params[:] = [index, *self.carry.params(builder, self.sources())]
+            self.inputs = tuple(params)
+            return self.region(builder, params, lambda: self.step(box(index)), 1)
+
+        outcome = self.settle(attempt, self.stop_flags)
+        if self.stop_flags(outcome):
+            self.carry = Carry(self.trace, self.info, self.variables)
+            self.run_while()
+            return
+        builder = self.trace.builder
+        self.trace.span = self.info.span
+        init = [self.count, *self.carry.initial()]
+        yields = self.carry.final(outcome)
+        region = Region(tuple(params), tuple(outcome.builder.instrs), tuple(yields))
+        results = builder.emit(get_op("for"), init, {}, [region], self.carry.names())
+        self.finish(results, outcome)
+
+    def run_while(self) -> None:
+        """Stage as a `while`: the body may set a flag that ends the loop."""
+        outcome, results = self.while_(lambda index: index < self.length, self.step, counted=True)
+        self.finish(results, outcome)
+
+    def finish(self, results: tuple[Value, ...], outcome: Outcome) -> None:
+        """Set the state after the loop."""
+        builder = self.trace.builder
+        assert isinstance(builder, TraceBuilder)
+        if isinstance(self.length, int):
+            builder.log.loops.update(dict.fromkeys(results, self.info))
+        else:
+            self.require_run(lambda: builder.gt(self.count, builder.const(0)))
+        self.carry.leave(results, outcome)
+
+
+# --- while -----------------------------------------------------------------------------------------------------------
+
+
+def repeat(info: BranchInfo, test: Callable[[], Any], body: Callable[[], None], carrier: Any) -> None:
+    """`while test(): body()`."""
+    trace, variables = current(), Variables(carrier)
+    if trace.eager:
+        while decide(test()) and not _stopped(info, variables):
+            body()
+        return
+    _WhileRunner(trace, info, test, body, variables).run()
+
+
+class _WhileRunner:
+    """Runs a `while` as Python as long as its test is known; stages it from the start when the test turns out to be traced."""
+
+    def __init__(
+        self, trace: Trace, info: BranchInfo, test: Callable[[], Any], body: Callable[[], None], variables: Variables
+    ) -> None:
+        self.trace = trace
+        self.info = info
+        self.test = test
+        self.body = body
+        self.variables = variables
+
+    def run(self) -> None:
+        """The whole loop."""
+        limit = PEEL_LIMIT if self.info not in self.trace.unroll else None
+        before, mark = self.variables.read(), self.trace.journal.mark()
+        builder, done, count = self.peel(limit)
+        if done:
+            self.keep(builder)
+            return
+        builder.close(f"a first run of the loop at {self.info.span}")
+        span = self.trace.span
+        if count == 0:
+            self.stage_or_refuse()
+            return
+        self.trace.journal.rollback(mark)
+        self.variables.write(before)
+        try:
+            self.stage(static=count >= PEEL_LIMIT)
+            return
+        except (StagingError, CannotMergeError, NameError, NeedsPythonValue) as error:
+            reason = error
+        self.trace.journal.rollback(mark)
+        self.variables.write(before)
+        self.trace.span = span
+        self.unrolled(reason)
+
+    def peel(self, limit: int | None) -> tuple[TraceBuilder, bool, int]:
+        """Run iterations while the test is known, at most `limit`: instructions, whether the loop has ended, how many ran."""
+        builder = self.trace.builder.child()
+        assert isinstance(builder, TraceBuilder)
+        count = 0
+        with self.trace.building(builder):
+            while True:
+                known = decide(self.test())
+                if not isinstance(known, bool) or (limit is not None and count >= limit):
+                    return builder, False, count
+                if not known:
+                    return builder, True, count
+                self.body()
+                count += 1
+                stopped = _stopped(self.info, self.variables)
+                if stopped is True:
+                    return builder, True, count
+                if isinstance(stopped, Value):
+                    return builder, False, max(count, 1)
+                if count > PYTHON_LIMIT:
+                    raise StagingError(
+                        f"this loop ran {PYTHON_LIMIT} times while tracing", self.info.span, fix="use arrays instead of Python containers"
+                    )
+
+    def keep(self, builder: TraceBuilder) -> None:
+        """Use the instructions of a peeled run."""
+        outer = self.trace.builder
+        assert isinstance(outer, TraceBuilder)
+        outer.splice(builder)
+
+    def stage(self, static: bool = False) -> None:
+        """Stage the loop from the state at hand."""
+        loop_ = _Loop(self.trace, self.info, self.variables)
+        outcome, results = loop_.while_(lambda _: self.test(), lambda _: self.body(), counted=False)
+        if any(i.entry is UNSET and i.label.strip("'") not in self.info.made_up for i in loop_.carry.items.values()):
+            names = [i.label for i in loop_.carry.items.values() if i.entry is UNSET]
+            raise StagingError(f"{names[0]} may be undefined after this loop", self.info.span, fix="set it before the loop")
+        if static:
+            builder = self.trace.builder
+            assert isinstance(builder, TraceBuilder)
+            builder.log.loops.update(dict.fromkeys(results, self.info))
+        loop_.carry.leave(results, outcome)
+
+    def unrolled(self, reason: Exception) -> None:
+        """Run the loop as Python; from where its test becomes traced, stage the rest."""
+        self.trace.unroll.add(self.info)
+        builder, done, _ = self.peel(None)
+        self.keep(builder)
+        if not done:
+            self.stage_or_refuse(reason)
+
+    def stage_or_refuse(self, reason: Exception | None = None) -> None:
+        """Stage the loop from the state at hand; there is no other way."""
+        try:
+            self.stage()
+        except CannotMergeError as error:
+            raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from reason
+        except NameError as error:
+            raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from error

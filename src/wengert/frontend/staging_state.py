@@ -1,0 +1,232 @@
+"""The Python state that staged code may change: variables in cells and locations in the journal.
+
+`State` remembers it, runs a piece of code, reads off what the code changed, and puts everything back.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
+from wengert.frontend.context import Trace
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_forms import UNSET, mutable_parts
+from wengert.ir.core import Value
+
+
+class ArmEnded(BaseException):
+    """The arm being traced raises for sure: what follows in it never runs.
+
+    Attributes:
+        failure: what it raises, or None when its instructions raise already.
+    """
+
+    def __init__(self, failure: Failure | None) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+@dataclass
+class Failure:
+    """An exception to be raised at run time.
+
+    Attributes:
+        name: the class name.
+        message: the message, with a `{}` per value.
+        values: traced values that it needs.
+        factory: makes the exception from their run-time values.
+    """
+
+    name: str
+    message: str
+    values: list[Value]
+    factory: Callable[..., BaseException]
+
+
+@dataclass
+class Location:
+    """A place outside of the variables that was written: an array's contents, an attribute, an item."""
+
+    key: Any
+    owner: Any
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    old: Any
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        if isinstance(self.owner, Array):
+            return "the contents of an array"
+        kind = self.key[1] if isinstance(self.key, tuple) and len(self.key) > 1 else ""
+        name = type(self.owner).__name__
+        if kind == "attribute":
+            return f"the attribute {self.key[2]!r} of a {name}"
+        if kind == "item":
+            return f"the item {self.key[2]!r} of a {name}"
+        return f"the variable {self.key[2]!r}" if kind == "cell" else f"the contents of a {name}"
+
+
+def read_cell(cell: types.CellType) -> Any:
+    """The variable's value, or `UNSET`."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return UNSET
+
+
+def write_cell(cell: types.CellType, value: Any) -> None:
+    """Set or unset a variable."""
+    if value is not UNSET:
+        cell.cell_contents = value
+        return
+    try:
+        del cell.cell_contents
+    except ValueError:
+        return
+
+
+class Variables:
+    """The cells of the variables that an arm or a body may assign."""
+
+    def __init__(self, carrier: Any) -> None:
+        self.names: tuple[str, ...] = carrier.__code__.co_freevars if carrier is not None else ()
+        self.cells: tuple[types.CellType, ...] = (carrier.__closure__ or ()) if carrier is not None else ()
+
+    def read(self) -> list[Any]:
+        """All values."""
+        return [read_cell(c) for c in self.cells]
+
+    def write(self, values: Sequence[Any]) -> None:
+        """Set all values."""
+        for cell, value in zip(self.cells, values, strict=True):
+            write_cell(cell, value)
+
+    def cell(self, name: str) -> types.CellType:
+        """The cell of one variable."""
+        return self.cells[self.names.index(name)]
+
+
+@dataclass
+class Outcome:
+    """What a run of staged code did.
+
+    Attributes:
+        builder: its instructions.
+        result: what it returned.
+        variables: the values of the variables afterwards.
+        stores: locations outside that it changed, with their new values.
+        ended: set when the code raises for sure.
+        written: the arrays that were written to, by identity.
+    """
+
+    builder: TraceBuilder
+    result: Any
+    variables: list[Any]
+    stores: dict[Any, tuple[Location, Any]]
+    ended: ArmEnded | None = None
+    written: frozenset[int] = frozenset()
+
+
+def run_region(
+    trace: Trace, builder: TraceBuilder, variables: Variables, body: Callable[[], Any], what: str, entry: Callable[[], None] | None = None
+) -> Outcome:
+    """Run `body` on a child builder, read off what it changed, and put the Python state back.
+
+    Args:
+        trace: the trace.
+        builder: receives the instructions.
+        variables: what the body may assign.
+        body: the code.
+        what: what messages call the region.
+        entry: sets the state at entry; its writes are undone too, and count as changes only if written again.
+    """
+    before = variables.read()
+    start = trace.journal.mark()
+    ended: ArmEnded | None = None
+    result: Any = None
+    try:
+        with trace.building(builder), trace.region():
+            if entry is not None:
+                entry()
+            mark = trace.journal.mark()
+            try:
+                result = body()
+            except ArmEnded as end:
+                ended = end
+        stores = changes(trace, mark, builder)
+        inner = _inner(trace, mark, builder)
+        written = frozenset(id(e[1]) for e in trace.journal.entries[mark:] if isinstance(e[1], Array))
+        outcome = Outcome(builder, result, variables.read(), stores, ended, written)
+    finally:
+        trace.journal.rollback(start)
+        variables.write(before)
+    # What was made inside keeps its last state: it may outlive the region under another name.
+    for set_, value in inner:
+        set_(value)
+    builder.close(what)
+    return outcome
+
+
+def changes(trace: Trace, mark: int, builder: TraceBuilder) -> dict[Any, tuple[Location, Any]]:
+    """Locations written since `mark` that existed before the region of `builder`, with their values now."""
+    found: dict[Any, tuple[Location, Any]] = {}
+    for key, owner, get, set_, old in trace.journal.entries[mark:]:
+        if key not in found and not made_in(trace, owner, builder):
+            found[key] = (Location(key, owner, get, set_, old), None)
+    return {key: (location, location.get()) for key, (location, _) in found.items()}
+
+
+def _inner(trace: Trace, mark: int, builder: TraceBuilder) -> list[tuple[Callable[[Any], None], Any]]:
+    """The last state of locations that were made in the region of `builder`."""
+    found = {}
+    for key, owner, get, set_, _ in trace.journal.entries[mark:]:
+        if key not in found and made_in(trace, owner, builder):
+            found[key] = (set_, get())
+    return list(found.values())
+
+
+def made_in(trace: Trace, owner: Any, builder: TraceBuilder) -> bool:
+    """Whether an array, container or object was made in the region of `builder`."""
+    if isinstance(owner, Array):
+        return builder.holds(owner.home)
+    known = trace.born.get(id(owner))
+    return known is not None and builder.holds(known[1])
+
+
+def freeze(trace: Trace, obj: Any, reason: str) -> None:
+    """Refuse writes to the mutable containers in `obj` from here on."""
+    for part in mutable_parts(obj):
+        trace.frozen.setdefault(id(part), (part, reason))
+
+
+def bear(trace: Trace, obj: Any) -> Any:
+    """Note that a container or object was made here, and return it."""
+    if not trace.eager:
+        trace.born.setdefault(id(obj), (obj, trace.builder))
+    return obj
+
+
+def poison(trace: Trace, array: Array, reason: str) -> None:
+    """Make the contents of `array` unusable: staging does not know them any more."""
+    builder = trace.builder
+    assert isinstance(builder, TraceBuilder)
+    lost = builder.child()
+    value = lost.param(array.value.type, "lost", ())
+    lost.close(reason)
+    builder.log.poisoned.add(value)
+    trace.journal.write((id(array), "value"), array, array._base_value, array._set_value, value)
+
+
+def is_poisoned(trace: Trace, value: Any) -> bool:
+    """Whether `value` stands for lost contents."""
+    return isinstance(trace.builder, TraceBuilder) and isinstance(value, Value) and value in trace.builder.log.poisoned
+
+
+def refuse(trace: Trace, what: str, found: str | None = None, fix: str | None = None) -> StagingError:
+    """The error that says why the code at the current line cannot be staged."""
+    return StagingError(what, trace.span, found=found, fix=fix)

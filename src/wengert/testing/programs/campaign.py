@@ -1,0 +1,118 @@
+"""Many programs in several processes; survives a crash of one and says which program it was."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wengert.testing.programs.compare import Outcome, ProgramMismatchError, compare
+
+_CHUNK = 20
+_TASKS_PER_PROCESS = 25
+_SECONDS_PER_PROGRAM = 120
+
+
+@dataclass
+class Summary:
+    """What came of many programs."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def mismatches(self) -> list[Outcome]:
+        return [o for o in self.outcomes if o.mismatch]
+
+    @property
+    def compiled_share(self) -> float:
+        """How many of the programs were compiled rather than run eagerly."""
+        known = [o for o in self.outcomes if not o.mismatch and (o.refused or not o.discarded)]
+        return sum(not o.refused for o in known) / max(1, len(known))
+
+    @property
+    def discarded_share(self) -> float:
+        """How many of the programs could not be compared at their inputs."""
+        return sum(bool(o.discarded) for o in self.outcomes) / max(1, len(self.outcomes))
+
+    def __str__(self) -> str:
+        discarded = Counter(o.discarded for o in self.outcomes if o.discarded)
+        refused = Counter(_first_line(o.refused) for o in self.outcomes if o.refused)
+        lines = [
+            f"{len(self.outcomes)} programs: {len(self.mismatches)} mismatches, {self.compiled_share:.1%} compiled, "
+            f"{self.discarded_share:.1%} not comparable at their inputs"
+        ]
+        lines += [f"  discarded {count:>5}  {reason}" for reason, count in discarded.most_common()]
+        lines += [f"  eager     {count:>5}  {reason}" for reason, count in refused.most_common(12)]
+        return "\n".join(lines)
+
+
+def _first_line(refusal: str) -> str:
+    return refusal.splitlines()[0].partition("runs eagerly: ")[2][:110]
+
+
+def run_many(seeds: Iterable[int], jobs: int | None = None) -> Summary:
+    """Compare the programs of these seeds in `jobs` processes (by default as many as there are processors)."""
+    todo = list(seeds)
+    summary = Summary()
+    while todo:
+        crashed = _run(todo, jobs or os.cpu_count() or 1, summary)
+        if not crashed:
+            return summary
+        reports = [Outcome(seed, mismatch=f"program of seed {seed}: the process died or hung") for seed in crashed]
+        summary.outcomes += reports
+        done = {o.seed for o in summary.outcomes}
+        todo = [seed for seed in todo if seed not in done]
+    return summary
+
+
+def _run(seeds: Sequence[int], jobs: int, summary: Summary) -> list[int]:
+    """Add the outcomes to `summary`; returns the seeds that were running when a process died."""
+    context = multiprocessing.get_context("spawn")
+    chunks = [seeds[k : k + _CHUNK] for k in range(0, len(seeds), _CHUNK)]
+    with tempfile.TemporaryDirectory(prefix="wengert_campaign_") as journal:
+        with ProcessPoolExecutor(jobs, context, max_tasks_per_child=_TASKS_PER_PROCESS) as pool:
+            tasks = [pool.submit(_compare_chunk, chunk, journal) for chunk in chunks]
+            try:
+                for task in as_completed(tasks):
+                    summary.outcomes += task.result()
+            except BrokenProcessPool:
+                pass
+            else:
+                return []
+        # Only one of the programs that were running is to blame: those that run well alone are run again.
+        return _culprits([int(path.read_text()) for path in Path(journal).iterdir() if path.read_text()], journal)
+
+
+def _culprits(suspects: Sequence[int], journal: str) -> list[int]:
+    context = multiprocessing.get_context("spawn")
+    guilty = []
+    for seed in suspects:
+        process = context.Process(target=_compare_chunk, args=([seed], journal))
+        process.start()
+        process.join()
+        if process.exitcode:
+            guilty.append(seed)
+    return guilty or list(suspects)
+
+
+def _compare_chunk(seeds: Sequence[int], journal: str) -> list[Outcome]:
+    note = Path(journal) / str(os.getpid())
+    outcomes = []
+    for seed in seeds:
+        note.write_text(str(seed))
+        faulthandler.dump_traceback_later(_SECONDS_PER_PROGRAM, exit=True)
+        try:
+            outcomes.append(compare(seed))
+        except ProgramMismatchError as error:
+            outcomes.append(Outcome(seed, mismatch=str(error)))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    note.write_text("")
+    return outcomes

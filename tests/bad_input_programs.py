@@ -1,0 +1,96 @@
+"""Programs that fail on some inputs. Golden messages hold line numbers of this file: add at the end."""
+
+import numpy as np
+
+
+def index_fixed(x):
+    return x[7] * 2.0
+
+
+def index_in_loop(x, n):
+    total = 0.0
+    for i in range(n):
+        total = total + x[i]
+    return total
+
+
+def index_from_data(x, k):
+    return np.sum(x) + x[k[0]]
+
+
+def store_out_of_range(x, n):
+    y = np.zeros(3)
+    for i in range(n):
+        y[i] = x * i
+    return np.sum(y)
+
+
+def add_arrays(x, y):
+    return np.sum(x + y)
+
+
+def add_slices(x, n):
+    return np.sum(x[:n] + x[1:])
+
+
+def multiply_matrices(a, x):
+    return np.sum(a @ x)
+
+
+def complex_numbers(x):
+    z = x * 1j
+    return z.real
+
+
+def vector_result(x):
+    return x * 2.0
+
+
+def pair_result(x):
+    return x * 2.0, x
+
+
+def integer_result(x):
+    return int(x) + 1
+
+
+def square(x):
+    return x * x
+
+
+def total(x):
+    return np.sum(x * x)
+
+
+def largest(x):
+    return np.max(x * 2.0)
+
+
+def average(x):
+    return np.mean(x)
+
+
+def own_exception(x):
+    if x < 0.0:
+        raise ArithmeticError("x must not be negative")
+    return np.sqrt(x)
+
+
+def divide(x, y):
+    return x / y
+
+
+def missing_key(p):
+    return p["x"] * p["scale"]
+
+
+def missing_name(x):
+    return x * undefined_name  # noqa: F821
+
+
+def wrong_call(x):
+    return square(x, x)
+
+
+def text_times_number(x, text):
+    return x - text
