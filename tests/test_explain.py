@@ -126,8 +126,7 @@ def test_a_function_that_cannot_be_compiled():
         parts = os.path.join("a", str(float(x)))
         return x * len(parts)
 
-    with pytest.warns(wg.EagerFallbackWarning) if False else open(os.devnull):
-        found = wg.explain(loss, 2.0)
+    found = wg.explain(loss, 2.0)
     assert found.mode in ("eager", "refused")
     assert found.reason
     assert "os.path.join" in str(found)
@@ -155,7 +154,7 @@ def test_results_that_are_no_scalar():
 
 
 def test_a_gradient_of_something_without_floats_is_refused():
-    with pytest.raises(ArgumentError, match="nothing to differentiate|needs floats"):
+    with pytest.raises(ArgumentError, match="needs floats"):
         wg.explain(decay, {"x0": 1, "rate": 2}, 3)
 
 

@@ -140,4 +140,5 @@ def test_calls_without_boxes_pass():
         assert is_box(call(np.zeros, 2))
         assert is_box(call(np.array, [1.0, 2.0]))
         assert call(np.array, ["a"]).dtype.kind == "U"
+        assert list(builder.known(call(np.eye(2).dot, box(builder.lift_known(np.ones(2)))).value)) == [1.0, 1.0]
         assert call(len, [1, box(builder.lift_known(1.0))]) == 2

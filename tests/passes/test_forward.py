@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import wengert.ops  # noqa: F401 - fills the registry
 from tests.passes.helpers import body, ops, stays
+from wengert.ir.interpret import run
 from wengert.passes.dce import dce
 from wengert.passes.forward import forward
 
@@ -80,3 +83,27 @@ def test_writing_back_what_was_read_is_nothing() -> None:
         """,
     )
     assert ops(dce(forward(fn))) == ["index"]
+
+
+def test_adding_to_a_blank_sets_it() -> None:
+    fn = body(
+        "(%x: f64[5], %v: f64[3], %w: f64[3]) -> (f64[5])",
+        """
+        %zero: i64[] = const() {dtype=i64, value=0}
+        %one: i64[] = const() {dtype=i64, value=1}
+        %two: i64[] = const() {dtype=i64, value=2}
+        %three: i64[] = const() {dtype=i64, value=3}
+        %z: f64[] = const() {dtype=f64, value=0.0}
+        %b: f64[3] = broadcast(%z, %three) {axes=()}
+        %r: f64[5] = update(%x, %b, %one, %three, %one) {spec=('s',)}
+        %s: f64[5] = add_at(%r, %v, %two, %three, %one) {spec=('s',)}
+        %t: f64[5] = add_at(%s, %w, %one, %three, %one) {spec=('s',)}
+        %u: f64[5] = add_at(%t, %v, %zero, %three, %one) {spec=('s',)}
+        return %u
+        """,
+    )
+    found = dce(forward(fn))
+    assert [name for name in ops(found) if name != "const"] == ["update", "add_at", "add_at"]
+    args = [np.arange(5.0), np.array([0.5, 0.25, 2.0]), np.array([3.0, -1.0, 0.125])]
+    np.testing.assert_array_equal(run(found, args), run(fn, args))
+    assert forward(found) is found

@@ -38,9 +38,15 @@ def leaf_key(leaf: Any) -> Any:
 
 
 def differentiable_leaves(
-    args: Sequence[Any], argnums: int | Sequence[int], what: str
+    args: Sequence[Any], argnums: int | Sequence[int], what: str, integers: bool = False
 ) -> tuple[list[int], list[tuple[TreeDef, list[Any]]]]:
     """Flat positions of the leaves that `argnums` selects for differentiation.
+
+    Args:
+        args: the positional arguments of the call.
+        argnums: which of them.
+        what: named in messages.
+        integers: pass over whole numbers among the leaves instead of refusing them.
 
     Returns:
         The positions in the flattened call, and per entry of `argnums` the structure of that argument with its leaves.
@@ -61,7 +67,7 @@ def differentiable_leaves(
     position = 0
     for index, arg in enumerate(args):
         leaves, tree = flatten(arg, is_leaf=is_box)
-        if index in wanted:
+        if index in wanted and not integers:
             _check_leaves(leaves, tree, index, what)
         starts.append(position)
         trees.append((tree, leaves))
@@ -82,6 +88,8 @@ def is_differentiable(leaf: Any) -> bool:
     """Whether a leaf is a float or an array of floats."""
     if isinstance(leaf, FLOATS):
         return True
+    if is_box(leaf):
+        return bool(leaf.value.is_float)
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and np.issubdtype(dtype, np.floating)
 

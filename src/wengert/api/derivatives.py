@@ -63,7 +63,7 @@ class Jit(Transformed):
             return self.fn(*args, **kwargs)
         traced = variant.traced
         plain = not (traced.guards or traced.captures or variant.sizes or kwargs)
-        if plain and traced.out_leaves == [0] and _is_single(traced) and all(type(a) is float for a in args):
+        if plain and traced.out_leaves == [0] and traced.out_numpy == [False] and _is_single(traced) and all(type(a) is float for a in args):
             self._fast[tuple(map(type, args))] = variant.compiled.entry
         return rebuild(traced, variant.compiled(*variant.inputs(leaves)))
 
@@ -91,19 +91,25 @@ def jit(fn: Callable[..., Any]) -> Jit:
 
 
 class Grad(Transformed):
-    """Gradient of a scalar function; see `grad` and `value_and_grad`."""
+    """Gradient of a scalar function; see `grad` and `value_and_grad`.
 
-    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool, with_value: bool) -> None:
+    With `integers`, whole numbers in the chosen arguments are passed over (their gradient is None) instead of refused.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool, with_value: bool, integers: bool = False
+    ) -> None:
         self.what = "value_and_grad" if with_value else "grad"
         super().__init__(fn, self.what)
         self.argnums = argnums
         self.has_aux = has_aux
         self.with_value = with_value
+        self.integers = integers
         self.program = Program(fn, functools.partial(lower_grad, what=self.what, has_aux=has_aux))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient (and value) at these arguments."""
-        positions, selected = differentiable_leaves(args, self.argnums, self.what)
+        positions, selected = differentiable_leaves(args, self.argnums, self.what, self.integers)
         if is_tracing():
             out, gradients = nested.grad(self.fn, args, kwargs, positions, self.what, self.has_aux)
             return self._package(out, gradients, selected)
@@ -113,7 +119,7 @@ class Grad(Transformed):
         else:
             found = variant.compiled(*variant.inputs(leaves))
             split = len(found) - len(positions)
-            out, gradients = rebuild(variant.traced, found[:split], scalar_loss=True), list(found[split:])
+            out, gradients = rebuild(variant.traced, found[:split]), list(found[split:])
         return self._package(out, gradients, selected)
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Any, list[Any]]:
@@ -417,14 +423,22 @@ def stop_gradient(x: Any) -> Any:
 
 
 _KEEP: Any = object()
+_NUMPY_NUMBERS: dict[type, Callable[[Any], Any]] = {float: np.float64, int: np.int64, bool: np.bool_}
 
 
-def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP, scalar_loss: bool = False) -> Any:
-    """The function's result from the values of the IR results; `static` replaces leaves that were no IR results."""
-    leaves = [
-        found[place] if isinstance(place, int) else (place.value if static is _KEEP else static)
-        for place in traced.out_leaves
-    ]
+def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
+    """The function's result from the values of the IR results; `static` replaces leaves that were no IR results.
+
+    Numbers come back as the function would give them: as NumPy numbers where it computes with those.
+    """
+    leaves = []
+    for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
+        if not isinstance(place, int):
+            leaves.append(place.value if static is _KEEP else static)
+            continue
+        leaf = found[place]
+        convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
+        leaves.append(leaf if convert is None else convert(leaf))
     return traced.out_tree.unflatten(leaves)
 
 

@@ -36,6 +36,11 @@ class Inner:
     out_tree: TreeDef
     out_leaves: list[Any]
 
+    @property
+    def out_numpy(self) -> list[bool]:
+        """Boxes know themselves what they are."""
+        return [False] * len(self.out_leaves)
+
 
 def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`fn` itself inside the trace."""
@@ -56,7 +61,7 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     leaves, tree = flatten_call(args, kwargs)
     arguments = [lift(leaves[k]) for k in positions]
     child = trace.builder.child() if not trace.eager else EvalBuilder(trace.span)
-    params = [_parameter(trace, child, a) for a in arguments]
+    params = [_parameter(trace, a) for a in arguments]
     inner_leaves = list(leaves)
     for k, param in zip(positions, params, strict=True):
         inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
@@ -72,14 +77,20 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
                 results.append(lift(leaf))
             else:
                 places.append(StaticLeaf(leaf))
+    if trace.eager:
+        # To the outer list the inner function is a stretch of its own; it starts from the identities in `params`.
+        for instr in child.instrs:
+            trace.builder.append(instr)
     name = getattr(fn, "__name__", "function")
     function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span)
     return Inner(function, arguments, out_tree, places)
 
 
-def _parameter(trace: Trace, child: Any, argument: Value) -> Value:
+def _parameter(trace: Trace, argument: Value) -> Value:
+    """A new value for an argument: a parameter, or in eager mode the recorded identity of the argument."""
     if trace.eager:
-        return child.lift_known(trace.known(argument), argument.name)  # type: ignore[no-any-return]
+        builder = trace.builder
+        return builder.assume_shape(argument, *[builder.dim(d) for d in argument.dims])  # type: ignore[no-any-return]
     return Value(argument.type, argument.name)
 
 

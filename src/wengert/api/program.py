@@ -14,7 +14,7 @@ from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.trace import Traced, trace
-from wengert.ir.core import Function, Value
+from wengert.ir.core import Function
 from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
 from wengert.types import Dim
@@ -38,7 +38,10 @@ class Variant:
         for position, value in self.statics:
             if leaves[position] != value:
                 return False
-        if not all(guard.holds() for guard in self.traced.guards):
+        for (leaf, axis), size in self.traced.static_sizes.items():
+            if leaves[leaf].shape[axis] != size:
+                return False
+        if not self.traced.guards_hold():
             return False
         for slack, terms in self.sizes:
             if slack + sum(c * leaves[leaf].shape[axis] for leaf, axis, c in terms) < 0:
@@ -48,7 +51,7 @@ class Variant:
     def inputs(self, leaves: Sequence[Any]) -> list[Any]:
         """The run-time arguments of the compiled function: leaves, then captured values."""
         inputs = [leaves[k] for k in self.traced.param_leaves]
-        inputs += [capture.read() for capture in self.traced.captures]
+        inputs += self.traced.read_captures()
         return inputs
 
 
@@ -137,7 +140,3 @@ def _size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int
         conditions.append((affine.const - minimum, terms))
     return conditions
 
-
-def result_values(traced: Traced) -> list[Value]:
-    """The IR results of a trace."""
-    return list(traced.function.results)

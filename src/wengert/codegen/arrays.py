@@ -61,10 +61,10 @@ def elementwise(low: Lowering, instr: Instr) -> None:
 def broadcast(low: Lowering, instr: Instr) -> None:
     """The operand with stride 0 along the new axes."""
     x, result, axes = instr.operands[0], instr.result, instr.attrs["axes"]
-    place, sizes = low.env[x], low.sizes(instr.result)
     if result.rank == 0:
         low.bind(result, low.scalar(x))
         return
+    place, sizes = low.array(x) if x.rank else low.scalar(x), low.sizes(result)
     if isinstance(place, str) or (isinstance(place, Lazy) and place.uniform):
         uniform = place if isinstance(place, str) else place.uniform
         low.bind(result, Lazy(result.tensor.dtype, sizes, lambda low, index: uniform, uniform=uniform, flat=True))
@@ -148,7 +148,10 @@ def _reshape_scalar(low: Lowering, x: Value, result: Value) -> None:
 def assume_shape(low: Lowering, instr: Instr) -> None:
     """The operand as it is."""
     x, result = instr.operands[0], instr.result
-    place = low.env[x]
+    if x.rank == 0:
+        low.bind(result, low.scalar(x))
+        return
+    place = low.array(x)
     if isinstance(place, Lazy) and not place.uniform:
         sizes = low.sizes(result)
         same = Lazy(place.dtype, sizes, lambda low, i: element(low, x, i), place.reads, place.cost, (x,), flat=True)

@@ -43,6 +43,7 @@ def for_loop(low: Lowering, instr: Instr) -> None:
     w, (body,) = low.w, instr.regions
     count = low.scalar(instr.operands[0])
     again = low.uses.free(body)
+    low.settle(low)
     settle_outside(low, again)
     carry = prepare(low, instr.operands[1:], again)
     before, header, inside, after = w.block, w.fresh("for"), w.fresh("body"), w.fresh("after")
@@ -72,6 +73,7 @@ def while_loop(low: Lowering, instr: Instr) -> None:
     """A loop that runs while its condition holds."""
     w, (cond, body) = low.w, instr.regions
     again = low.uses.free(cond) | low.uses.free(body)
+    low.settle(low)
     settle_outside(low, again)
     carry = prepare(low, instr.operands, again)
     before, header, inside, after = w.block, w.fresh("while"), w.fresh("body"), w.fresh("after")
@@ -223,6 +225,7 @@ def bind_results(low: Lowering, carry: Carry, results: Sequence[Value]) -> None:
 def if_else(low: Lowering, instr: Instr) -> None:
     """One of two arms; array results are put into a common buffer by both."""
     w = low.w
+    low.settle(low)
     condition = low.scalar(instr.operands[0])
     for value in _ordered(low.uses.nested(instr)):
         if isinstance(place := low.env[value], Stack):

@@ -61,7 +61,7 @@ def _site(low: Lowering, instr: Instr, values: Sequence[Value]) -> tuple[int, li
     save(low, [v for v in values if v.rank and not _is_plain(low, v)], "shown in a message")
     for value in values:
         dtype = value.tensor.dtype
-        place = low.env[value]
+        place = low.array(value) if value.rank else low.scalar(value)
         if isinstance(place, str):
             words.append(({"f64": "double", "i64": "i64", "bool": "i1"}[dtype.name], place))
             kinds.append(dtype.name)

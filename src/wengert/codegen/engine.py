@@ -37,6 +37,17 @@ def host() -> Host:
     return Host(triple, cpu, features, str(machine.target_data))
 
 
+def has_fma() -> bool:
+    """Whether the processor multiplies and adds with one rounding."""
+    features = host().features.split(",")
+    return "+fma" in features or host().triple.startswith(("aarch64", "arm64"))
+
+
+def vector_width() -> str:
+    """A function attribute: whole 512-bit registers where the processor has them (LLVM is shy of them by default)."""
+    return '"prefer-vector-width"="512"' if "+avx512f" in host().features.split(",") else ""
+
+
 @dataclass(eq=False)
 class Machine:
     """Native code in memory; it is gone when this object is."""

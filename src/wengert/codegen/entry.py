@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 
+from wengert.codegen.engine import vector_width
 from wengert.codegen.text import REGISTER, Writer
 from wengert.errors import InternalError
 from wengert.ir.core import Function, Value
@@ -68,7 +69,7 @@ def entry_text(function: Function, callbacks: Callbacks) -> tuple[str, Writer]:
     w.label("start")
     _Entry(w, function, callbacks).write()
     body = "\n".join([*w.entry, *w.lines[1:]])
-    text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {{\nstart:\n{body}\n}}"
+    text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.codegen.liveness import Frame, Uses
-from wengert.codegen.storage import Buffer, Index, Lazy, Mem, Place, Stack
+from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack
 from wengert.codegen.text import MEMORY, REGISTER, Writer
 from wengert.errors import InternalError, Span
 from wengert.ir.core import Function, Instr, Region, Value
@@ -89,6 +89,8 @@ class Lowering:
     users: dict[Value, list[Value]] = field(default_factory=dict)
     dims: dict[Affine, str] = field(default_factory=dict)
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
+    waiting: dict[Value, Awaited] = field(default_factory=dict)
+    settle: Callable[[Lowering], None] = lambda low: None
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     cold: list[str] = field(default_factory=list)
@@ -124,7 +126,9 @@ class Lowering:
                 self.users.setdefault(source, []).append(value)
 
     def scalar(self, value: Value) -> str:
-        """The SSA value of a scalar."""
+        """The SSA value of a scalar; runs the nests that it waits for."""
+        if isinstance(self.env[value], Awaited):
+            self.settle(self)
         place = self.env[value]
         if not isinstance(place, str):
             raise InternalError(f"{value} is not a scalar in a register")
@@ -133,7 +137,7 @@ class Lowering:
     def array(self, value: Value) -> Mem | Lazy:
         """The place of an array."""
         place = self.env[value]
-        if isinstance(place, str | Stack):
+        if not isinstance(place, Mem | Lazy):
             raise InternalError(f"{value} is not an array")
         return place
 
@@ -170,11 +174,13 @@ class Lowering:
 
     def enter(self, region: Region, again: Iterable[Value] = (), loop: bool = False) -> None:
         """Open the frame of a region."""
+        self.settle(self)
         loops = (self.frames[-1].loops if self.frames else 0) + loop
         self.frames.append(Frame(self.uses.last(region), len(self.frames), loops, frozenset(again)))
 
     def leave(self) -> None:
         """Close the current frame: what was saved elsewhere inside it is where it was before."""
+        self.waiting.clear()
         for table, key, old in reversed(self.frames.pop().log):
             if old is MISSING:
                 table.pop(key, None)
@@ -197,7 +203,7 @@ class Lowering:
 
     def live_after(self, value: Value) -> bool:
         """Whether anything after the current instruction uses `value` itself (not what was computed from it)."""
-        return self._live(value, self.depth[value])
+        return any(w.source is value for w in self.waiting.values()) or self._live(value, self.depth[value])
 
     def live_outside(self, value: Value) -> bool:
         """Whether anything after the current frame, or in its next iteration, uses `value`."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import arrays, control, effects, reductions, stacks, vecmath
-from wengert.codegen.engine import host
+from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
-from wengert.codegen.nests import Task, run, store_task
+from wengert.codegen.nests import Task, run, settle, store_task
 from wengert.codegen.schedule import schedule
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.text import REGISTER, Writer
@@ -110,12 +110,12 @@ class Module:
 
 def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     """The LLVM module of a function."""
-    low = Lowering(schedule(function), options, HANDLERS)
+    low = Lowering(schedule(function), options, HANDLERS, settle=settle)
+    low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernel = _kernel(low)
     entry, entry_writer = entry_text(function, callbacks)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations, **low.w.declarations}
-    helpers, needed = vecmath.helpers(low.w.helpers)
-    declarations |= {k: v for k, v in needed.items() if k not in declarations}
+    helpers = vecmath.helpers(low.w.helpers)
     here = host()
     parts = [
         f'target datalayout = "{here.layout}"',
@@ -149,7 +149,7 @@ def _kernel(low: Lowering) -> str:
     _return(low)
     lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     parameters = [*kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
-    head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {{\nstart:\n"
+    head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {vector_width()} {{\nstart:\n"
     return head + "\n".join(lines) + "\n}"
 
 

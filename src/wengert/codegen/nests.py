@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from wengert.codegen import scalars
 from wengert.codegen.lowering import Lowering
-from wengert.codegen.storage import Buffer, Index, Lazy, Mem, Path
+from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Path
 from wengert.ir.core import Value
-from wengert.types import dim_add
+from wengert.types import Affine, dim_add
 
 SHARED_COST = 4
 
@@ -18,12 +18,13 @@ SHARED_COST = 4
 class Task:
     """Something to do with every element of `value`: `finish(element, index)`.
 
-    `target` is the memory it goes to, if that is what it does.
+    `target` is the memory it goes to, or `scalar` the waiting scalar that it computes, if that is what it does.
     """
 
     value: Value
     finish: Callable[[str, Index], None]
     target: Mem | None = None
+    scalar: Value | None = None
 
 
 def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
@@ -39,7 +40,9 @@ def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
     hole = w.hole()
     w.branch(w.let(f"icmp slt i64 {counter}, {count}"), inside, after)
     w.label(inside)
+    outer, w.in_loop = w.in_loop, True
     body(counter)
+    w.in_loop = outer
     following = w.let(f"add nuw nsw i64 {counter}, 1")
     w.fill(hole, f"{counter} = phi i64 [ 0, %{before} ], [ {following}, %{w.block} ]")
     w.jump(header)
@@ -153,6 +156,7 @@ def save(low: Lowering, values: Iterable[Value], why: str) -> None:
 
 def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str = "kept for later use") -> None:
     """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts that later code needs as well."""
+    tasks = [*tasks, *_waiting_for(low, (values or [tasks[0].value])[0].dims)]
     doing = {*values, *(t.value for t in tasks)}
     needed = [t.value for t in tasks if is_costly(low, t.value) and low.live_beyond(t.value, doing)]
     kept = list(dict.fromkeys([*values, *needed, *shared_parts(low, doing)]))
@@ -164,6 +168,34 @@ def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: 
     run(low, [*(store_task(low, v, t) for v, t in zip(kept, targets, strict=True)), *tasks])
     for value, target in zip(kept, targets, strict=True):
         low.rebind(value, target)
+    for task in tasks:
+        if task.scalar is not None:
+            awaited = low.env[task.scalar]
+            assert isinstance(awaited, Awaited)
+            low.env[task.scalar] = low.w.let(f"load {awaited.register}, ptr {awaited.total}")
+
+
+def _waiting_for(low: Lowering, dims: tuple[Affine, ...]) -> list[Task]:
+    """The waiting reductions over an iteration space, which wait no longer."""
+    found = [(scalar, a) for scalar, a in low.waiting.items() if a.source.dims == dims]
+    for scalar, _ in found:
+        del low.waiting[scalar]
+    return [Task(a.source, a.finish, None, scalar) for scalar, a in found]
+
+
+def settle(low: Lowering) -> None:
+    """Run the nests of all reductions that wait."""
+    while low.waiting:
+        scalar, awaited = next(iter(low.waiting.items()))
+        del low.waiting[scalar]
+        cluster(low, [], [Task(awaited.source, awaited.finish, None, scalar)], "kept: it is reduced and used again")
+
+
+def settle_readers(low: Lowering, buffers: Iterable[Buffer]) -> None:
+    """Run the waiting reductions if one of them reads what is about to be overwritten."""
+    changed = frozenset(buffers)
+    if any(_reads(low, a.source) & changed for a in low.waiting.values()):
+        settle(low)
 
 
 def is_costly(low: Lowering, value: Value) -> bool:
@@ -194,6 +226,7 @@ def shared_parts(low: Lowering, doing: set[Value]) -> list[Value]:
 
 def assign(low: Lowering, pairs: Sequence[tuple[Value, Buffer]], why: str) -> list[Mem]:
     """Put arrays into given buffers, all at once: no value sees another's buffer overwritten. Returns where they are now."""
+    settle_readers(low, (b for _, b in pairs))
     moves = [(v, b) for v, b in pairs if not is_all_of(low, v, b)]
     targets = {b for _, b in moves}
     # What reads a target other than element by element is computed before any target is overwritten.
@@ -226,7 +259,7 @@ def is_all_of(low: Lowering, value: Value, buffer: Buffer) -> bool:
 def reads_in_step(low: Lowering, value: Value, buffer: Buffer, path: Path) -> bool:
     """Whether element j of `value` reads nothing of `buffer` but element j of the part at `path` (or nothing at all)."""
     place = low.env[value]
-    if isinstance(place, str) or buffer not in place.reads:  # type: ignore[union-attr]
+    if buffer not in _reads(low, value):
         return True
     if isinstance(place, Mem):
         return place.path is not None and (place.path == path or disjoint(place.path, path))
@@ -258,6 +291,7 @@ def vacate(low: Lowering, buffer: Buffer) -> bool:
 
     Returns False, having done nothing, where code outside of the current frame still needs it.
     """
+    settle_readers(low, (buffer,))
     needed = []
     for value in dict.fromkeys(buffer.readers):
         if buffer in _reads(low, value) and low.live_after(value):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from wengert.codegen import scalars
 from wengert.codegen.lowering import Handler, Lowering
-from wengert.codegen.nests import Task, cluster, element, force, nest
-from wengert.codegen.storage import Index, Lazy, Mem
+from wengert.codegen.nests import element, force, nest
+from wengert.codegen.storage import Awaited, Index, Lazy, Mem
 from wengert.codegen.text import REGISTER, literal
 from wengert.ir.core import Instr, Value
 from wengert.types import F64, I64, DType
@@ -43,10 +43,12 @@ def reduce(low: Lowering, instr: Instr) -> None:
     x, result, kind = instr.operands[0], instr.result, instr.op.name
     axes = tuple(instr.attrs["axes"])
     if x.rank == 0 or not axes:
-        low.bind(result, low.env[x])
+        low.bind(result, low.array(x) if x.rank else low.scalar(x))
         return
     if result.rank == 0:
-        low.bind(result, reduce_all(low, x, kind))
+        awaited = reduce_all(low, x, kind)
+        low.bind(result, awaited)
+        low.waiting[result] = awaited
         return
     place = low.array(x)
     if isinstance(place, Lazy) and not place.uniform and low.live_after(x):
@@ -54,8 +56,8 @@ def reduce(low: Lowering, instr: Instr) -> None:
     low.bind(result, reduce_axes(low, x, result, kind, axes))
 
 
-def reduce_all(low: Lowering, x: Value, kind: str) -> str:
-    """The reduction of a whole array, in one nest with the results that are computed on the way and needed later."""
+def reduce_all(low: Lowering, x: Value, kind: str) -> Awaited:
+    """The reduction of a whole array: it waits until the scalar is asked for, to share a nest with what comes until then."""
     dtype = x.tensor.dtype
     register = REGISTER[dtype.name]
     total = low.w.slot(register)
@@ -65,8 +67,7 @@ def reduce_all(low: Lowering, x: Value, kind: str) -> str:
         old = low.w.let(f"load {register}, ptr {total}")
         low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
 
-    cluster(low, [], [Task(x, finish)], "kept: it is reduced and used again")
-    return low.w.let(f"load {register}, ptr {total}")
+    return Awaited(x, finish, total, register)
 
 
 def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequence[int]) -> Mem:

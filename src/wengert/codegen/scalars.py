@@ -75,10 +75,9 @@ def _div(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> st
 
 def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     """A product that is 0 where a factor is, whatever the other one is."""
-    first, second = w.let(f"fcmp oeq double {x[0]}, 0.0"), w.let(f"fcmp oeq double {x[1]}, 0.0")
-    zero = w.let(f"or i1 {first}, {second}")
+    first, second = w.let(f"fcmp une double {x[0]}, 0.0"), w.let(f"fcmp une double {x[1]}, 0.0")
     product = w.let(f"fmul contract double {x[0]}, {x[1]}")
-    return w.let(f"select i1 {zero}, double 0.0, double {product}")
+    return w.let(f"select i1 {w.let(f'and i1 {first}, {second}')}, double {product}, double 0.0")
 
 
 def _python_division(quotient: bool) -> Emit:
@@ -219,8 +218,12 @@ def _rounding(name: str) -> Emit:
     return rule
 
 
-def _libm(symbol: str) -> Emit:
+def _libm(name: str, symbol: str) -> Emit:
+    """A call of the C library, or an inlined kernel in loops over arrays, which then vectorise."""
+
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if w.in_loop and name in w.kernels:
+            return w.helper(f"wg.{name}", x)
         return w.call("double", symbol, [("double", o) for o in x], PURE)
 
     return rule
@@ -237,7 +240,7 @@ TABLE: dict[str, Emit] = {
 TABLE.update({name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")})
 TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
 TABLE.update({name: _rounding(name) for name in INTRINSIC})
-TABLE.update({name: _libm(symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
+TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
 
 HELPERS: dict[str, str] = {
     "wg.ifloordiv": """define internal i64 @wg.ifloordiv(i64 %a, i64 %b) alwaysinline nounwind {

@@ -116,7 +116,27 @@ def _ordered(instrs: list[Instr]) -> tuple[Instr, ...]:
             place += len(moved)
             done.update(moved)
         place += 1
-    return tuple(instrs[p] for p in order)
+    return tuple(_scalars_late([instrs[p] for p in order]))
+
+
+def _scalars_late(instrs: list[Instr]) -> list[Instr]:
+    """Scalar arithmetic on reductions as late as possible: a reduction then waits for others that can share its loop."""
+    late: list[Instr] = []
+    reduced: set[Value] = set()
+    ordered: list[Instr] = []
+    for instr in instrs:
+        used = _uses(instr)
+        if used & reduced and instr.op.kind == "elementwise" and not instr.result.rank:
+            late.append(instr)
+            reduced.update(instr.results)
+            continue
+        if used & reduced:
+            ordered += late
+            late, reduced = [], set()
+        if instr.op.kind == "reduce" and not instr.result.rank:
+            reduced.update(instr.results)
+        ordered.append(instr)
+    return ordered + late
 
 
 def _uses(instr: Instr) -> set[Value]:

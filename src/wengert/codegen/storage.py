@@ -114,4 +114,21 @@ class Stack:
     hint: str
 
 
-Place: TypeAlias = Union[str, Mem, Lazy, Stack]
+@dataclass(frozen=True, eq=False)
+class Awaited:
+    """A scalar that a nest will compute: a reduction that waits for others over the same iteration space.
+
+    Attributes:
+        source: the array that is reduced.
+        finish: adds an element to the total.
+        total: stack slot of the total.
+        register: LLVM type of the total.
+    """
+
+    source: Value
+    finish: Callable[[str, Index], None]
+    total: str
+    register: str
+
+
+Place: TypeAlias = Union[str, Mem, Lazy, Stack, Awaited]

@@ -37,6 +37,8 @@ class Writer:
         declarations: signatures of outside functions, by name.
         helpers: names of our own helper functions (`wg.exp`) that the text calls.
         block: label of the block being written.
+        in_loop: whether the code is the body of a loop over array elements.
+        kernels: elementary functions that are inlined there.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,8 @@ class Writer:
         self.declarations: dict[str, str] = {}
         self.helpers: set[str] = set()
         self.block = "start"
+        self.in_loop = False
+        self.kernels: frozenset[str] = frozenset()
         self._count = 0
 
     def fresh(self, hint: str = "t") -> str:

@@ -115,7 +115,7 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     spans = [i.span for i in walk(function.instrs) if i.span is not None]
     listings, libraries = _listings(subject, [key_of(s) for s in spans])
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
-    _note_regions(subject, function, sizes)
+    _note_regions(subject, function, sizes, seeds)
     _note_unrolled(subject, listings, function)
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
     count = len(function.params)
@@ -189,14 +189,15 @@ def _finish(
 # --- what was compiled -----------------------------------------------------------------------------------------------
 
 
-def _note_regions(subject: _Subject, function: Function, sizes: dict[Value, int]) -> None:
+def _note_regions(subject: _Subject, function: Function, sizes: dict[Value, int], seeds: Sequence[Value]) -> None:
+    told = set(find_tests(function.instrs, seeds))  # these are noted with the derivatives
     for instr in walk(function.instrs):
         if instr.op.name == "for":
             trips = _evaluate(instr.operands[0], sizes)
             subject.note(instr.span, "compiled: for loop" + (f", {trips} iterations" if trips is not None else ""))
         elif instr.op.name == "while":
             subject.note(instr.span, "compiled: while loop")
-        elif instr.op.name == "if":
+        elif instr.op.name == "if" and instr not in told:
             subject.note(instr.span, "compiled: branch")
 
 
@@ -271,6 +272,8 @@ def _note_derivatives(
     for instr in find_tests(instrs, seeds):
         if instr.op.name == "select":
             subject.note(instr.span, "choice by a traced value: piecewise derivative")
+        elif instr.op.name == "while":
+            subject.note(instr.span, "the number of iterations depends on the parameters: piecewise derivative")
         else:
             subject.note(instr.span, "branch on a traced value: piecewise derivative")
     active = varied_values(instrs, seeds) & useful_values(instrs, results)

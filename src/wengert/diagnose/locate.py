@@ -119,7 +119,7 @@ class _Tape:
     forward: Sequence[Instr]
     loss: Value
     param: Value
-    runner: EvalBuilder
+    runner: _BoundedBuilder
     backward: Sequence[Instr] = ()
     producers: dict[Value, Instr] = field(default_factory=dict)
     reverse_values: set[Value] = field(default_factory=set)
@@ -138,6 +138,8 @@ class _Tape:
 
     def known(self, value: Value) -> Any:
         """The number or array of `value`."""
+        if time.perf_counter() - self.runner.began > MOST_SECONDS:
+            raise _GiveUpError
         return self.runner.known(value)
 
 

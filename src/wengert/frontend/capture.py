@@ -27,7 +27,7 @@ _AS_IS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType,
 _PLAIN = (bool, int, str, bytes, complex, type(None), type(Ellipsis), type(NotImplemented), slice, range, frozenset)
 _TRUSTED = frozenset({"numpy", "scipy", "wengert", *sys.stdlib_module_names} - {"__main__"})
 
-MakeInput = Callable[[str, Any, tuple[Any, ...]], Value]
+MakeInput = Callable[[str, Any], Value]
 
 
 def is_trusted_module(name: str | None) -> bool:
@@ -86,12 +86,10 @@ class Captures:
 
     def guard(self, path: Path, kind: str, expected: Any) -> None:
         """Rely on a condition at `path`."""
-        root = path
-        while isinstance(root.root, Path):
-            root = root.root
-        if path.kind == "constant" or (path.key, kind) in self._guarded:
+        key = (path.key, kind, expected if kind == "absent" else None)
+        if (path.kind == "constant" and kind != "absent") or key in self._guarded:
             return
-        self._guarded.add((path.key, kind))
+        self._guarded.add(key)
         self.guards.append(Guard(path, kind, expected))
 
     def path_of(self, obj: Any) -> Path | None:
@@ -135,7 +133,7 @@ class Captures:
         return made
 
     def _input(self, path: Path, value: Any) -> Value:
-        param = self.make_input(str(path), value, path.key)
+        param = self.make_input(str(path), value)
         self.inputs.append(CapturedInput(path, value, param))
         if isinstance(value, np.ndarray) and path.kind != "constant":
             shape = tuple(d if isinstance(d, int) else None for d in param.dims)

@@ -86,7 +86,7 @@ class ExpressionRewriter:
         return node
 
     def expr_Name(self, node: ast.Name) -> ast.expr:
-        if not isinstance(node.ctx, ast.Load) or node.id == "__class__":
+        if not isinstance(node.ctx, ast.Load) or node.id == "__class__" or node.id.startswith("__temporary_"):
             return node
         place = self.scope.place(node.id)
         if place == "local":
@@ -168,6 +168,13 @@ class ExpressionRewriter:
             return ast.copy_location(ast.Attribute(value, node.attr, node.ctx), node)
         return self.call("attribute", node, value, node.attr)
 
+    def display(self, node: Any) -> ast.expr:
+        """A list, dict or set: noted as made here, since it may be changed later."""
+        node = self.children(node)
+        return node if isinstance(getattr(node, "ctx", None), ast.Store | ast.Del) else self.call("fresh", node, node)
+
+    expr_List = expr_Dict = expr_Set = display
+
     def expr_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         parts: list[ast.expr] = []
         for part in node.values:
@@ -212,7 +219,7 @@ class ExpressionRewriter:
             if getattr(node, name, None) is not None:
                 setattr(node, name, self.expr(getattr(node, name)))
         self.scope = outer
-        return node
+        return node if isinstance(node, ast.GeneratorExp) else self.call("fresh", node, node)
 
     expr_ListComp = expr_SetComp = expr_DictComp = expr_GeneratorExp = comprehension
 

@@ -35,7 +35,7 @@ def lower_jumps(body: list[ast.stmt]) -> list[ast.stmt]:
         lowered.append(ast.copy_location(last, body[-1]))
     if RETURNED in lowering.used:
         lowered.insert(0, _assign(RETURNED, ast.Constant(False), body[0]))
-    return _strip(lowered, lowering.used)
+    return [ast.fix_missing_locations(node) for node in _strip(lowered, lowering.used)]
 
 
 def _has_loop_jumps(body: Sequence[ast.stmt]) -> bool:
@@ -154,7 +154,10 @@ class _Lowering:
         self.used.update(flags)
         names: list[ast.expr] = [ast.Name(f, ast.Load()) for f in flags]
         flag = names[0] if len(names) == 1 else ast.BoolOp(ast.Or(), names)
-        return ast.copy_location(ast.If(ast.UnaryOp(ast.Not(), flag), body, []), place)
+        test = ast.UnaryOp(ast.Not(), flag)
+        for part in ast.walk(test):
+            ast.copy_location(part, place)
+        return ast.copy_location(ast.If(test, body, []), place)
 
     def statement(self, node: ast.stmt, loop: _Loop | None) -> list[ast.stmt]:
         """A statement that is no jump itself."""

@@ -213,7 +213,7 @@ class Liveness:
 def _killed(node: ast.stmt) -> set[str]:
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
-        targets = node.targets
+        targets = list(node.targets)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         targets = [node.target]
     names: set[str] = set()

@@ -85,7 +85,7 @@ class TraceBuilder(Builder):
 
     def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
         super().__init__(span)
-        self.log = TraceLog() if parent is None else parent.log
+        self.history = TraceLog() if parent is None else parent.history
         self.parent = parent
         self.home: TraceBuilder | None = None
         self.closed = ""
@@ -102,13 +102,13 @@ class TraceBuilder(Builder):
         if instr.regions:
             sources = [*sources, *(r for region in instr.regions for r in region.results)]
         for result in instr.results:
-            self.log.owner[result] = self
-            self.log.sources[result] = sources
+            self.history.owner[result] = self
+            self.history.sources[result] = sources
         self.instrs.append(instr)
 
     def check_scope(self, value: Value) -> None:
         """Raise StagingError if `value` belongs to a region that has ended."""
-        owner = self.log.owner.get(value)
+        owner = self.history.owner.get(value)
         while owner is not None and owner.home is not None:
             owner = owner.home
         if owner is not None and owner.closed and owner is not self:
@@ -131,8 +131,8 @@ class TraceBuilder(Builder):
     def param(self, type_: Any, name: str, sources: Sequence[Value]) -> Value:
         """A parameter of the region that this builder fills, computed from `sources`."""
         value = Value(type_, name)
-        self.log.owner[value] = self
-        self.log.sources[value] = sources
+        self.history.owner[value] = self
+        self.history.sources[value] = sources
         return value
 
     def close(self, reason: str) -> None:

@@ -160,7 +160,7 @@ class StagedZip(StagedSequence):
         if not traced:
             return min(known)
         shortest = lift_int(traced[0], "a length")
-        for other in [*traced[1:], *known[:1] if len(known) < 2 else [min(known)]]:
+        for other in [*traced[1:], *([min(known)] if known else [])]:
             shortest = current().builder.minimum(shortest, lift_int(other, "a length"))
         return box(shortest)
 

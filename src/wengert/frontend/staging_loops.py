@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wengert.frontend.context import Trace, current
+from wengert.errors import StagingError
+from wengert.frontend.boxes import box, lift
+from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_rewrite import BranchInfo
-from wengert.frontend.staging import decide
-from wengert.frontend.staging_iter import staged
-from wengert.frontend.staging_state import Variables, read_cell
-from wengert.ir.core import Value
+from wengert.frontend.staging import conjunction, decide, stage_branch
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
+from wengert.frontend.staging_forms import UNSET, CannotMergeError
+from wengert.frontend.staging_iter import StagedSequence, staged
+from wengert.frontend.staging_state import Outcome, Variables, read_cell, run_region
+from wengert.ir.core import Region, Value
+from wengert.ir.op import get_op
+from wengert.types import I64_SCALAR
 
 UNROLL_LIMIT = 8
 PEEL_LIMIT = 32
@@ -145,7 +152,7 @@ class _Loop:
         """Remember whether the value asked for changes with the iterations of this very loop."""
         builder = self.trace.builder
         assert isinstance(builder, TraceBuilder)
-        if builder.log.depends_on(need.value, self.inputs):
+        if builder.history.depends_on(need.value, self.inputs):
             self.trace.extra["loop_dependent"] = need
 
     inputs: tuple[Value, ...] = ()
@@ -308,7 +315,7 @@ class _ForLoop(_Loop):
         builder = self.trace.builder
         assert isinstance(builder, TraceBuilder)
         if isinstance(self.length, int):
-            builder.log.loops.update(dict.fromkeys(results, self.info))
+            builder.history.loops.update(dict.fromkeys(results, self.info))
         else:
             self.require_run(lambda: builder.gt(self.count, builder.const(0)))
         self.carry.leave(results, outcome)
@@ -404,7 +411,7 @@ class _WhileRunner:
         if static:
             builder = self.trace.builder
             assert isinstance(builder, TraceBuilder)
-            builder.log.loops.update(dict.fromkeys(results, self.info))
+            builder.history.loops.update(dict.fromkeys(results, self.info))
         loop_.carry.leave(results, outcome)
 
     def unrolled(self, reason: Exception) -> None:

@@ -218,13 +218,13 @@ def poison(trace: Trace, array: Array, reason: str) -> None:
     lost = builder.child()
     value = lost.param(array.value.type, "lost", ())
     lost.close(reason)
-    builder.log.poisoned.add(value)
+    builder.history.poisoned.add(value)
     trace.journal.write((id(array), "value"), array, array._base_value, array._set_value, value)
 
 
 def is_poisoned(trace: Trace, value: Any) -> bool:
     """Whether `value` stands for lost contents."""
-    return isinstance(trace.builder, TraceBuilder) and isinstance(value, Value) and value in trace.builder.log.poisoned
+    return isinstance(trace.builder, TraceBuilder) and isinstance(value, Value) and value in trace.builder.history.poisoned
 
 
 def refuse(trace: Trace, what: str, found: str | None = None, fix: str | None = None) -> StagingError:

@@ -23,6 +23,7 @@ from wengert.frontend import (
     table_numpy_shape,
 )
 from wengert.frontend import indexing as _indexing  # noqa: F401 - gives boxes their indexing
+from wengert.frontend.boxes import any_box, as_array
 from wengert.frontend.registry import HANDLERS, PASS
 
 __all__ = ["PASS", "SOURCES", "find"]
@@ -38,10 +39,24 @@ SOURCES = (
     table_numpy_shape,
 )
 
+_PURE_METHODS = frozenset({"dot", "clip"})
+
 # Only callables of these kinds have handlers: others may have a hash that looks at traced fields.
 _KINDS = frozenset({BuiltinFunctionType, FunctionType, MethodDescriptorType, np.ufunc, type(np.dot), type(np.array), type})
 
 
 def find(function: Any) -> Callable[..., Any] | None:
     """The handler of `function`, or None."""
-    return HANDLERS.get(function) if type(function) in _KINDS else None
+    if type(function) not in _KINDS:
+        return None
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ndarray):
+        return _array_method(owner, function.__name__)
+    return HANDLERS.get(function)
+
+
+def _array_method(owner: np.ndarray[Any, Any], name: str) -> Callable[..., Any] | None:
+    """The method of a plain array as it works on boxes; only methods that leave the array alone."""
+    if name not in _PURE_METHODS:
+        return None
+    return lambda *args, **options: getattr(as_array(owner), name)(*args, **options) if any_box(args) else PASS

@@ -79,9 +79,10 @@ class Rewriter:
         self.block(b, region.instrs)
         env = self.env
         results = tuple([env.get(r, r) for r in region.results])
-        if _identical(params, region.params) and _identical(b.instrs, region.instrs) and _identical(results, region.results):
+        instrs = tuple(b.instrs)
+        if params == region.params and instrs == region.instrs and results == region.results:
             return region
-        return Region(params, tuple(b.instrs), results)
+        return Region(params, instrs, results)
 
     def block(self, b: RewriteBuilder, instrs: Iterable[Instr]) -> None:
         """Visit `instrs` one after another; what is emitted on behalf of one gets its span."""
@@ -98,13 +99,28 @@ class Rewriter:
     def rebuild(self, instr: Instr) -> Instr:
         """`instr` on the new operands and regions; the same object if all of that is unchanged."""
         env = self.env
+        if not env and not instr.regions:
+            return instr
         operands = tuple([env.get(o, o) for o in instr.operands])
-        regions = tuple([self.region(r) for r in instr.regions])
-        attrs = substitute_attrs(instr.attrs, env) if env else instr.attrs
-        unchanged = attrs is instr.attrs and _identical(operands, instr.operands) and _identical(regions, instr.regions)
-        if unchanged and not (env and any(s in env for r in instr.results for s in r.type.symbols())):
+        regions = tuple([self.region(r) for r in instr.regions]) if instr.regions else ()
+        attrs = instr.attrs
+        if "type" in attrs or "elements" in attrs:
+            substituted = substitute_attrs(attrs, env)
+            attrs = attrs if substituted == attrs else substituted
+        # Tuples of values, instructions and regions compare by identity.
+        unchanged = operands == instr.operands and regions == instr.regions and attrs is instr.attrs
+        if unchanged and not self.sizes_changed(instr):
             return instr
         return self.remake(instr, operands, attrs, regions)
+
+    def sizes_changed(self, instr: Instr) -> bool:
+        """Whether a type among the results refers to a value that has been replaced."""
+        for result in instr.results:
+            if isinstance(result.type, StackType) or result.type.dims:
+                for symbol in result.type.symbols():
+                    if symbol in self.env:
+                        return True
+        return False
 
     def remake(self, instr: Instr, operands: tuple[Value, ...], attrs: dict[str, Any], regions: tuple[Region, ...]) -> Instr:
         """An instruction like `instr` with other parts; results keep their values where type and affine form allow."""
@@ -180,7 +196,3 @@ def _pin(values: Sequence[Value], sources: Sequence[Sequence[Value]], pinned: se
     for position, value in enumerate(values):
         if value in referred:
             pinned.update(source[position] for source in sources)
-
-
-def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return len(a) == len(b) and all([x is y for x, y in zip(a, b)])

@@ -119,7 +119,8 @@ div = op(
     impl=quiet(np.divide),
     jvp=(
         lambda b, out, x, y, d: b.div(d, y),
-        lambda b, out, x, y, d: b.mul(d, b.neg(b.div(out, y))),
+        # The reciprocal is the one that the other operand needs too; zmul keeps 0 / y flat where 1 / y overflows.
+        lambda b, out, x, y, d: b.mul(d, b.neg(b.zmul(out, b.div(1.0, y)))),
     ),
     transpose=(lambda b, ct, x, y: b.div(ct, y), None),
     cost=4,

@@ -147,9 +147,8 @@ class _Bounds(Rewriter):
 
     def finish(self, b: RewriteBuilder, instr: Instr, operands: tuple[Value, ...], regions: tuple[Region, ...]) -> Instr:
         """Append the region instruction on new parts."""
-        same = all(x is y for x, y in zip((*operands, *regions), (*instr.operands, *instr.regions)))
-        touched = any(s in self.env for r in instr.results for s in r.type.symbols())
-        new = instr if same and not touched else self.remake(instr, operands, instr.attrs, regions)
+        same = operands == instr.operands and regions == instr.regions
+        new = instr if same and not self.sizes_changed(instr) else self.remake(instr, operands, instr.attrs, regions)
         b.append(new)
         for result in new.results:
             self.facts.define(result)

@@ -1,4 +1,5 @@
 """Store-to-load forwarding: a read of what was just written is the written value; a write that is overwritten unread goes.
+Adding to what was just set to zero (as the adjoint of an update does) sets it.
 
 Places are compared by their indices: the same values, or integers with equal affine forms, are the same place; integers that
 differ by a nonzero constant are different places. A read is never moved to an older version of an array: that version would then
@@ -11,6 +12,7 @@ from collections import Counter
 
 from wengert.ir.core import Function, Instr, Value, walk
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
+from wengert.passes.known import Known
 from wengert.passes.reshuffle import Entry, entries
 from wengert.types import I64_SCALAR, dim_add
 
@@ -36,6 +38,8 @@ class _Forward(Rewriter):
     def __init__(self, uses: Counter[Value]) -> None:
         super().__init__()
         self.uses = uses
+        self.known = Known(self.defs)
+        self.block_of: dict[Value, RewriteBuilder] = {}
 
     def visit(self, b: RewriteBuilder, instr: Instr) -> None:
         new = self.rebuild(instr)
@@ -44,10 +48,14 @@ class _Forward(Rewriter):
             value = self.read_through(new)
         elif new.op.name == "update":
             value = self.overwrite(b, new)
+        elif new.op.name == "add_at":
+            value = self.fill_blank(b, new)
         if value is not None and self.can_replace(instr.result, value):
             self.replace(instr, value)
             return
         b.append(new)
+        if new.op.name in ("update", "add_at"):
+            self.block_of[new.result] = b
 
     def read_through(self, instr: Instr) -> Value | None:
         """The value read, if it was written by one of the last writes to the array."""
@@ -79,6 +87,26 @@ class _Forward(Rewriter):
         if not _same_place(parts, entries(write, first=2)):
             return None
         return b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])
+
+    def fill_blank(self, b: RewriteBuilder, instr: Instr) -> Value | None:
+        """Adding to a part that was set to zero sets it; additions to other parts in between come afterwards then."""
+        parts = entries(instr, first=2)
+        between: list[Instr] = []
+        source = instr.operands[0]
+        for _ in range(_LOOK_BACK):
+            write = self.defs.get(source)
+            if write is None or self.uses[source] != 1 or self.block_of.get(source) is not b:
+                return None
+            if write.op.name == "update":
+                if not _same_place(parts, entries(write, first=2)) or self.known.constant(write.operands[1]) != 0:
+                    return None
+                value = b.update(write.operands[0], *instr.operands[1:], spec=instr.attrs["spec"])
+                for addition in reversed(between):
+                    value = b.add_at(value, *addition.operands[1:], spec=addition.attrs["spec"])
+                return value
+            between.append(write)
+            source = write.operands[0]
+        return None
 
 
 def _same_place(a: list[Entry], b: list[Entry]) -> bool:

@@ -21,6 +21,7 @@ from wengert.passes.dce import dce
 from wengert.passes.fold import fold
 from wengert.passes.forward import forward
 from wengert.passes.hoist import hoist
+from wengert.passes.stacks import stacks
 
 Pass = Callable[[Function], Function]
 
@@ -32,6 +33,7 @@ PASSES: tuple[Pass, ...] = (
     forward,  # reads of writes, which compare unwrapped indices
     hoist,  # before cse, which then sees equal instructions of several loops in one region
     cse,
+    stacks,  # last: what is constant or equal among the entries shows after hoisting and merging
 )
 
 _MOST_ROUNDS = 20

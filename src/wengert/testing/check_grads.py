@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from wengert.api import jvp, vjp
+from wengert.api import jvp, nested, vjp
 from wengert.api.arguments import is_differentiable
 from wengert.errors import ArgumentError, WengertError
+from wengert.frontend.context import is_tracing
 from wengert.testing.differences import directional, inner
 from wengert.tree import TreeDef, flatten
 
@@ -133,7 +134,8 @@ class _Point:
             moved = list(leaves)
             for k, value in zip(places, floats, strict=True):
                 moved[k] = value
-            return f(*tree.unflatten(moved))
+            args = tree.unflatten(moved)
+            return nested.call(f, args, {}) if is_tracing() else f(*args)
 
         return of_floats
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.api import value_and_grad
+from wengert.api.derivatives import Grad
 from wengert.errors import ArgumentError
 from wengert.train.guards import GradientError
 from wengert.train.methods import minimize_adam, minimize_lbfgs
@@ -103,8 +103,9 @@ def fit(
     packing = pack(params, fix)
     low, high = packing.bounds(bounds or {})
     folder = None if out is None else _make_folder(out)
+    gradient = Grad(loss, 0, has_aux=False, with_value=True, integers=True)  # fixed parameters may be whole numbers
     with ProgressBar(steps, progress) as bar:
-        run = Run(loss, value_and_grad(loss), args, packing, low, high, tol, bar, callback)
+        run = Run(loss, gradient, args, packing, low, high, tol, bar, callback)
         try:
             stop = _minimize(run, method, steps, learning_rate)
         except GradientError as error:

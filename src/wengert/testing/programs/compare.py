@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from wengert.api import EagerFallbackWarning, jvp
+from wengert.api import EagerFallbackWarning, jvp, nested
 from wengert.api.arguments import is_differentiable
 from wengert.errors import WengertError
+from wengert.frontend.context import is_tracing
 from wengert.testing.modes import Outcomes, largest_difference, run_modes
 from wengert.testing.programs.generate import Program, generate
 from wengert.tree import flatten
@@ -192,7 +193,7 @@ def _forward(program: Program, f: Function, args: Sequence[Any], direction: Sequ
         given = list(xs)
         for k, a in fixed:
             given.insert(k, a)
-        return f(*given)
+        return nested.call(f, given, {}) if is_tracing() else f(*given)
 
     tangents = _trees_of(chosen, direction)
     with warnings.catch_warnings():

@@ -1,0 +1,336 @@
+"""The object that converted code calls: one per converted function, with its places, globals and cells.
+
+Each hook sets the user's line and hands over to the module that knows; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import builtins
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from wengert.errors import Span, StagingError
+from wengert.frontend import loads, staging, staging_loops, stores
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import is_box
+from wengert.frontend.calls import call
+from wengert.frontend.capture_paths import Path
+from wengert.frontend.context import Trace, current
+from wengert.frontend.convert import MISSING, ConvertedCode
+from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_state import ArmEnded, bear
+from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
+from wengert.ir.core import Value
+
+
+class Hooks:
+    """What `__hooks__` is in a converted function."""
+
+    missing = MISSING
+    slice = slice
+
+    def __init__(self, fn: types.FunctionType, cells: dict[str, Any], shared: ConvertedCode) -> None:
+        self.fn = weakref.ref(fn)
+        self.globals = fn.__globals__
+        self.cells = cells
+        self.spans: tuple[Span, ...] = shared.spans
+        self.infos: tuple[BranchInfo, ...] = shared.infos
+        self.offences = shared.offences
+        self.assertion: Any = None
+
+    def at(self, site: int) -> Trace:
+        """The trace, with the user's line set."""
+        trace = current()
+        trace.builder.span = self.spans[site]
+        return trace
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def name(self, site: int, name: str) -> Any:
+        """A global variable or builtin."""
+        trace = self.at(site)
+        space = self.globals
+        if name in space:
+            value = space[name]
+            return value if trace.eager else trace.captures.load(Path("global", space, name), value)
+        found = getattr(builtins, name, MISSING)
+        if found is MISSING:
+            raise NameError(f"name {name!r} is not defined")
+        if not trace.eager:
+            trace.captures.guard(Path("constant", space), "absent", name)
+        return found
+
+    def free(self, site: int, name: str) -> Any:
+        """A variable of a function around this one that has run before the trace."""
+        trace, cell = self.at(site), self.cells[name]
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            raise NameError(f"cannot access free variable {name!r} where it is not associated with a value") from None
+        return value if trace.eager else trace.captures.load(Path("cell", cell, name), value)
+
+    def default(self, site: int, name: str) -> Any:
+        """The default of a parameter that was not given."""
+        trace, fn = self.at(site), self.fn()
+        assert fn is not None
+        code, defaults = fn.__code__, fn.__defaults__ or ()
+        names = code.co_varnames[: code.co_argcount]
+        place: Any = name
+        if name in names:
+            place = names.index(name) - (len(names) - len(defaults))
+        value = defaults[place] if isinstance(place, int) else (fn.__kwdefaults__ or {})[place]
+        return value if trace.eager else trace.captures.load(Path("default", fn, place), value)
+
+    def touch(self, site: int, name: str, carrier: Any) -> None:
+        """A variable of an enclosing function is about to be assigned."""
+        stores.touch_cell(self.at(site), name, carrier.__closure__[0])
+
+    def outside(self, site: int, name: str) -> None:
+        """A variable of the module, or of a function that has run before the trace, is about to be assigned."""
+        trace = self.at(site)
+        if not trace.eager:
+            raise StagingError(
+                f"writes to state outside of the function are not staged: {name!r} is assigned",
+                trace.span,
+                fix="return the new value instead, or run with wg.eager()",
+            )
+
+    # --- operators ----------------------------------------------------------------------------------------------
+
+    def binary(self, site: int, name: str, a: Any, b: Any) -> Any:
+        """`a + b` and the like."""
+        current().builder.span = self.spans[site]
+        return loads.apply(name, a, b)
+
+    def unary(self, site: int, name: str, a: Any) -> Any:
+        """`-a` and the like."""
+        current().builder.span = self.spans[site]
+        return loads.apply_unary(name, a)
+
+    def compare(self, site: int, name: str, a: Any, b: Any) -> Any:
+        """`a < b`, `a in b` and the like."""
+        self.at(site)
+        if name == "in":
+            return _contains(b, a)
+        if name == "not in":
+            return _negated(_contains(b, a))
+        if name == "is":
+            return a is b
+        return a is not b if name == "is not" else loads.apply(name, a, b)
+
+    def chain(self, site: int, names: tuple[str, ...], a: Any, b: Any, *rest: Callable[[], Any]) -> Any:
+        """`a < b < c`."""
+        first = self.compare(site, names[0], a, b)
+        if not rest:
+            return first
+        return staging.conjunction(first, [lambda: self.chain(site, names[1:], b, rest[0](), *rest[1:])])
+
+    def not_(self, site: int, a: Any) -> Any:
+        """`not a`."""
+        self.at(site)
+        return _negated(a)
+
+    def and_(self, site: int, first: Any, *rest: Callable[[], Any]) -> Any:
+        """`first and ...`."""
+        self.at(site)
+        return staging.conjunction(first, rest)
+
+    def or_(self, site: int, first: Any, *rest: Callable[[], Any]) -> Any:
+        """`first or ...`."""
+        self.at(site)
+        return staging.disjunction(first, rest)
+
+    def choose(self, site: int, test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """`then() if test else otherwise()`."""
+        self.at(site)
+        return staging.choose(test, then, otherwise)
+
+    # --- calls, attributes, items -------------------------------------------------------------------------------
+
+    def call(self, site: int, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`fn(*args, **kwargs)`."""
+        trace = self.at(site)
+        found = call(fn, args, kwargs)
+        trace.builder.span = self.spans[site]
+        return found
+
+    def attribute(self, site: int, obj: Any, name: str) -> Any:
+        """`obj.name`."""
+        self.at(site)
+        return loads.attribute(obj, name)
+
+    def item(self, site: int, obj: Any, index: Any) -> Any:
+        """`obj[index]`."""
+        self.at(site)
+        return loads.item(obj, index)
+
+    def set_item(self, site: int, value: Any, obj: Any, index: Any) -> None:
+        """`obj[index] = value`."""
+        loads.store_item(self.at(site), obj, index, value)
+
+    def set_attribute(self, site: int, value: Any, obj: Any, name: str) -> None:
+        """`obj.name = value`."""
+        loads.store_attribute(self.at(site), obj, name, value)
+
+    def delete_item(self, site: int, obj: Any, index: Any) -> None:
+        """`del obj[index]`."""
+        stores.delete_item(self.at(site), obj, index)
+
+    def delete_attribute(self, site: int, obj: Any, name: str) -> None:
+        """`del obj.name`."""
+        stores.delete_attribute(self.at(site), obj, name)
+
+    def augment(self, site: int, name: str, old: Any, operand: Any) -> Any:
+        """`x += operand` for a variable: its new value."""
+        return loads.apply_in_place(self.at(site), name, old, operand)
+
+    def load_item(self, site: int, obj: Any, index: Any) -> tuple[Any, Any, Any]:
+        """What `obj[index] += ...` starts with."""
+        self.at(site)
+        return obj, index, loads.item(obj, index)
+
+    def augment_item(self, site: int, name: str, obj: Any, index: Any, old: Any, operand: Any) -> None:
+        """`obj[index] += operand`."""
+        trace = self.at(site)
+        new = loads.apply_in_place(trace, name, old, operand)
+        if new is old and isinstance(new, Array) and new.parent is not None and isinstance(obj, Array):
+            return  # written in place through the view
+        loads.store_item(trace, obj, index, new)
+
+    def load_attribute(self, site: int, obj: Any, name: str) -> tuple[Any, str, Any]:
+        """What `obj.name += ...` starts with."""
+        self.at(site)
+        return obj, name, loads.attribute(obj, name)
+
+    def augment_attribute(self, site: int, operation: str, obj: Any, name: str, old: Any, operand: Any) -> None:
+        """`obj.name += operand`."""
+        trace = self.at(site)
+        loads.store_attribute(trace, obj, name, loads.apply_in_place(trace, operation, old, operand))
+
+    def fresh(self, site: int, container: Any) -> Any:
+        """A list, dict or set that was just made."""
+        return bear(current(), container)
+
+    def unpack(self, site: int, value: Any) -> Any:
+        """The right-hand side of `a, b = value`."""
+        return self.iterate(site, value)
+
+    def spread(self, site: int, value: Any) -> Any:
+        """`*value` in a call or display."""
+        return self.iterate(site, value)
+
+    def iterate(self, site: int, iterable: Any) -> Any:
+        """What Python itself is to iterate over."""
+        self.at(site)
+        method = getattr(type(iterable), "__iter__", None)
+        if isinstance(method, types.FunctionType) and not type(iterable).__module__.startswith("wengert."):
+            return call(method, (iterable,), {})
+        return iterable
+
+    # --- text ---------------------------------------------------------------------------------------------------
+
+    def text(self, site: int, *parts: Any) -> Any:
+        """An f-string."""
+        self.at(site)
+        return join_text(*parts)
+
+    # --- statements ---------------------------------------------------------------------------------------------
+
+    def branch(self, site: int, info: int, test: Any, then: Any, otherwise: Any, carrier: Any) -> None:
+        """`if`."""
+        self.at(site)
+        staging.branch(self.infos[info], test, then, otherwise, carrier)
+
+    def loop(self, site: int, info: int, iterable: Any, body: Any, carrier: Any) -> None:
+        """`for`."""
+        self.at(site)
+        staging_loops.loop(self.infos[info], self.iterate(site, iterable), body, carrier)
+
+    def repeat(self, site: int, info: int, test: Any, body: Any, carrier: Any) -> None:
+        """`while`."""
+        self.at(site)
+        staging_loops.repeat(self.infos[info], test, body, carrier)
+
+    def exception(self, site: int, exc: Any) -> Any:
+        """What `raise` is to raise; in a branch that may not be taken, a check is left instead."""
+        trace = self.at(site)
+        if not trace.eager and trace.depth > 0:
+            raise ArmEnded(failure_of(exc))
+        if isinstance(exc, TracedException):
+            raise StagingError(f"this always raises {exc.cls.__name__}, with a message made of traced values", trace.span)
+        return exc
+
+    def ensure(self, site: int, test: Any, message: Callable[[], Any] | None = None) -> bool:
+        """The test of an `assert`."""
+        trace = self.at(site)
+        known = staging.decide(test)
+        if isinstance(known, bool):
+            if not known:
+                self.assertion = message() if message is not None else None
+                if not trace.eager and trace.depth > 0:
+                    args = () if message is None else (self.assertion,)
+                    raise ArmEnded(failure_of(TracedException(AssertionError, args, {})))
+            return known
+        args = () if message is None else (message(),)
+        staging.emit_check(trace.builder, known, failure_of(TracedException(AssertionError, args, {})))
+        return True
+
+    def message(self) -> Any:
+        """The message of the assertion that has just failed."""
+        found, self.assertion = self.assertion, None
+        return str(found) if isinstance(found, TracedText) else found
+
+    def fence(self, site: int, what: str) -> None:
+        """A statement that cannot be staged."""
+        trace = self.at(site)
+        if trace.eager:
+            return
+        fn = self.fn()
+        listed = ", ".join(f"`{name}` in line {span.line}" for name, span in self.offences)
+        raise StagingError(
+            f"`{what}` cannot be staged",
+            trace.span,
+            found=f"{listed} of {fn.__qualname__ if fn is not None else 'this function'}",
+            fix="move it out of the differentiated function",
+        )
+
+
+def _negated(a: Any) -> Any:
+    known = staging.decide(a)
+    if isinstance(known, bool):
+        return not known
+    return Scalar(_not(known))
+
+
+def _not(value: Value) -> Value:
+    return getattr(current().builder, "not")(value)  # type: ignore[no-any-return]
+
+
+def _contains(container: Any, item: Any) -> Any:
+    """`item in container`: with traced numbers on either side, a comparison with each element."""
+    method = getattr(type(container), "__contains__", None)
+    if isinstance(method, types.FunctionType) and not is_box(container):
+        return call(method, (container, item), {})
+    if isinstance(container, tuple | list | set | frozenset) and (is_box(item) or any(map(is_box, container))):
+        found: Any = False
+        for element in container:
+            same = element is item or loads.apply("eq", element, item)
+            if same is True:
+                return True
+            if same is not False:
+                found = same if found is False else found | same
+        return found
+    if isinstance(container, range) and isinstance(item, Scalar):
+        return _in_range(container, item)
+    return item in container
+
+
+def _in_range(container: range, item: Scalar) -> Any:
+    if not len(container):
+        return False
+    low, high = min(container[0], container[-1]), max(container[0], container[-1])
+    inside = (item >= low) & (item <= high)
+    return inside & ((item - low) % abs(container.step) == 0)

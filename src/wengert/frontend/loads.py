@@ -1,0 +1,212 @@
+"""Loads of attributes and items: of boxes, of objects made while tracing, and of captured ones, whose path is recorded."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import UnsupportedError
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import any_box, is_box
+from wengert.frontend.calls import SPECIAL, call
+from wengert.frontend.capture import is_trusted_module
+from wengert.frontend.capture_paths import Path
+from wengert.frontend.context import Trace, current
+from wengert.frontend.registry import PASS
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.stores import (
+    check_writable,
+    delete_attribute,
+    is_journaled,
+    refuse_array,
+    set_attribute,
+    set_item,
+    snapshot,
+)
+
+_METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
+_OWN = (float, int, str, list, tuple, dict, bool, type(None), np.ndarray, Scalar, Array)
+
+
+def attribute(obj: Any, name: str) -> Any:
+    """`obj.name`."""
+    if is_box(obj):
+        return getattr(obj, name)
+    trace = current()
+    if isinstance(obj, types.ModuleType):
+        value = getattr(obj, name)
+        if trace.eager or is_trusted_module(obj.__name__):
+            return value
+        return trace.captures.load(Path("attribute", Path("constant", obj), name), value)
+    found = _descriptor(type(obj), name)
+    if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
+        return call(found.fget, (obj,), {})
+    if isinstance(found, functools.cached_property) and name not in getattr(obj, "__dict__", ()):
+        return call(found.func, (obj,), {})
+    path = None if trace.eager else trace.captures.path_of(obj)
+    value = getattr(obj, name)
+    if path is None:
+        return value
+    if isinstance(value, _METHODS) and getattr(value, "__self__", None) is obj:
+        if isinstance(value, types.MethodType) and not isinstance(obj, type):
+            place = Path("attribute", Path("constant", type(obj)), name)
+            trace.captures.guard(place, "is", value.__func__)
+        return value
+    return trace.captures.load(Path("attribute", path, name), value)
+
+
+def _descriptor(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
+
+def item(obj: Any, index: Any) -> Any:
+    """`obj[index]`."""
+    if is_box(obj):
+        return obj[index]
+    if isinstance(obj, np.ndarray):
+        if not any_box(index):
+            return obj[index]
+        captured = current().capture_constant(obj)
+        return (captured if is_box(captured) else Array(captured))[index]
+    method = getattr(type(obj), "__getitem__", None)
+    if isinstance(method, types.FunctionType) and method.__module__.partition(".")[0] != "wengert":
+        return call(method, (obj, index), {})
+    trace = current()
+    path = None if trace.eager else trace.captures.path_of(obj)
+    value = obj[index]
+    return value if path is None or isinstance(obj, type) else trace.captures.load(Path("item", path, index), value)
+
+
+def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
+    """`obj[index] = value`."""
+    if is_box(obj):
+        obj[index] = value
+        return
+    method = getattr(type(obj), "__setitem__", None)
+    if isinstance(method, types.FunctionType):
+        call(method, (obj, index, value), {})
+    else:
+        set_item(trace, obj, index, value)
+
+
+def store_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
+    """`obj.name = value`."""
+    found = _descriptor(type(obj), name)
+    if isinstance(found, property) and isinstance(found.fset, types.FunctionType):
+        call(found.fset, (obj, value), {})
+        return
+    if is_box(obj):
+        raise UnsupportedError(f"the attribute {name!r} of a traced array cannot be assigned", trace.span)
+    method = type(obj).__setattr__
+    if isinstance(method, types.FunctionType) and not method.__qualname__.startswith("__create_fn__"):
+        call(method, (obj, name, value), {})
+    else:
+        set_attribute(trace, obj, name, value)
+
+
+# --- operators -------------------------------------------------------------------------------------------------------
+
+_REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
+
+
+def apply(name: str, a: Any, b: Any) -> Any:
+    """A binary operator or comparison; operators that the user's classes define are called as functions."""
+    if isinstance(a, _OWN) and isinstance(b, _OWN):
+        return getattr(operator, name)(a, b)
+    plain = name.rstrip("_")
+    found = _try_method(a, f"__{plain}__", b)
+    if found is not NotImplemented:
+        return found
+    reflected = _REFLECTED.get(name)
+    found = _try_method(b, f"__{reflected or 'r' + plain}__", a)
+    return getattr(operator, name)(a, b) if found is NotImplemented else found
+
+
+def _try_method(obj: Any, name: str, other: Any) -> Any:
+    method = getattr(type(obj), name, None)
+    if not isinstance(method, types.FunctionType) or type(obj).__module__.partition(".")[0] == "wengert":
+        return NotImplemented
+    if method.__qualname__.startswith("__create_fn__"):
+        return NotImplemented
+    return call(method, (obj, other), {})
+
+
+def apply_unary(name: str, a: Any) -> Any:
+    """A unary operator."""
+    method = getattr(type(a), f"__{name}__", None)
+    if isinstance(method, types.FunctionType) and not is_box(a):
+        return call(method, (a,), {})
+    return getattr(operator, name)(a)
+
+
+def apply_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
+    """`a op= b`: the new value of the variable."""
+    plain = name.rstrip("_")
+    if isinstance(a, np.ndarray) and is_box(b):
+        refuse_array(trace)
+    if isinstance(a, list | dict | set):
+        check_writable(trace, a)
+        if is_journaled(trace):
+            snapshot(trace, a)
+    method = getattr(type(a), f"__i{plain}__", None)
+    if method is None:
+        return apply(name, a, b)
+    if isinstance(method, types.FunctionType) and not is_box(a):
+        return call(method, (a, b), {})
+    return getattr(operator, f"i{plain}")(a, b)
+
+
+# --- as functions ----------------------------------------------------------------------------------------------------
+
+
+def _getattr(obj: Any, name: str, *default: Any) -> Any:
+    try:
+        return attribute(obj, name)
+    except AttributeError:
+        if default:
+            return default[0]
+        raise
+
+
+def _setattr(obj: Any, name: str, value: Any) -> None:
+    store_attribute(current(), obj, name, value)
+
+
+def _delattr(obj: Any, name: str) -> None:
+    delete_attribute(current(), obj, name)
+
+
+def _hasattr(obj: Any, name: str) -> Any:
+    if not is_box(obj):
+        return PASS
+    try:
+        getattr(obj, name)
+    except UnsupportedError:
+        return True
+    except AttributeError:
+        return False
+    return True
+
+
+def _getitem(obj: Any, index: Any) -> Any:
+    return item(obj, index)
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    def rule(a: Any, b: Any) -> Any:
+        return apply(name, a, b)
+
+    return rule
+
+
+SPECIAL.update({getattr: _getattr, setattr: _setattr, delattr: _delattr, hasattr: _hasattr, operator.getitem: _getitem})
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne"):
+    SPECIAL[getattr(operator, _name)] = _operator(_name)

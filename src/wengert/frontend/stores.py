@@ -1,0 +1,170 @@
+"""Stores to Python state: items, attributes, variables of other functions, and methods that change a container.
+
+In staged code they go through the journal, so that arms and bodies can be undone; what was captured must not change.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import StagingError, UnsupportedError
+from wengert.frontend.boxes import any_box
+from wengert.frontend.context import Trace
+from wengert.frontend.staging_forms import UNSET
+from wengert.frontend.staging_state import read_cell, write_cell
+
+_MUTATING = {
+    list: {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__", "__iadd__"},
+    dict: {"update", "pop", "popitem", "setdefault", "clear", "__setitem__", "__delitem__"},
+    set: {"add", "remove", "discard", "pop", "clear", "update", "difference_update", "intersection_update"},
+    deque: {"append", "appendleft", "extend", "extendleft", "pop", "popleft", "clear", "rotate", "insert", "remove"},
+}
+
+
+def check_writable(trace: Trace, obj: Any) -> None:
+    """Refuse to change a container or object that staging must not see changed."""
+    if trace.eager:
+        return
+    frozen = trace.frozen.get(id(obj))
+    if frozen is not None:
+        raise StagingError(f"writing to {frozen[1]} is not staged", trace.span, fix="make a copy of it first")
+    if id(obj) in trace.captures.known:
+        path = trace.captures.known[id(obj)][1]
+        raise StagingError(
+            f"writes to state outside of the function are not staged: {path} is changed",
+            trace.span,
+            fix="return the new value instead, or run with wg.eager()",
+        )
+
+
+def is_journaled(trace: Trace) -> bool:
+    """Whether stores have to be undoable."""
+    return not trace.eager and trace.depth > 0
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
+    """`obj[index] = value` for a Python container or a real array."""
+    if isinstance(obj, np.ndarray):
+        if any_box(value, index):
+            refuse_array(trace)
+        obj[index] = value
+        return
+    check_writable(trace, obj)
+    if not is_journaled(trace) or not isinstance(obj, list | dict):
+        obj[index] = value
+    elif isinstance(index, slice):
+        snapshot(trace, obj)
+        obj[index] = value
+    else:
+        place = index if isinstance(obj, dict) else range(len(obj))[index]
+        _journal_item(trace, obj, place, value)
+
+
+def _journal_item(trace: Trace, obj: Any, place: Any, value: Any) -> None:
+    def get() -> Any:
+        return obj.get(place, UNSET) if isinstance(obj, dict) else obj[place]
+
+    def put(new: Any) -> None:
+        if new is UNSET:
+            obj.pop(place, None)
+        else:
+            obj[place] = new
+
+    trace.journal.write((id(obj), "item", place), obj, get, put, value)
+
+
+def delete_item(trace: Trace, obj: Any, index: Any) -> None:
+    """`del obj[index]`."""
+    check_writable(trace, obj)
+    if is_journaled(trace):
+        snapshot(trace, obj)
+    del obj[index]
+
+
+def refuse_array(trace: Trace) -> None:
+    """A traced value cannot be stored in a real array."""
+    raise UnsupportedError(
+        "a traced value is stored in an array from outside of the function",
+        trace.span,
+        fix="work on a copy: `x = x.copy()` inside of the function",
+    )
+
+
+# --- attributes ------------------------------------------------------------------------------------------------------
+
+
+def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
+    """`obj.name = value` for an ordinary object."""
+    if isinstance(obj, type | types.ModuleType | types.FunctionType) and not trace.eager and id(obj) not in trace.born:
+        raise StagingError(
+            f"writes to state outside of the function are not staged: {getattr(obj, '__name__', obj)}.{name} is changed",
+            trace.span,
+            fix="return the new value instead, or run with wg.eager()",
+        )
+    check_writable(trace, obj)
+    if not is_journaled(trace):
+        setattr(obj, name, value)
+        return
+
+    def get() -> Any:
+        return obj.__dict__.get(name, UNSET) if hasattr(obj, "__dict__") else getattr(obj, name, UNSET)
+
+    def put(new: Any) -> None:
+        if new is UNSET:
+            delattr(obj, name)
+        else:
+            setattr(obj, name, new)
+
+    trace.journal.write((id(obj), "attribute", name), obj, get, put, value)
+
+
+def delete_attribute(trace: Trace, obj: Any, name: str) -> None:
+    """`del obj.name`."""
+    check_writable(trace, obj)
+    if is_journaled(trace):
+        raise StagingError("deleting an attribute in a staged branch or loop is not supported", trace.span)
+    delattr(obj, name)
+
+
+# --- variables and containers ----------------------------------------------------------------------------------------
+
+
+def touch_cell(trace: Trace, name: str, cell: types.CellType) -> None:
+    """Remember a variable of an enclosing function that is about to be assigned."""
+    if not is_journaled(trace):
+        return
+    now = read_cell(cell)
+    trace.journal.write(("cell", id(cell), name), cell, lambda: read_cell(cell), lambda v: write_cell(cell, v), now)
+
+
+def snapshot(trace: Trace, obj: Any) -> None:
+    """Remember the contents of a container that is about to change."""
+
+    def put(contents: Any) -> None:
+        obj.clear()
+        if isinstance(obj, dict | set):
+            obj.update(contents)
+        else:
+            obj.extend(contents)
+
+    key = (id(obj), "contents", "")
+    trace.journal.entries.append((key, obj, lambda: copy.copy(obj), put, copy.copy(obj)))
+
+
+def before_method(trace: Trace, owner: Any, name: str) -> None:
+    """Called before a method of a built-in container runs."""
+    for kind, names in _MUTATING.items():
+        if isinstance(owner, kind) and name in names:
+            check_writable(trace, owner)
+            if is_journaled(trace):
+                snapshot(trace, owner)
+
+

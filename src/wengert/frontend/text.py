@@ -1,0 +1,209 @@
+"""Text with traced numbers in it: made by f-strings, printed or raised at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import is_box, lift
+from wengert.frontend.context import NeedsPythonValue, current
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_state import Failure
+from wengert.ir.core import Value
+
+_CONVERSIONS = {-1: "", 115: "!s", 114: "!r", 97: "!a"}
+
+
+class TracedText:
+    """A string that is complete only at run time.
+
+    Attributes:
+        parts: pieces of text, and `(box, conversion, format)` for traced numbers.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
+
+    def template(self) -> tuple[str, list[Value]]:
+        """The text for `str.format`, and the values for it."""
+        pieces: list[str] = []
+        values: list[Value] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                pieces.append(part.replace("{", "{{").replace("}", "}}"))
+                continue
+            number, conversion, spec = part
+            values.append(lift(number))
+            field = "{" + _CONVERSIONS[conversion] + (f":{spec}" if spec else "") + "}"
+            scalar_type = f"np.{number.value.tensor.dtype.numpy.name}" if isinstance(number, Scalar) and number.numpy else ""
+            pieces.append(f"{scalar_type}({field})" if conversion == 114 and scalar_type else field)
+        return "".join(pieces), values
+
+    def __add__(self, other: Any) -> TracedText:
+        return TracedText([*self.parts, *parts_of(other)])
+
+    def __radd__(self, other: Any) -> TracedText:
+        return TracedText([*parts_of(other), *self.parts])
+
+    def __str__(self) -> str:
+        number = next(p[0] for p in self.parts if not isinstance(p, str))
+        raise NeedsPythonValue(lift(number), "text made of a traced value", current().span)
+
+    __repr__ = __hash__ = __len__ = __iter__ = __str__  # type: ignore[assignment]
+
+
+def join_text(*parts: Any) -> Any:
+    """What an f-string gives: a `str`, or a text to be completed at run time."""
+    found: list[Any] = []
+    for part in parts:
+        if isinstance(part, str | TracedText):
+            found += parts_of(part)
+        else:
+            found += _formatted(*part)
+    return _finished(found)
+
+
+def text_of(obj: Any, conversion: int = 115) -> Any:
+    """`str(obj)` or `repr(obj)`."""
+    return _finished(_formatted(obj, conversion, ""))
+
+
+def parts_of(text: Any) -> list[Any]:
+    """The pieces of a text."""
+    if isinstance(text, TracedText):
+        return text.parts
+    if isinstance(text, str):
+        return [text]
+    raise TypeError(f'can only concatenate str (not "{type(text).__name__}") to str')
+
+
+def _finished(parts: list[Any]) -> Any:
+    return "".join(parts) if all(isinstance(p, str) for p in parts) else TracedText(parts)
+
+
+def _formatted(obj: Any, conversion: int, spec: Any) -> list[Any]:
+    if isinstance(obj, TracedText):
+        return obj.parts
+    if is_box(obj):
+        trace = current()
+        if not trace.eager:
+            return [(obj, conversion, spec)]
+        known = trace.known(obj.value)
+        obj = np.asarray(known)[()] if isinstance(obj, Array) or obj.numpy else known
+    elif not spec and isinstance(obj, list | tuple | dict) and type(obj) in (list, tuple, dict):
+        return list(_nested(obj))
+    if conversion == 114:
+        obj = repr(obj)
+    elif conversion == 115:
+        obj = str(obj)
+    elif conversion == 97:
+        obj = ascii(obj)
+    return [format(obj, spec)]
+
+
+def _nested(obj: Any) -> Iterator[Any]:
+    """The representation of a list, tuple or dict, piece by piece."""
+    opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(obj)]
+    yield opening
+    for position, item in enumerate(obj):
+        if position:
+            yield ", "
+        yield from _formatted(item, 114, "")
+        if isinstance(obj, dict):
+            yield ": "
+            yield from _formatted(obj[item], 114, "")
+    yield ",)" if isinstance(obj, tuple) and len(obj) == 1 else closing
+
+
+# --- print -----------------------------------------------------------------------------------------------------------
+
+
+def traced_print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False) -> None:
+    """`print`: at run time, every time."""
+    pieces: list[Any] = []
+    for position, arg in enumerate(args):
+        if position:
+            pieces.append(" " if sep is None else sep)
+        pieces += _formatted(arg, 115, "")
+    trace = current()
+    if trace.eager or file is not None:
+        print(_finished(pieces), end=end, file=file, flush=flush)
+        return
+    template, values = TracedText(pieces).template()
+    attrs = {"template": template} if end in (None, "\n") else {"template": template, "end": end}
+    trace.builder.host_print(*values, **attrs)
+
+
+# --- exceptions ------------------------------------------------------------------------------------------------------
+
+
+class TracedException:
+    """An exception with traced values among its arguments, to be made at run time."""
+
+    __slots__ = ("args", "cls", "kwargs")
+
+    def __init__(self, cls: type[BaseException], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.cls, self.args, self.kwargs = cls, args, kwargs
+
+    def failure(self) -> Failure:
+        """What a check needs to raise it."""
+        values: list[Value] = []
+        makers = {key: _maker(arg, values) for key, arg in [*enumerate(self.args), *self.kwargs.items()]}
+        count = len(self.args)
+        cls = self.cls
+
+        def make(*numbers: Any) -> BaseException:
+            made = {key: maker(numbers) for key, maker in makers.items()}
+            return cls(*[made[k] for k in range(count)], **{k: v for k, v in made.items() if isinstance(k, str)})
+
+        message, _ = TracedText(_formatted(self.args[0], 115, "")).template() if self.args else ("", [])
+        return Failure(cls.__name__, message, values, make)
+
+
+def _maker(arg: Any, values: list[Value]) -> Any:
+    """A function from the run-time values to one argument; `values` collects what it needs."""
+    first = len(values)
+    if isinstance(arg, TracedText):
+        template, found = arg.template()
+        values += found
+        return lambda numbers: template.format(*numbers[first : first + len(found)])
+    if is_box(arg):
+        values.append(lift(arg))
+        kind = type_name_of(arg)
+        return lambda numbers: kind(numbers[first])
+    return lambda numbers: arg
+
+
+def type_name_of(number: Any) -> Any:
+    """The class that a traced number is shown as at run time."""
+    if isinstance(number, Array):
+        return np.asarray
+    return number.value.tensor.dtype.numpy.type if number.numpy else (lambda x: x)
+
+
+def failure_of(exc: Any) -> Failure:
+    """What a check needs to raise `exc`: an exception, an exception class, or a `TracedException`."""
+    if isinstance(exc, TracedException):
+        return exc.failure()
+    if isinstance(exc, type) and issubclass(exc, BaseException):
+        return Failure(exc.__name__, "", [], exc)
+    if not isinstance(exc, BaseException):
+        raise TypeError("exceptions must derive from BaseException")
+    return Failure(type(exc).__name__, _escaped(str(exc)), [], lambda: _copy(exc))
+
+
+def _copy(exc: BaseException) -> BaseException:
+    """A new exception like `exc`, without its traceback."""
+    new = type(exc).__new__(type(exc), *exc.args)
+    new.__dict__.update(exc.__dict__)
+    new.args, new.__cause__ = exc.args, exc.__cause__
+    return new
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,372 @@
+"""The entry of the frontend: runs a function once on boxes and gives its IR, with all that the result depends on.
+
+A trace that needs the Python value of an integer argument or of an array size starts again with that value static.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import Span, StagingError, UnsupportedError
+from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
+from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import box, is_box, lift
+from wengert.frontend.calls import call
+from wengert.frontend.capture import Captures
+from wengert.frontend.capture_paths import CapturedInput, Guard, compile_guards, compile_reader
+from wengert.frontend.context import NeedsPythonValue, Trace, activate
+from wengert.frontend.convert import convert
+from wengert.frontend.hooks import Hooks
+from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_state import ArmEnded
+from wengert.frontend.text import TracedText
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Value, walk
+from wengert.tree import TreeDef, flatten
+from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType
+
+RECURSION_LIMIT = 20_000
+MAX_RETRACES = 100
+Static = int | tuple[int, int]
+_OBJECT_FREE = (bool, int, float, str, bytes, complex, type(None), types.FunctionType, type, types.ModuleType)
+
+
+@dataclass
+class Counter:
+    """How many times a function has been traced in this process."""
+
+    count: int = 0
+
+
+counter = Counter()
+
+
+@dataclass(frozen=True)
+class StaticLeaf:
+    """An output leaf that is not computed but always this object."""
+
+    value: Any
+
+
+@dataclass
+class Traced:
+    """A function as IR, and what it was made under.
+
+    Attributes:
+        function: parameters are the traced argument leaves in order, then the captured inputs.
+        in_tree: the structure of `(args, kwargs)`.
+        param_leaves: which leaf each argument parameter is.
+        static_leaves: leaves that were baked in, with their values.
+        static_sizes: sizes of array leaves that were baked in: `(leaf, axis)` to size.
+        captures: captured inputs; `read()` gives the value to pass.
+        guards: conditions on what is captured; `holds()` says whether each still holds.
+        assumptions: `(size, minimum)` pairs over `function.dims` that calls must satisfy.
+        out_tree: the structure of the result.
+        out_leaves: per output leaf the position of an IR result, or a `StaticLeaf`.
+        out_numpy: per output leaf whether a number is a NumPy one.
+        guards_hold: all guards at once, compiled.
+        read_captures: all captured inputs at once, compiled.
+    """
+
+    function: Function
+    in_tree: TreeDef
+    param_leaves: list[int]
+    static_leaves: dict[int, Any]
+    static_sizes: dict[tuple[int, int], int]
+    captures: list[CapturedInput]
+    guards: list[Guard]
+    assumptions: list[tuple[Affine, int]]
+    out_tree: TreeDef
+    out_leaves: list[int | StaticLeaf]
+    out_numpy: list[bool]
+    guards_hold: Callable[[], bool] = field(repr=False)
+    read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
+
+
+def trace(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    static: frozenset[Any] = frozenset(),
+    eager_builder: Builder | None = None,
+) -> Traced:
+    """Run `fn` once on traced arguments.
+
+    Args:
+        fn: a Python function, method or callable object.
+        args: positional arguments.
+        kwargs: arguments by name.
+        static: leaves of `(args, kwargs)` to bake in: ints, or arrays of which all sizes are baked in.
+        eager_builder: a builder that knows the values of what it emits; given, control flow follows the values.
+
+    Returns:
+        The IR function, and what it depends on.
+
+    Raises:
+        StagingError: the function cannot be staged; the message has the line and the reason.
+        UnsupportedError: an argument of a dtype that is not supported.
+        Exception: whatever the function itself raises whatever the values of its traced arguments.
+    """
+    leaves, tree = flatten((tuple(args), dict(kwargs)))
+    known: set[Any] = set(static)
+    unroll: set[Any] = set()
+    for _ in range(MAX_RETRACES):
+        run = _Run(fn, leaves, tree, known, unroll, eager_builder)
+        try:
+            return run.traced()
+        except NeedsPythonValue as need:
+            wanted, loops = run.what_to_fix(need)
+            if not wanted - known and not loops - unroll:
+                raise _refusal(need) from need
+            known |= wanted
+            unroll |= loops
+    raise StagingError("tracing does not come to an end: too many values have to be known")
+
+
+def _refusal(need: NeedsPythonValue) -> StagingError:
+    return StagingError(
+        f"Python needs the value of a traced number: {need.reason}",
+        need.span,
+        found=f"a traced {need.value.type}, known only at run time",
+        fix="use arrays and NumPy functions there, or run it with wg.eager()",
+    )
+
+
+class _Run:
+    """One attempt at tracing.
+
+    Attributes:
+        static: leaves, and (leaf, axis) pairs, that are baked in.
+        sources: for traced integers among the inputs: what to make static to know them.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], leaves: Sequence[Any], tree: TreeDef, static: set[Any], unroll: set[Any], eager: Builder | None
+    ) -> None:
+        self.fn = fn
+        self.leaves = leaves
+        self.tree = tree
+        self.static = static
+        self.eager = eager is not None
+        self.builder: Any = eager if eager is not None else TraceBuilder()
+        self.trace = Trace(self.builder, self.eager, unroll=set(unroll))
+        self.trace.captures = Captures(self.trace, self.captured_input)
+        self.trace.enter = functools.partial(convert, make_hooks=Hooks)
+        self.sources: dict[Value, Any] = {}
+        self.dims: list[Value] = []
+        self.params: list[Value] = []
+        self.param_leaves: list[int] = []
+        self.static_leaves: dict[int, Any] = {}
+        self.static_sizes: dict[tuple[int, int], int] = {}
+        self.names = _leaf_names(fn, tree)
+
+    def traced(self) -> Traced:
+        """Run the function and put together what it gave."""
+        counter.count += 1
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+        try:
+            with activate(self.trace):
+                args, kwargs = self.tree.unflatten([self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)])
+                self.note_owner()
+                out = self.run(args, kwargs)
+                return self.finish(out)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    def run(self, args: Any, kwargs: Any) -> Any:
+        """The function's result on boxes."""
+        try:
+            return call(self.fn, args, kwargs)
+        except ArmEnded as end:
+            raise StagingError("this function always raises", self.trace.span) from end
+        except UnboundLocalError:
+            raise
+        except NameError as error:
+            found = re.match(r"cannot access free variable ('\w+')", str(error))
+            if found is None:
+                raise
+            message = f"cannot access local variable {found[1]} where it is not associated with a value"
+            raise UnboundLocalError(message) from error
+
+    def note_owner(self) -> None:
+        """The object that a method belongs to is captured, and so is a callable object."""
+        fn: Any = self.fn
+        owner = fn.__self__ if isinstance(fn, types.MethodType) else fn
+        if not isinstance(owner, (*_OBJECT_FREE, types.BuiltinFunctionType, np.ufunc)):
+            self.trace.captures.remember(owner)
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def box_leaf(self, k: int, leaf: Any) -> Any:
+        """What traced code gets for an argument leaf."""
+        if is_box(leaf):
+            raise UnsupportedError("a traced value of another trace is passed to a transformed function")
+        if isinstance(leaf, np.ndarray):
+            return box(self.array_param(k, leaf), True)
+        if isinstance(leaf, float) or (isinstance(leaf, np.generic) and leaf.dtype.kind in "fiu"):
+            return box(self.param(k, leaf, _dtype(leaf, self.names[k])), isinstance(leaf, np.generic))
+        if type(leaf) is int and k not in self.static and not self.eager and -(2**63) <= leaf < 2**63:
+            return Scalar(self.param(k, leaf, I64))
+        self.static_leaves[k] = leaf
+        if not isinstance(leaf, _OBJECT_FREE):
+            self.trace.captures.remember(leaf)
+        return leaf
+
+    def param(self, k: int, leaf: Any, dtype: DType) -> Value:
+        """A scalar parameter."""
+        if self.eager:
+            value: Value = self.builder.lift_known(leaf.item() if isinstance(leaf, np.generic) else leaf, self.names[k])
+        else:
+            value = Value(TensorType(dtype), self.names[k])
+            if dtype == I64:
+                self.sources[value] = k
+        self.params.append(value)
+        self.param_leaves.append(k)
+        return value
+
+    def array_param(self, k: int, leaf: np.ndarray[Any, Any]) -> Value:
+        """An array parameter with a symbol per size."""
+        dtype = _dtype(leaf, self.names[k])
+        if self.eager:
+            value: Value = self.builder.lift_known(np.asarray(leaf, dtype.numpy), self.names[k])
+        else:
+            dims = tuple(self.size(k, axis, size) for axis, size in enumerate(leaf.shape))
+            value = Value(TensorType(dtype, dims), self.names[k])
+        self.params.append(value)
+        self.param_leaves.append(k)
+        return value
+
+    def size(self, k: int, axis: int, size: int) -> Affine:
+        """The dimension of one axis of an argument."""
+        if size == 1:
+            return 1
+        if k in self.static or (k, axis) in self.static:
+            self.static_sizes[k, axis] = size
+            return size
+        symbol = Value(I64_SCALAR, f"n_{self.names[k]}" if axis == 0 else f"n{axis}_{self.names[k]}")
+        self.dims.append(symbol)
+        self.sources[symbol] = (k, axis)
+        self.trace.extra.setdefault("known_sizes", {})[symbol] = size
+        return symbol.affine
+
+    def captured_input(self, name: str, value: Any) -> Value:
+        """A parameter for a captured number or array; sizes of captured arrays are static."""
+        dtype = _dtype(value, name)
+        hint = re.sub(r"\W+", "_", name).strip("_")
+        return Value(TensorType(dtype, np.shape(value)), hint)
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def finish(self, out: Any) -> Traced:
+        """The trace as a function."""
+        captures: Captures = self.trace.captures
+        leaves, tree = flatten(captures.whole(out))
+        leaves = [captures.whole(leaf) for leaf in leaves]
+        results: list[Value] = []
+        out_leaves: list[int | StaticLeaf] = []
+        for leaf in leaves:
+            if isinstance(leaf, TracedText):
+                raise StagingError("text with traced values in it cannot be returned", self.trace.span)
+            if not is_box(leaf):
+                out_leaves.append(StaticLeaf(leaf))
+                continue
+            value = lift(leaf)
+            if isinstance(self.builder, TraceBuilder):
+                self.builder.check_scope(value)
+            out_leaves.append(len(results))
+            results.append(value)
+        used = _used_values(self.builder.instrs, results) if not self.eager else set()
+        inputs = [c for c in captures.inputs if c.param in used]
+        function = Function(
+            getattr(self.fn, "__name__", type(self.fn).__name__),
+            tuple(self.dims),
+            (*self.params, *(c.param for c in inputs)),
+            tuple(self.builder.instrs),
+            tuple(results),
+            _span_of(self.fn),
+        )
+        numpy = [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
+        return Traced(
+            function,
+            self.tree,
+            self.param_leaves,
+            self.static_leaves,
+            self.static_sizes,
+            inputs,
+            captures.guards,
+            list(self.trace.assumptions),
+            tree,
+            out_leaves,
+            numpy,
+            compile_guards(captures.guards),
+            compile_reader(inputs),
+        )
+
+    # --- starting again -----------------------------------------------------------------------------------------
+
+    def what_to_fix(self, need: NeedsPythonValue) -> tuple[set[Any], set[Any]]:
+        """Which inputs to make static, and which loops to unroll, so that the value asked for is known; nothing if in vain."""
+        if not isinstance(self.builder, TraceBuilder):
+            return set(), set()
+        roots, loops = self.builder.history.roots(need.value)
+        if not all(root in self.sources for root in roots):
+            return set(), set()
+        return {self.sources[root] for root in roots}, loops
+
+
+def _dtype(value: Any, name: str) -> DType:
+    found = np.asarray(value).dtype
+    if found.kind == "i":
+        return I64
+    for dtype in (F64, BOOL):
+        if found == dtype.numpy:
+            return dtype
+    kind = "array" if np.ndim(value) else "number"
+    raise UnsupportedError(
+        f"{name!r} is an {kind} of dtype {found}" if kind == "array" else f"{name!r} is a {kind} of dtype {found}",
+        expected="float64, int64 or bool",
+        fix="convert it with `.astype(np.float64)`",
+    )
+
+
+def _leaf_names(fn: Any, tree: TreeDef) -> list[str]:
+    """A name for every argument leaf: the parameter's, with the way to the leaf."""
+    function = fn.__func__ if isinstance(fn, types.MethodType) else fn
+    code = getattr(function, "__code__", None)
+    names = code.co_varnames[: code.co_argcount] if code is not None else ()
+    names = names[1:] if isinstance(fn, types.MethodType) else names
+    found = []
+    for path in tree.paths():
+        kind, *words = re.findall(r"\w+", path)
+        if kind == "0" and words and int(words[0]) < len(names):
+            words[0] = names[int(words[0])]
+        elif kind == "0":
+            words[:1] = [f"x{words[0]}"] if words else ["x"]
+        found.append("_".join(words) or "x")
+    return found
+
+
+def _span_of(fn: Any) -> Span | None:
+    function = fn.__func__ if isinstance(fn, types.MethodType) else fn
+    code = getattr(function, "__code__", None)
+    return None if code is None else Span(code.co_filename, code.co_firstlineno, function=code.co_name)
+
+
+def _used_values(instrs: Sequence[Any], results: Sequence[Value]) -> set[Value]:
+    used = set(results)
+    for instr in walk(list(instrs)):
+        used.update(instr.operands)
+        for region in instr.regions:
+            used.update(region.results)
+    return used
