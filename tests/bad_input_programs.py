@@ -94,3 +94,34 @@ def wrong_call(x):
 
 def text_times_number(x, text):
     return x - text
+
+
+_namespace = {}
+exec("def made(x):\n    return x * x\n", _namespace)
+made = _namespace["made"]
+
+
+def calls_function_without_source(x):
+    return made(x) + 1.0
+
+
+def generator_function(x):
+    def parts():
+        yield x
+        yield x * 2.0
+
+    return sum(parts())
+
+
+def formats_into_file(x):
+    with open("/dev/null", "w") as file:
+        file.write("%s" % float(x))
+    return x * 2.0
+
+
+def grows_in_while(x):
+    parts = {}
+    while x < 100.0:
+        x = x * 2.0
+        parts[x] = x
+    return x

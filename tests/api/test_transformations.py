@@ -243,7 +243,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing to differentiate": (lambda: wg.grad(lambda s: 1.0)("text"), "nothing to differentiate"),
     "not a function": (lambda: wg.grad(3.0), "takes a function"),
     "aux": (lambda: wg.grad(lambda x: x, has_aux=True)(1.0), "(loss, aux)"),
-    "tangents": (lambda: wg.jvp(lambda x: x, (1.0,), ([1.0],)), "does not match"),
+    "tangents": (lambda: wg.jvp(lambda x: x, (1.0,), ([1.0],)), "structure of the primals"),
+    "shape of a tangent": (lambda: wg.jvp(lambda x: x, (1.0,), (np.ones(2),)), "does not match"),
 }
 
 

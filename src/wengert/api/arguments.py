@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, Span
 from wengert.frontend.boxes import is_box
 from wengert.tree import TreeDef, flatten
 
 FLOATS = (float, np.floating)
+_F64 = np.dtype(np.float64)
 
 
 def flatten_call(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], TreeDef]:
     """The leaves of a call's arguments, positional then by name, and their structure."""
-    return flatten((tuple(args), kwargs), is_leaf=is_box)
+    return flatten((tuple(args), kwargs))
 
 
 def leaf_key(leaf: Any) -> Any:
@@ -37,8 +39,19 @@ def leaf_key(leaf: Any) -> Any:
     return (kind, leaf)
 
 
+def leaf_test(leaf: Any) -> tuple[str, Any]:
+    """The condition under which another leaf has the same `leaf_key`, for `tree_code.fetch_code`."""
+    kind = type(leaf)
+    if kind in (float, int):
+        return "type({x}) is {k}", kind
+    if kind is np.ndarray and 1 not in leaf.shape and leaf.dtype is _F64:
+        return f"type({{x}}) is ndarray and {{x}}.dtype is {{k}} and {{x}}.ndim == {leaf.ndim} and 1 not in {{x}}.shape", _F64
+    key = leaf_key(leaf)
+    return "{k}({x})", lambda other: leaf_key(other) == key
+
+
 def differentiable_leaves(
-    args: Sequence[Any], argnums: int | Sequence[int], what: str, integers: bool = False
+    args: Sequence[Any], argnums: int | Sequence[int], what: str, fn: Any = None, integers: bool = False
 ) -> tuple[list[int], list[tuple[TreeDef, list[Any]]]]:
     """Flat positions of the leaves that `argnums` selects for differentiation.
 
@@ -46,6 +59,7 @@ def differentiable_leaves(
         args: the positional arguments of the call.
         argnums: which of them.
         what: named in messages.
+        fn: the function that is called, whose definition messages point at.
         integers: pass over whole numbers among the leaves instead of refusing them.
 
     Returns:
@@ -60,7 +74,8 @@ def differentiable_leaves(
     for number in numbers:
         if not -count <= number < count:
             raise ArgumentError(
-                f"The 'argnums' argument of {what} must name positional arguments. Got {number} with {count} of them."
+                f"The 'argnums' argument of {what} must name positional arguments. Got {number} with {count} of them.",
+                definition(fn),
             )
         wanted.append(number % count)
     starts, trees = [], []
@@ -68,7 +83,7 @@ def differentiable_leaves(
     for index, arg in enumerate(args):
         leaves, tree = flatten(arg, is_leaf=is_box)
         if index in wanted and not integers:
-            _check_leaves(leaves, tree, index, what)
+            _check_leaves(leaves, tree, index, what, fn)
         starts.append(position)
         trees.append((tree, leaves))
         position += len(leaves)
@@ -79,6 +94,7 @@ def differentiable_leaves(
     if not positions:
         raise ArgumentError(
             f"{what} has nothing to differentiate with respect to: no float among the chosen arguments",
+            definition(fn),
             fix="choose other arguments with argnums, or write numbers as floats (1.0 for 1)",
         )
     return positions, [trees[index] for index in wanted]
@@ -94,7 +110,14 @@ def is_differentiable(leaf: Any) -> bool:
     return dtype is not None and np.issubdtype(dtype, np.floating)
 
 
-def _check_leaves(leaves: Sequence[Any], tree: TreeDef, index: int, what: str) -> None:
+def definition(fn: Any) -> Span | None:
+    """The line on which a function is defined, if it is one of Python's."""
+    function = inspect.unwrap(fn) if callable(fn) else None
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return None if code is None else Span(code.co_filename, code.co_firstlineno, function=code.co_name)
+
+
+def _check_leaves(leaves: Sequence[Any], tree: TreeDef, index: int, what: str, fn: Any) -> None:
     for leaf, path in zip(leaves, tree.paths(f"argument {index}"), strict=True):
         if isinstance(leaf, bool | str | bytes) or callable(leaf) or is_differentiable(leaf):
             continue
@@ -103,6 +126,7 @@ def _check_leaves(leaves: Sequence[Any], tree: TreeDef, index: int, what: str) -
             found = f"{leaf!r}, an int" if isinstance(leaf, int) else f"a value of dtype {dtype}"
             raise ArgumentError(
                 f"{what} needs floats, and {path} is not one",
+                definition(fn),
                 found=found,
                 expected="a float or an array of floats",
                 fix=f"write {float(leaf)!r}" if isinstance(leaf, int) else "convert it with .astype(np.float64)",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from wengert.api import nested
-from wengert.api.arguments import differentiable_leaves, flatten_call, is_differentiable
+from wengert.api.arguments import differentiable_leaves, flatten_call, is_differentiable, leaf_key, leaf_test
 from wengert.api.lowering import lower_grad, lower_jacobian, lower_jit, lower_jvp, lower_vjp, scalar_loss
 from wengert.api.mode import is_eager
-from wengert.api.program import Program
+from wengert.api.program import Program, Variant
 from wengert.errors import ArgumentError
 from wengert.frontend.boxes import is_box
 from wengert.frontend.context import is_tracing
@@ -20,6 +20,7 @@ from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back, push_forward
 from wengert.tape.evaluate import EvalBuilder
 from wengert.tree import TreeDef, flatten, map_leaves
+from wengert.tree_code import Fetch, assemble_code, fetch_code
 
 ArgNums = int | Sequence[int]
 Selected = list[tuple[TreeDef, list[Any]]]
@@ -106,21 +107,46 @@ class Grad(Transformed):
         self.with_value = with_value
         self.integers = integers
         self.program = Program(fn, functools.partial(lower_grad, what=self.what, has_aux=has_aux))
+        self._hot: dict[Any, _HotCall] = {}
+        self._last: _HotCall | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient (and value) at these arguments."""
-        positions, selected = differentiable_leaves(args, self.argnums, self.what, self.integers)
+        if is_tracing() or is_eager():
+            return self._call(args, kwargs)
+        last = self._last
+        if last is not None and last.fetch is not None:
+            known = last.fetch((args, kwargs))
+            if known is not None and last.variant.fits(known):
+                return self._finish(*last.run(known))
+        leaves, tree = flatten_call(args, kwargs)
+        key = (tree, *[leaf_key(leaf) for leaf in leaves])
+        hot = self._hot.get(key)
+        if hot is not None and hot.variant.fits(leaves):
+            self._last = hot
+            return self._finish(*hot.run(leaves))
+        result, used = self._call_noting(args, kwargs)
+        if used is not None:
+            used.fetch = fetch_code(tree, [leaf_test(leaf) for leaf in leaves])
+            self._last = self._hot[key] = used
+        return result
+
+    def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self._call_noting(args, kwargs)[0]
+
+    def _call_noting(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, _HotCall | None]:
+        """The result, and how to get it again for arguments of the same types."""
+        positions, selected = differentiable_leaves(args, self.argnums, self.what, self.fn, self.integers)
         if is_tracing():
             out, gradients = nested.grad(self.fn, args, kwargs, positions, self.what, self.has_aux)
-            return self._package(out, gradients, selected)
+            return self._finish(out, tree_of_gradients(gradients, selected)), None
         variant, leaves = self.program.variant(args, kwargs, positions)
         if variant is None:
             out, gradients = self._eager(args, kwargs, positions)
-        else:
-            found = variant.compiled(*variant.inputs(leaves))
-            split = len(found) - len(positions)
-            out, gradients = rebuild(variant.traced, found[:split]), list(found[split:])
-        return self._package(out, gradients, selected)
+            return self._finish(out, tree_of_gradients(gradients, selected)), None
+        shapes = [(tree, [is_differentiable(leaf) for leaf in found]) for tree, found in selected]
+        hot = _HotCall(variant, len(positions), shapes)
+        return self._finish(*hot.run(leaves)), hot
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Any, list[Any]]:
         traced, builder = self.program.record(args, kwargs)
@@ -134,12 +160,48 @@ class Grad(Transformed):
         bars = pull_back(runner, traced.function.instrs, [loss], [runner.const(1.0)], wrt)
         return out, [runner.known(g) for g in bars]
 
-    def _package(self, out: Any, gradients: list[Any], selected: Selected) -> Any:
-        trees = tree_of_gradients(gradients, selected)
+    def _finish(self, out: Any, trees: list[Any]) -> Any:
         gradient = trees[0] if isinstance(self.argnums, int) else tuple(trees)
         if self.with_value:
             return out, gradient
         return (gradient, out[1]) if self.has_aux else gradient
+
+
+class _HotCall:
+    """What a further call with arguments of the same types needs: no argument is looked at twice.
+
+    Attributes:
+        variant: the compilation.
+        fetch: gives the leaves of `(args, kwargs)` if they have the same structure and types.
+        assemble: from the compiled results to the function's result and the gradients, one tree per chosen argument.
+    """
+
+    def __init__(self, variant: Variant, count: int, selected: list[tuple[TreeDef, list[bool]]]) -> None:
+        self.variant = variant
+        self.fetch: Fetch | None = None
+        traced = variant.traced
+        start = len(variant.function.results) - count
+        expressions: list[str] = []
+        for _, moves in selected:
+            for moved in moves:
+                expressions.append(f"f[{start}]" if moved else "None")
+                start += moved
+        trees = TreeDef("list", list, (), tuple(tree for tree, _ in selected))
+        self.assemble = assemble_code(trees, expressions)
+        self.trees, self.moves = trees, [m for _, moves in selected for m in moves]
+        self.count = count
+        place = traced.out_leaves[0] if traced.out_tree.kind == "leaf" else None
+        self.place = place if isinstance(place, int) else None
+        self.number: Callable[[Any], Any] = np.float64 if traced.out_numpy[:1] == [True] else float
+
+    def run(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The function's result and the gradients in the structure of the chosen arguments."""
+        found = self.variant.compiled.entry(*self.variant.inputs(leaves))
+        out = rebuild(self.variant.traced, found) if self.place is None else self.number(found[self.place])
+        if self.assemble is not None:
+            return out, self.assemble(found)
+        gradients = iter(found[len(found) - self.count :])
+        return out, self.trees.unflatten([next(gradients) if m else None for m in self.moves])
 
 
 def grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False) -> Grad:
@@ -199,7 +261,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     """
     if len(primals) != len(tangents):
         raise ArgumentError(f"jvp takes one tangent per primal. Got {len(primals)} primals and {len(tangents)} tangents.")
-    positions, _ = differentiable_leaves(primals, tuple(range(len(primals))), "jvp")
+    positions, _ = differentiable_leaves(primals, tuple(range(len(primals))), "jvp", fn)
     directions = matching_leaves(primals, tangents, positions, "jvp")
     if is_tracing():
         return nested.jvp(fn, primals, positions, directions)
@@ -234,7 +296,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
         `(fn(*primals), pullback)`: `pullback(cotangent)`, with a cotangent of the structure of the result, gives a tuple
         with one entry per primal. Each call of the pullback runs the function again together with its reverse pass.
     """
-    positions, selected = differentiable_leaves(primals, tuple(range(len(primals))), "vjp")
+    positions, selected = differentiable_leaves(primals, tuple(range(len(primals))), "vjp", fn)
     if is_tracing():
         out, pull = nested.vjp(fn, primals, positions)
         return out, lambda ct: tuple(tree_of_gradients(pull(ct), selected))
@@ -321,18 +383,22 @@ def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:
 
 
 def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: Sequence[int], what: str) -> list[Any]:
-    """The tangents of the leaves at `positions`."""
-    leaves, tree = flatten_call(primals, {})
-    directions, tangent_tree = flatten((tuple(tangents), {}), is_leaf=lambda x: x is None or is_box(x))
-    if len(leaves) != len(directions):
+    """The tangents of the leaves at `positions`; None stands for zero."""
+
+    def is_leaf(x: Any) -> bool:
+        return x is None or is_box(x)
+
+    leaves, tree = flatten((tuple(primals), {}), is_leaf=is_leaf)
+    directions, tangent_tree = flatten((tuple(tangents), {}), is_leaf=is_leaf)
+    if tree != tangent_tree:
         raise ArgumentError(
             f"the tangents given to {what} do not have the structure of the primals",
             found=str(tangent_tree),
             expected=str(tree),
         )
-    return [
-        checked_direction(0.0 if directions[k] is None else directions[k], leaves[k], "tangent", what) for k in positions
-    ]
+    pairs = [(leaf, d) for leaf, d in zip(leaves, directions, strict=True) if leaf is not None]
+    found = [(pairs[k][0], 0.0 if pairs[k][1] is None else pairs[k][1]) for k in positions]
+    return [checked_direction(direction, leaf, "tangent", what) for leaf, direction in found]
 
 
 # --- jacobian and hessian --------------------------------------------------------------------------------------------
@@ -348,7 +414,7 @@ class Jacobian(Transformed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian at these arguments."""
-        positions, selected = differentiable_leaves(args, self.argnums, "jacobian")
+        positions, selected = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
         if is_tracing():
             traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions)
             return self._package(traced_like, blocks, selected)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wengert.api.arguments import flatten_call
 from wengert.api.lowering import gradient_of_result, scalar_loss
 from wengert.errors import ArgumentError
@@ -48,10 +50,13 @@ def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) ->
 
 
 def stop(leaf: Any) -> Any:
-    """A leaf with its derivative cut."""
+    """A leaf with its derivative cut; in eager mode a plain number or array, which any function takes."""
     if not is_box(leaf):
         return leaf
     value = lift(leaf)
+    if current().eager:
+        found = np.array(current().known(value))
+        return found if value.rank else (found[()] if leaf.numpy else found.item())
     return box(current().builder.stop_gradient(value), numpy=True) if value.is_float else leaf
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from wengert.api.arguments import flatten_call, leaf_key
 from wengert.api.mode import EagerFallbackWarning, is_eager
 from wengert.codegen import Compiled
@@ -32,6 +34,10 @@ class Variant:
     compiled: Compiled
     statics: list[tuple[int, Any]]
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
+    arrays: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.arrays = [k for k, p in enumerate(self.traced.function.params) if p.rank]
 
     def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether baked-in integers, captured state and assumed sizes are as they were."""
@@ -52,6 +58,9 @@ class Variant:
         """The run-time arguments of the compiled function: leaves, then captured values."""
         inputs = [leaves[k] for k in self.traced.param_leaves]
         inputs += self.traced.read_captures()
+        for k in self.arrays:
+            if not inputs[k].flags.c_contiguous:
+                inputs[k] = np.ascontiguousarray(inputs[k])
         return inputs
 
 

@@ -90,7 +90,6 @@ def remapped(place: Lazy, result: Value, x: Value, sizes: Index, to_source: Call
 
 def settled(low: Lowering, x: Value) -> Mem | Lazy:
     """The place of an array that is about to be viewed: a costly one that is needed elsewhere too is computed first."""
-    place = low.array(x)
     if is_costly(low, x):
         force(low, [x])
     return low.array(x)
@@ -142,7 +141,9 @@ def _reshape_scalar(low: Lowering, x: Value, result: Value) -> None:
     if result.rank == 0:
         low.bind(result, uniform)
         return
-    low.bind(result, Lazy(result.tensor.dtype, low.sizes(result), lambda low, index: uniform, uniform=uniform, flat=True))
+    low.bind(
+        result, Lazy(result.tensor.dtype, low.sizes(result), lambda low, index: uniform, uniform=uniform, flat=True)
+    )
 
 
 def assume_shape(low: Lowering, instr: Instr) -> None:
@@ -232,14 +233,12 @@ def source_index(low: Lowering, spec: Sequence[str], operands: Sequence[str], in
     return tuple(result)
 
 
-def part_of(
-    low: Lowering, place: Mem, x: Value, spec: Sequence[str], indices: Sequence[Value], part: Value
-) -> Mem:
+def part_of(low: Lowering, place: Mem, x: Value, spec: Sequence[str], indices: Sequence[Value], part: Value) -> Mem:
     """The memory of a part of `x`, which is at `place`."""
     given = iter(indices)
     offset: list[str] = []
     strides: list[str] = []
-    key = []
+    key: list[tuple[object, ...]] = []
     packed = place.contiguous and _is_packed(spec)
     for entry, stride, dim in zip(spec, place.strides, x.dims, strict=True):
         if entry == ":":

@@ -76,7 +76,7 @@ class Compiled:
         return f"<compiled {self.function.name}>"
 
 
-def compile(function: Function, options: Options | None = None) -> Compiled:  # noqa: A001 - what it is
+def compile(function: Function, options: Options | None = None) -> Compiled:
     """Native code for `function`."""
     return Compiled(function, options)
 
@@ -103,7 +103,6 @@ class _Runtime:
         self._definition: _MethodDef | None = None
         self._entry: Callable[..., tuple[Any, ...]] | None = None
         self._sites: Sequence[Site] = ()
-        self._operands = 0
         # Compiled code holds their addresses, so these very objects are kept.
         self._fail, self._convert, self._show = self.fail, self.convert, self.show
 
@@ -115,7 +114,6 @@ class _Runtime:
         """Take the native code and wrap its entry into a builtin function."""
         self._machine, self._sites = machine, sites
         weakref.finalize(self, _release, machine).atexit = False
-        self._operands = ctypes.CFUNCTYPE(ctypes.c_size_t)(machine.address("wg_operands"))()
         name = self.function.name.encode()
         self._definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
         new = ctypes.pythonapi.PyCFunction_NewEx
@@ -128,13 +126,13 @@ class _Runtime:
         assert self._machine is not None
         return self._machine
 
-    def fail(self, status: int) -> None:
+    def fail(self, status: int, operands: int) -> None:
         """Raise the error that `status` stands for."""
-        effects.raise_status(self._sites, self._operands, status)
+        effects.raise_status(self._sites, operands, status)
 
-    def show(self, status: int) -> None:
+    def show(self, status: int, operands: int) -> None:
         """Print what a `host_print` asks for."""
-        effects.print_site(self._sites, self._operands, status)
+        effects.print_site(self._sites, operands, status)
 
     def convert(self, *args: Any) -> tuple[Any, ...]:
         """Call again with arguments converted to what native code takes."""

@@ -201,9 +201,7 @@ def put_back(low: Lowering, carry: Carry, results: Sequence[Value], params: Sequ
     return {position: low.scalar(results[position]) for position in carry.initial}
 
 
-def close_header(
-    low: Lowering, carry: Carry, params: Sequence[Value], results: dict[int, str], before: str
-) -> None:
+def close_header(low: Lowering, carry: Carry, params: Sequence[Value], results: dict[int, str], before: str) -> None:
     """Fill in the phis."""
     for position, hole in carry.holes.items():
         register = REGISTER[params[position].tensor.dtype.name]
@@ -280,8 +278,8 @@ def _target(low: Lowering, instr: Instr, position: int) -> Buffer | Stack | None
     if result.rank == 0:
         return None
     taken: set[Buffer] = set()
-    for earlier in range(position):
-        taken.update(_candidates(low, instr, earlier))
+    for other in range(position):
+        taken.update(_candidates(low, instr, other))
     for root in roots:
         if root is not None and isinstance(low.env[root], Mem) and low.array(root).dtype == result.tensor.dtype:
             home = adopt(low, root, frozenset(), taken)

@@ -41,7 +41,7 @@ def host_print(low: Lowering, instr: Instr) -> None:
     status, stores = _site(low, instr, instr.operands)
     for text in stores:
         w.do(text)
-    failed = w.call("i32", "wg_print", [("i64", str(status))], " nounwind")
+    failed = w.call("i32", "wg_print", [("i64", str(status)), ("ptr", "%operands")], " nounwind")
     done = w.fresh("printed")
     w.branch(w.let(f"icmp eq i32 {failed}, 0"), done, low.fail(PYTHON_ERROR), LIKELY)
     w.label(done)
@@ -71,10 +71,11 @@ def _site(low: Lowering, instr: Instr, values: Sequence[Value]) -> tuple[int, li
         kinds.append((dtype.name, value.rank))
     low.operand_words = max(low.operand_words, len(words))
     low.sites.append(Site(instr, tuple(kinds)))
-    stores = [
-        f"store {type} {word}, ptr getelementptr inbounds (i64, ptr @wg.operands, i64 {k}), align 8"
-        for k, (type, word) in enumerate(words)
-    ]
+    stores = []
+    for k, (type, word) in enumerate(words):
+        at = "%" + low.w.fresh("word")
+        stores.append(f"{at} = getelementptr inbounds i64, ptr %operands, i64 {k}")
+        stores.append(f"store {type} {word}, ptr {at}, align 8")
     return len(low.sites), stores
 
 
@@ -119,7 +120,7 @@ def raise_status(sites: Sequence[Site], address: int, status: int) -> NoReturn:
 
     Args:
         sites: of the compiled function.
-        address: of its operand buffer.
+        address: of the operand buffer of the call.
         status: 1 + the number of the site that failed, or `OUT_OF_MEMORY`.
     """
     if status == OUT_OF_MEMORY:

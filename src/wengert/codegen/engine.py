@@ -94,6 +94,8 @@ def build(text: str, symbols: Mapping[str, int], level: int = 3) -> Machine:
         options = llvm.create_pipeline_tuning_options(speed_level=level)
         options.loop_vectorization = level > 1
         options.slp_vectorization = level > 1
+        # Small static arrays are unrolled by the code generator; remainders of vector loops are not worth the code.
+        options.loop_unrolling = False
         builder = llvm.create_pass_builder(target, options)
         builder.getModulePassManager().run(module, builder)
         engine = llvm.create_mcjit_compiler(module, target)
@@ -115,7 +117,7 @@ def python_symbols() -> dict[str, int]:
     """Addresses of the functions and types of the Python C API that compiled code uses."""
     functions = (
         "PyFloat_FromDouble", "PyLong_FromLongLong", "PyLong_AsLongLong", "PyErr_Occurred", "PyTuple_New",
-        "PyTuple_SetItem", "PyObject_CallOneArg", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef",
+        "PyTuple_SetItem", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef",
     )  # fmt: skip
     found = {}
     for name in functions:

@@ -30,9 +30,9 @@ class Callbacks:
     """Addresses of the Python callables that compiled code calls.
 
     Attributes:
-        fail: takes a status and raises.
+        fail: takes a status and the address of the operand buffer and raises.
         convert: takes the arguments, converts them and calls again.
-        show: takes the status of a `host_print` and prints.
+        show: takes the status of a `host_print` and the address of the operand buffer and prints.
     """
 
     fail: int
@@ -63,11 +63,11 @@ def kernel_parameters(function: Function) -> list[str]:
     ]
 
 
-def entry_text(function: Function, callbacks: Callbacks) -> tuple[str, Writer]:
-    """The entry function, and the writer that knows what it declares."""
+def entry_text(function: Function, callbacks: Callbacks, words: int) -> tuple[str, Writer]:
+    """The entry function, and the writer that knows what it declares; `words` is the size of the operand buffer."""
     w = Writer()
     w.label("start")
-    _Entry(w, function, callbacks).write()
+    _Entry(w, function, callbacks).write(words)
     body = "\n".join([*w.entry, *w.lines[1:]])
     text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
@@ -79,7 +79,7 @@ class _Entry:
         self.function = function
         self.callbacks = callbacks
 
-    def write(self) -> None:
+    def write(self, words: int) -> None:
         w, function = self.w, self.function
         self.require(f"icmp eq i64 %n, {len(function.params)}")
         arguments: list[str] = []
@@ -94,14 +94,13 @@ class _Entry:
                 found = {"f64": self.float, "i64": self.integer, "bool": self.boolean}[kind](argument)
                 arguments.append(f"{REGISTER[kind]} {found}")
         dims = self.dims(shapes)
-        slots = [
-            w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results
-        ]
-        passed = [*(f"i64 {d}" for d in dims), *arguments, *(f"ptr {s}" for s in slots)]
+        slots = [w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results]
+        operands = w.slot("i64", count=words)
+        passed = [f"ptr {operands}", *(f"i64 {d}" for d in dims), *arguments, *(f"ptr {s}" for s in slots)]
         status = w.let(f"call i64 @wg.kernel({', '.join(passed)})")
         self.stop_unless(f"icmp eq i64 {status}, 0", "failed")
         self.results(slots)
-        self.failures(status)
+        self.failures(status, operands)
 
     # --- arguments ----------------------------------------------------------------------------------------------
 
@@ -219,7 +218,7 @@ class _Entry:
         w.call("void", "Py_IncRef", [("ptr", item)])
         return item
 
-    def failures(self, status: str) -> None:
+    def failures(self, status: str, operands: str) -> None:
         w, callbacks = self.w, self.callbacks
         w.label("convert")
         arguments = [("ptr", pointer(callbacks.convert)), ("ptr", "%args"), ("i64", "%n"), ("ptr", "null")]
@@ -227,12 +226,8 @@ class _Entry:
         w.label("failed")
         w.branch(w.let(f"icmp eq i64 {status}, -2"), "nothing", "raise")
         w.label("raise")
-        number = w.call("ptr", "PyLong_FromLongLong", [("i64", status)])
-        w.branch(w.let(f"icmp eq ptr {number}, null"), "nothing", "numbered")
-        w.label("numbered")
-        returned = w.call("ptr", "PyObject_CallOneArg", [("ptr", pointer(callbacks.fail)), ("ptr", number)])
-        w.call("void", "Py_DecRef", [("ptr", number)])
-        w.do(f"ret ptr {returned}")
+        called = [("ptr", pointer(callbacks.fail)), ("i64", status), ("ptr", operands)]
+        w.do(f"ret ptr {w.call('ptr', 'wg_call', called)}")
         w.label("nothing")
         w.do("ret ptr null")
 

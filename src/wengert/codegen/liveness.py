@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from wengert.ir.core import Instr, Region, Value
 
@@ -25,7 +26,7 @@ class Frame:
     loops: int
     again: frozenset[Value] = frozenset()
     position: int = -1
-    log: list[tuple[dict, object, object]] = field(default_factory=list)
+    log: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
 
 
 class Uses:

@@ -262,7 +262,10 @@ class Lowering:
                 total = size
                 continue
             pair = self.w.let(f"call {{i64, i1}} @llvm.umul.with.overflow.i64(i64 {total}, i64 {size})")
-            value, overflow = self.w.let(f"extractvalue {{i64, i1}} {pair}, 0"), self.w.let(f"extractvalue {{i64, i1}} {pair}, 1")
+            value, overflow = (
+                self.w.let(f"extractvalue {{i64, i1}} {pair}, 0"),
+                self.w.let(f"extractvalue {{i64, i1}} {pair}, 1"),
+            )
             total = self.w.let(f"select i1 {overflow}, i64 {2**60}, i64 {value}")
         return total
 

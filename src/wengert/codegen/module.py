@@ -21,11 +21,7 @@ HANDLERS: dict[str, Any] = {
     **arrays.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS
 }  # fmt: skip
 
-SUPPORT = """@wg.operands = internal global [{words} x i64] zeroinitializer, align 8
-define ptr @wg_operands() {{
-  ret ptr @wg.operands
-}}
-@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
+SUPPORT = """@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
 define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity) noinline nounwind {{
   %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
   %held = load ptr, ptr %at
@@ -74,28 +70,41 @@ define internal void @wg_free(ptr %p) nounwind {{
   call void @free(ptr %p)
   ret void
 }}
-define internal i32 @wg_print(i64 %site) cold noinline nounwind {{
+define internal ptr @wg_call(ptr %callable, i64 %site, ptr %operands) cold noinline nounwind {{
+  %args = alloca [2 x ptr], align 8
+  %second = getelementptr inbounds ptr, ptr %args, i64 1
   %number = call ptr @PyLong_FromLongLong(i64 %site)
-  %none = icmp eq ptr %number, null
-  br i1 %none, label %bad, label %go
+  store ptr %number, ptr %args
+  %word = ptrtoint ptr %operands to i64
+  %address = call ptr @PyLong_FromLongLong(i64 %word)
+  store ptr %address, ptr %second
+  %one = icmp ne ptr %number, null
+  %two = icmp ne ptr %address, null
+  %both = and i1 %one, %two
+  br i1 %both, label %go, label %done
 go:
-  %r = call ptr @PyObject_CallOneArg(ptr {show}, ptr %number)
+  %found = call ptr @PyObject_Vectorcall(ptr %callable, ptr %args, i64 2, ptr null)
+  br label %done
+done:
+  %result = phi ptr [ null, %0 ], [ %found, %go ]
   call void @Py_DecRef(ptr %number)
-  %raised = icmp eq ptr %r, null
-  br i1 %raised, label %bad, label %good
-good:
+  call void @Py_DecRef(ptr %address)
+  ret ptr %result
+}}
+define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {{
+  %r = call ptr @wg_call(ptr {show}, i64 %site, ptr %operands)
   call void @Py_DecRef(ptr %r)
-  ret i32 0
-bad:
-  ret i32 1
+  %raised = icmp eq ptr %r, null
+  %status = zext i1 %raised to i32
+  ret i32 %status
 }}"""
 # Defined in SUPPORT, so not to be declared again.
 # Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
 KEPT_BYTES = 1 << 26
-_OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free")
+_OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free", "wg_call")
 _SUPPORT_DECLARATIONS = {
     "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
-    "PyObject_CallOneArg": "declare ptr @PyObject_CallOneArg(ptr, ptr)",
+    "PyObject_Vectorcall": "declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
     "Py_DecRef": "declare void @Py_DecRef(ptr)",
 }
 
@@ -113,16 +122,14 @@ def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     low = Lowering(schedule(function), options, HANDLERS, settle=settle)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernel = _kernel(low)
-    entry, entry_writer = entry_text(function, callbacks)
+    entry, entry_writer = entry_text(function, callbacks, low.operand_words)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations, **low.w.declarations}
     helpers = vecmath.helpers(low.w.helpers)
     here = host()
     parts = [
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
-        SUPPORT.format(
-            words=low.operand_words, show=pointer(callbacks.show), kept=len(low.buffers), limit=KEPT_BYTES
-        ),
+        SUPPORT.format(show=pointer(callbacks.show), kept=len(low.buffers), limit=KEPT_BYTES),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         kernel,
@@ -148,7 +155,7 @@ def _kernel(low: Lowering) -> str:
     low.block(body)
     _return(low)
     lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
-    parameters = [*kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
+    parameters = ["ptr noalias %operands", *kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
     head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {vector_width()} {{\nstart:\n"
     return head + "\n".join(lines) + "\n}"
 
@@ -216,7 +223,6 @@ def _new_array(low: Lowering, value: Value, position: int) -> Mem:
         at = w.let(f"getelementptr inbounds i64, ptr {shape}, i64 {axis}")
         w.do(f"store i64 {size}, ptr {at}")
 
-
     object_address = w.call(
         "ptr",
         "PyArray_New",
@@ -249,5 +255,3 @@ def _metadata(low: Lowering) -> list[str]:
             f"!{others_list(k)} = !{{{others}}}",
         ]
     return lines
-
-

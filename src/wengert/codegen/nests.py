@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
 SHARED_COST = 4
+# Arrays of static size with up to this many elements are handled without loops.
+UNROLLED = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,10 @@ def nest(low: Lowering, sizes: Sequence[str], body: Callable[[Index], None], out
     """Nested loops over `sizes`, the last one innermost; `body` gets one counter per size."""
     if not sizes:
         body(outer)
+        return
+    if not outer and not any(s.startswith("%") for s in sizes) and math.prod(map(int, sizes)) <= UNROLLED:
+        for index in itertools.product(*(range(int(s)) for s in sizes)):
+            body(tuple(map(str, index)))
         return
     loop(low, sizes[0], lambda i: nest(low, sizes[1:], body, (*outer, i)))
 

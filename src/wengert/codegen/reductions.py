@@ -106,7 +106,9 @@ def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequenc
         low.memo = {}
         address = low.address(target, tuple(index[a] for a in kept))
         found = element(low, x, index)
-        low.store(dtype, combine(low, kind, dtype, low.load(dtype, address, target.buffer), found), address, target.buffer)
+        low.store(
+            dtype, combine(low, kind, dtype, low.load(dtype, address, target.buffer), found), address, target.buffer
+        )
         low.memo = {}
 
     nest(low, sizes, body)
@@ -234,7 +236,11 @@ def rows(low: Lowering, matrix: Mem, vector: Mem, target: Mem) -> None:
     if matrix.strides[0] == "1" and matrix.strides[1] != "1":
         columns(low, vector, matrix, target)
         return
-    nest(low, [matrix.sizes[0]], lambda i: low.store(F64, dot(low, matrix, vector, i), low.address(target, i), target.buffer))
+    nest(
+        low,
+        [matrix.sizes[0]],
+        lambda i: low.store(F64, dot(low, matrix, vector, i), low.address(target, i), target.buffer),
+    )
 
 
 def columns(low: Lowering, vector: Mem, matrix: Mem, target: Mem) -> None:

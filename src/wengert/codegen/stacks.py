@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lowering
-from wengert.codegen.nests import cluster, store_task, vacate
+from wengert.codegen.nests import Task, cluster, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
 from wengert.codegen.text import MEMORY
 from wengert.ir.core import Instr, Value
@@ -104,7 +104,7 @@ def push(low: Lowering, instr: Instr) -> None:
         target = Mem(value.tensor.dtype, stack.buffer, at, shape, low.row_major(shape), None, True)
         tasks.append(store_task(low, value, target))
         offset = w.let(f"add i64 {offset}, {size}")
-    groups: dict[object, list] = {}
+    groups: dict[object, list[Task]] = {}
     for task in tasks:
         groups.setdefault(task.value.dims, []).append(task)
     for group in groups.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wengert.types import DType
 
@@ -131,4 +131,4 @@ class Awaited:
     register: str
 
 
-Place: TypeAlias = Union[str, Mem, Lazy, Stack, Awaited]
+Place: TypeAlias = str | Mem | Lazy | Stack | Awaited

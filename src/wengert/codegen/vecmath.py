@@ -234,4 +234,6 @@ def kernel(name: str) -> str:
 
 def helpers(names: Iterable[str]) -> list[str]:
     """The text of the helper functions called `names`."""
-    return [kernel(n.removeprefix("wg.")) if n.removeprefix("wg.") in KERNELS else scalars.HELPERS[n] for n in sorted(names)]
+    return [
+        kernel(n.removeprefix("wg.")) if n.removeprefix("wg.") in KERNELS else scalars.HELPERS[n] for n in sorted(names)
+    ]

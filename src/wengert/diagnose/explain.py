@@ -23,7 +23,7 @@ from wengert.codegen import compile as compile_native
 from wengert.diagnose.cuts import find_cuts, find_tests, zero_reason
 from wengert.diagnose.explanation import Explanation, LineNote, ParameterNote, bytes_text
 from wengert.diagnose.listing import Listing, Loop, make_listings, short_path
-from wengert.diagnose.storage import Key, key_of, stored_bytes
+from wengert.diagnose.storage import Key, evaluate, kept_bytes, key_of, known_sizes, stored_bytes
 from wengert.errors import ArgumentError, Span, StagingError, UnsupportedError
 from wengert.frontend.boxes import is_box
 from wengert.frontend.trace import Traced
@@ -31,7 +31,6 @@ from wengert.ir.core import Function, Instr, Value, walk
 from wengert.tape.evaluate import EvalBuilder
 from wengert.transforms.activity import useful_values, varied_values
 from wengert.tree import flatten
-from wengert.types import Dim
 
 _CHECKED = frozenset({"check", "wrap_index"})
 
@@ -56,9 +55,9 @@ def explain(f: Callable[..., Any], *args: Any, argnums: ArgNums = 0, **kwargs: A
     Raises:
         ArgumentError: `argnums` selects nothing that has a derivative.
         SourceUnavailableError: the source of `f` cannot be read.
-        Exception: whatever `f` raises at these arguments.
+        Exception: whatever `f` raises whatever the values of its floats.
     """
-    positions, _ = differentiable_leaves(args, argnums, "explain")
+    positions, _ = differentiable_leaves(args, argnums, "explain", f)
     program = Program(f, _lower, strict=True)
     subject = _Subject(f, _names(f, args), positions, _wrt_text(f, args, argnums))
     try:
@@ -92,6 +91,7 @@ class _Subject:
     positions: Sequence[int]
     wrt: str
     notes: dict[Key, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    failure: str = ""
 
     @property
     def name(self) -> str:
@@ -111,7 +111,7 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     traced, gradient = variant.traced, variant.function
     function = traced.function
     inputs = variant.inputs(leaves)
-    sizes = _sizes(function, inputs)
+    sizes = known_sizes(function, inputs)
     spans = [i.span for i in walk(function.instrs) if i.span is not None]
     listings, libraries = _listings(subject, [key_of(s) for s in spans])
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
@@ -119,13 +119,21 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     _note_unrolled(subject, listings, function)
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
     count = len(function.params)
-    counted = stored_bytes(_without_cotangents(gradient, count), inputs, _run_native)
+    try:
+        counted = stored_bytes(_without_cotangents(gradient, count), inputs, _run_native)
+    except Exception as error:  # noqa: BLE001 - whatever the user's function raises at these arguments is a result too
+        counted = {}
+        subject.failure = f"it fails at these arguments, so what it stores is not known: {type(error).__name__}: {error}"
     for key, size in counted.items():
         if size:
             subject.notes[key][f"stores {bytes_text(size)}"] = None
+    kept = kept_bytes(gradient, len(function.results), known_sizes(gradient, inputs))
+    for key, size in kept.items():
+        subject.notes[key][f"keeps {bytes_text(size)}"] = None
     _note_checks(subject, gradient)
     _note_memory(subject, variant)
-    return _finish(subject, "compiled", "", listings, sum(counted.values()), _idle(subject, traced), libraries)
+    totals = (sum(counted.values()), sum(kept.values()))
+    return _finish(subject, "compiled", "", listings, totals, _idle(subject, traced), libraries)
 
 
 def _explain_eager(
@@ -145,7 +153,7 @@ def _explain_eager(
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
     total = _note_tape(subject, function.instrs, builder)
-    return _finish(subject, "eager", str(error or ""), listings, total, _idle(subject, traced), libraries)
+    return _finish(subject, "eager", str(error or ""), listings, (total, 0), _idle(subject, traced), libraries)
 
 
 def _explain_refused(subject: _Subject, error: UnsupportedError) -> Explanation:
@@ -153,7 +161,7 @@ def _explain_refused(subject: _Subject, error: UnsupportedError) -> Explanation:
     listings, libraries = _listings(subject, [] if error.span is None else [key_of(error.span)])
     if not listings:
         raise error
-    return _finish(subject, "refused", str(error), listings, 0, (), libraries)
+    return _finish(subject, "refused", str(error), listings, (0, 0), (), libraries)
 
 
 def _listings(subject: _Subject, reached: Sequence[Key]) -> tuple[list[Listing], list[str]]:
@@ -165,7 +173,7 @@ def _finish(
     mode: str,
     reason: str,
     listings: Sequence[Listing],
-    stored: int,
+    totals: tuple[int, int],
     parameters: Sequence[ParameterNote],
     libraries: Sequence[str],
 ) -> Explanation:
@@ -182,7 +190,15 @@ def _finish(
         if (file, line) not in shown and file
     )
     return Explanation(
-        subject.name, subject.wrt, mode, reason, tuple(lines), stored, tuple(parameters), tuple(libraries), elsewhere
+        subject.name,
+        subject.wrt,
+        mode,
+        reason,
+        tuple(lines),
+        *totals,
+        tuple(parameters),
+        tuple(libraries),
+        notes=(subject.failure, *elsewhere) if subject.failure else elsewhere,
     )
 
 
@@ -193,40 +209,12 @@ def _note_regions(subject: _Subject, function: Function, sizes: dict[Value, int]
     told = set(find_tests(function.instrs, seeds))  # these are noted with the derivatives
     for instr in walk(function.instrs):
         if instr.op.name == "for":
-            trips = _evaluate(instr.operands[0], sizes)
-            subject.note(instr.span, "compiled: for loop" + (f", {trips} iterations" if trips is not None else ""))
+            trips = evaluate(instr.operands[0].affine, sizes)
+            subject.note(instr.span, "compiled: for loop" + (f", {max(trips, 0)} iterations" if trips is not None else ""))
         elif instr.op.name == "while":
             subject.note(instr.span, "compiled: while loop")
         elif instr.op.name == "if" and instr not in told:
             subject.note(instr.span, "compiled: branch")
-
-
-def _evaluate(value: Value, sizes: dict[Value, int]) -> int | None:
-    """The value of an integer made of the sizes of the arguments, else None."""
-    affine = value.affine
-    if isinstance(affine, int):
-        return max(affine, 0)
-    total = affine.const
-    for symbol, coefficient in affine.terms:
-        size = sizes.get(symbol) if isinstance(symbol, Value) else None
-        if size is None:
-            return None
-        total += coefficient * size
-    return max(0, total)
-
-
-def _sizes(function: Function, inputs: Sequence[Any]) -> dict[Value, int]:
-    """The integers that are known for these arguments: sizes of arrays, and integer arguments."""
-    known: dict[Value, int] = {}
-    for param, given in zip(function.params, inputs, strict=True):
-        if param.rank == 0 and isinstance(given, int | np.integer) and not isinstance(given, bool):
-            known[param] = int(given)
-        for declared, size in zip(param.dims, np.shape(given), strict=False):
-            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
-                symbol, coefficient = declared.terms[0]
-                if coefficient == 1 and isinstance(symbol, Value):
-                    known[symbol] = size
-    return known
 
 
 def _note_unrolled(subject: _Subject, listings: Sequence[Listing], function: Function) -> None:

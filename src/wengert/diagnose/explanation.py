@@ -42,7 +42,8 @@ class Explanation:
         mode: "compiled", "eager" or "refused".
         reason: why it is not compiled (or not differentiated at all), "" if it is.
         lines: the user's source with notes, in the order of the files and lines.
-        stored_bytes: what the reverse pass stores, for the arguments at hand.
+        stored_bytes: what is put on stacks (or on the tape) for the reverse pass, for the arguments at hand.
+        kept_bytes: the most that arrays outside of loops take because the reverse pass reads them.
         parameters: those without any influence on the gradient.
         libraries: files of libraries that were reached.
         notes: what belongs to no line.
@@ -54,6 +55,7 @@ class Explanation:
     reason: str
     lines: tuple[LineNote, ...]
     stored_bytes: int
+    kept_bytes: int
     parameters: tuple[ParameterNote, ...] = ()
     libraries: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -73,9 +75,10 @@ class Explanation:
             yield from textwrap.indent(self.reason, "  ").splitlines()
         if self.mode != "refused":
             where = "on stacks" if self.mode == "compiled" else "on the tape"
-            yield f"stored for the reverse pass, with these arguments: {bytes_text(self.stored_bytes)} {where}"
+            kept = f", at most {bytes_text(self.kept_bytes)} in arrays outside of loops" if self.kept_bytes else ""
+            yield f"stored for the reverse pass, with these arguments: {bytes_text(self.stored_bytes)} {where}{kept}"
         for note in self.notes:
-            yield from _wrapped(note)
+            yield from note.splitlines()
         for file, lines in groupby(self.lines, key=lambda line: line.file):
             yield ""
             yield short_path(file)

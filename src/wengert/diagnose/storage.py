@@ -1,4 +1,4 @@
-"""How many bytes a gradient puts on its stacks, per line of the user's source.
+"""How many bytes a gradient puts on its stacks, or keeps in arrays, per line of the user's source.
 
 The one idea: the compiled gradient is rewritten to count instead of to compute. Every region that pushes carries one integer per
 source line, each push adds the bytes of its entry to it, and with the counters as only results everything else is dead code. So
@@ -7,6 +7,7 @@ the counts are exact, and cost about what the function itself costs, however lon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +16,9 @@ import numpy as np
 
 from wengert.errors import Span
 from wengert.ir.builder import Builder
-from wengert.ir.core import Function, Instr, Region, Value, walk
+from wengert.ir.core import Function, Instr, Region, Value, free_values, walk
 from wengert.passes.pipeline import optimize
-from wengert.types import I64_SCALAR, Affine, TensorType
+from wengert.types import I64_SCALAR, Affine, Dim, TensorType
 
 Key = tuple[str, int]
 """File and line; ("", 0) where an instruction has no span."""
@@ -54,6 +55,70 @@ def counting_function(function: Function) -> tuple[list[Key], Function]:
         function, name=f"{function.name}_bytes", instrs=(*builder.instrs, *instrs), results=results
     )
     return keys, optimize(counting) if keys else counting
+
+
+def kept_bytes(gradient: Function, results: int, sizes: dict[Value, int]) -> dict[Key, int]:
+    """Bytes of the arrays that stay alive from the forward to the reverse pass outside of all loops, by line.
+
+    An upper bound: what is cheap may be computed again instead.
+
+    Args:
+        gradient: a lowered gradient.
+        results: how many of its results are those of the function itself; the reverse pass begins behind the last of them.
+        sizes: the integers known for the arguments at hand; arrays of other sizes are left out.
+    """
+    forward = set(gradient.results[:results])
+    places = [k for k, instr in enumerate(gradient.instrs) if any(r in forward for r in instr.results)]
+    end = max(places, default=-1) + 1
+    read: set[Value] = set()
+    for instr in gradient.instrs[end:]:
+        read.update(instr.operands)
+        for region in instr.regions:
+            read.update(free_values(region))
+    found: dict[Key, int] = {}
+    for instr in gradient.instrs[:end]:
+        if instr.op.cost == 0 or instr.op.kind in ("shape", "index", "constant"):
+            continue
+        for value in instr.results:
+            size = _known_size(value, sizes) if value in read else 0
+            if size:
+                found[key_of(instr.span)] = found.get(key_of(instr.span), 0) + size
+    return found
+
+
+def _known_size(value: Value, sizes: dict[Value, int]) -> int:
+    """The bytes of an array, 0 for anything else."""
+    if not isinstance(value.type, TensorType) or not value.rank:
+        return 0
+    dims = [evaluate(d, sizes) for d in value.dims]
+    return math.prod(d or 0 for d in dims) * value.type.dtype.itemsize
+
+
+def known_sizes(function: Function, inputs: Sequence[Any]) -> dict[Value, int]:
+    """The integers that are known for these arguments: sizes of arrays, and integer arguments."""
+    known: dict[Value, int] = {}
+    for param, given in zip(function.params, inputs, strict=False):
+        if param.rank == 0 and isinstance(given, int | np.integer) and not isinstance(given, bool):
+            known[param] = int(given)
+        for declared, size in zip(param.dims, np.shape(given), strict=False):
+            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
+                symbol, coefficient = declared.terms[0]
+                if coefficient == 1 and isinstance(symbol, Value):
+                    known[symbol] = size
+    return known
+
+
+def evaluate(dimension: Affine, sizes: dict[Value, int]) -> int | None:
+    """The number that an affine expression stands for, or None if it has other terms than `sizes`."""
+    if isinstance(dimension, int):
+        return dimension
+    total = dimension.const
+    for symbol, coefficient in dimension.terms:
+        size = sizes.get(symbol) if isinstance(symbol, Value) else None
+        if size is None:
+            return None
+        total += coefficient * size
+    return total
 
 
 def defining_spans(instrs: Sequence[Instr]) -> dict[Value, Span | None]:

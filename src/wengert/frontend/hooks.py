@@ -258,7 +258,9 @@ class Hooks:
         """What `raise` is to raise; in a branch that may not be taken, a check is left instead."""
         trace = self.at(site)
         if not trace.eager and trace.depth > 0:
-            raise ArmEnded(failure_of(exc))
+            failure = failure_of(exc)
+            failure.span = trace.span
+            raise ArmEnded(failure)
         if isinstance(exc, TracedException):
             raise StagingError(f"this always raises {exc.cls.__name__}, with a message made of traced values", trace.span)
         return exc

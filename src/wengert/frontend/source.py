@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from wengert.errors import SourceUnavailableError
+from wengert.frontend.context import current, is_tracing
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -119,5 +120,6 @@ def _covers(node: FunctionNode, code: types.CodeType) -> bool:
 def _unavailable(fn: types.FunctionType, reason: str) -> SourceUnavailableError:
     return SourceUnavailableError(
         f"the source of {fn.__qualname__} is not available: {reason}",
+        current().span if is_tracing() else None,
         fix="define the function in a file or a notebook cell; reload its module if the file was edited",
     )

@@ -311,4 +311,7 @@ def _has_effects(instrs: Sequence[Instr]) -> bool:
 def emit_check(builder: Any, condition: Value, failure: Failure) -> None:
     """A check that raises `failure` unless `condition` holds."""
     attrs = {"exception": failure.name, "message": failure.message, "_factory": failure.factory}
+    span = builder.span
+    builder.span = failure.span or span
     builder.emit(get_op("check"), [condition, *failure.values], attrs)
+    builder.span = span

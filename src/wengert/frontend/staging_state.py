@@ -39,12 +39,14 @@ class Failure:
         message: the message, with a `{}` per value.
         values: traced values that it needs.
         factory: makes the exception from their run-time values.
+        span: the line that raises it.
     """
 
     name: str
     message: str
     values: list[Value]
     factory: Callable[..., BaseException]
+    span: Span | None = None
 
 
 @dataclass

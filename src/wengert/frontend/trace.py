@@ -215,7 +215,7 @@ class _Run:
         if isinstance(leaf, np.ndarray):
             return box(self.array_param(k, leaf), True)
         if isinstance(leaf, float) or (isinstance(leaf, np.generic) and leaf.dtype.kind in "fiu"):
-            return box(self.param(k, leaf, _dtype(leaf, self.names[k])), isinstance(leaf, np.generic))
+            return box(self.param(k, leaf, _dtype(leaf, self.names[k], _span_of(self.fn))), isinstance(leaf, np.generic))
         if type(leaf) is int and k not in self.static and not self.eager and -(2**63) <= leaf < 2**63:
             return Scalar(self.param(k, leaf, I64))
         self.static_leaves[k] = leaf
@@ -237,7 +237,7 @@ class _Run:
 
     def array_param(self, k: int, leaf: np.ndarray[Any, Any]) -> Value:
         """An array parameter with a symbol per size."""
-        dtype = _dtype(leaf, self.names[k])
+        dtype = _dtype(leaf, self.names[k], _span_of(self.fn))
         if self.eager:
             value: Value = self.builder.lift_known(np.asarray(leaf, dtype.numpy), self.names[k])
         else:
@@ -262,7 +262,7 @@ class _Run:
 
     def captured_input(self, name: str, value: Any) -> Value:
         """A parameter for a captured number or array; sizes of captured arrays are static."""
-        dtype = _dtype(value, name)
+        dtype = _dtype(value, name, self.trace.span)
         hint = re.sub(r"\W+", "_", name).strip("_")
         return Value(TensorType(dtype, np.shape(value)), hint)
 
@@ -325,7 +325,7 @@ class _Run:
         return {self.sources[root] for root in roots}, loops
 
 
-def _dtype(value: Any, name: str) -> DType:
+def _dtype(value: Any, name: str, span: Span | None) -> DType:
     found = np.asarray(value).dtype
     if found.kind == "i":
         return I64
@@ -335,6 +335,7 @@ def _dtype(value: Any, name: str) -> DType:
     kind = "array" if np.ndim(value) else "number"
     raise UnsupportedError(
         f"{name!r} is an {kind} of dtype {found}" if kind == "array" else f"{name!r} is a {kind} of dtype {found}",
+        span,
         expected="float64, int64 or bool",
         fix="convert it with `.astype(np.float64)`",
     )

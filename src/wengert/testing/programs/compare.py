@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import itertools
 import math
 import random
 import sys
@@ -78,9 +79,9 @@ def compare_program(program: Program) -> Outcome:
 
 def load(program: Program) -> types.ModuleType:
     """The program as a module, from a file, so that its source is found."""
-    path = Path(_directory().name) / f"program_{program.seed}.py"
+    name = f"random_program_{program.seed}_{next(_serial)}"
+    path = Path(_directory().name) / f"{name}.py"
     path.write_text(program.source)
-    name = f"wengert_random_program_{program.seed}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -96,6 +97,7 @@ def unload(module: types.ModuleType) -> None:
         Path(module.__file__).unlink(missing_ok=True)
 
 
+_serial = itertools.count()
 _directories: list[tempfile.TemporaryDirectory[str]] = []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wengert.testing.programs.expressions import scalar, tame
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
@@ -236,8 +236,3 @@ def _write_arguments(w: Writer, inputs: list[Input]) -> None:
     w.line("def make_args():")
     w.line(f"    return ({', '.join(i.text for i in inputs)},)")
 
-
-def without(program: Program, line: int) -> Program:
-    """`program` without one line of its source: a step towards a smaller one with the same fault."""
-    lines = program.source.splitlines()
-    return replace(program, source="\n".join(lines[:line] + lines[line + 1 :]) + "\n")

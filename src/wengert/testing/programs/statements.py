@@ -95,16 +95,20 @@ def _new_array(w: Writer) -> None:
     shape = w.pick(scope_shapes(w))
     name = w.fresh(w.pick("uvw"))
     roll = w.rng.random()
+    captured = False
     if roll < 0.12 and len(shape) == 1:
         w.line(f"{name} = np.empty({size_text(w, shape[0])})")
         w.line(f"{name}[:] = {bare(tame(w, array(w, shape), _SMALL).text)}")
     elif roll < 0.4:
-        w.line(f"{name} = {bare(new_array(w, shape).text)}")
+        e = new_array(w, shape)
+        captured = "TABLE" in e.text
+        w.line(f"{name} = {bare(e.text)}")
     else:
         e = tame(w, array(w, shape, 2 if w.chance(0.5) else 1), _SMALL)
-        plain = e.text.isidentifier()
-        w.line(f"{name} = {bare(e.text)}" + (".copy()" if plain else ""))
-    w.add(Variable(name, "array", shape))
+        captured = "TABLE" in e.text
+        w.line(f"{name} = {bare(e.text)}" + (".copy()" if e.text.isidentifier() else ""))
+    # An array computed from captured ones alone is a real array in eager mode, which refuses to store traced values in it.
+    w.add(Variable(name, "array", shape, writable=not captured))
 
 
 def _rebind_array(w: Writer) -> None:
@@ -113,6 +117,8 @@ def _rebind_array(w: Writer) -> None:
         return _new_array(w)
     v = w.pick(found)
     e = tame(w, array(w, v.shape, 2), _SMALL)
+    if "TABLE" in e.text:
+        return _new_array(w)
     w.line(f"{v.text} = {bare(e.text)}" + (".copy()" if e.text.isidentifier() else ""))
 
 
