@@ -18,6 +18,7 @@ import sys
 import types
 import warnings
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def read_examples(page: Path) -> list[Example]:
     """The blocks of a page that run; shell commands only where their output is shown."""
     blocks = read_blocks(page)
     examples = []
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, after in zip_longest(blocks, blocks[1:]):
         expected = after if after is not None and after.language == "text" else None
         if block.language == "python" or (block.language == "sh" and expected is not None):
             examples.append(Example(block, expected))
@@ -159,7 +160,7 @@ class Runner:
             warnings.showwarning = show
             try:
                 exec(code, self.module.__dict__)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - what an example raises is what it shows
                 notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
                 printed.write(f"{type(error).__name__}: {error}{notes}\n")
         return printed.getvalue().replace(str(self.folder) + "/", "")

@@ -116,7 +116,7 @@ class _FetchWriter:
 
 
 def _object(cls: type, attributes: dict[str, Any]) -> Any:
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     made.__dict__.update(attributes)
     return made
 

@@ -1,6 +1,8 @@
 """The public functions: argument handling, trees, guards, caching, choice of mode."""
 
-from wengert.api.derivatives import grad, hessian, jacobian, jit, jvp, stop_gradient, value_and_grad, vjp
+from wengert.api.derivatives import grad, jit, stop_gradient, value_and_grad
+from wengert.api.directional import jvp, vjp
+from wengert.api.jacobians import hessian, jacobian
 from wengert.api.mode import EagerFallbackWarning, eager
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`jit`, `grad`, `value_and_grad`, `jvp`, `vjp`, `jacobian`, `hessian`, `stop_gradient`: what users call."""
+"""`jit`, `grad`, `value_and_grad` and `stop_gradient`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import numpy as np
 
 from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves, flatten_call, is_differentiable, leaf_key, leaf_test
-from wengert.api.lowering import lower_grad, lower_jacobian, lower_jit, lower_jvp, lower_vjp, scalar_loss
+from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
 from wengert.api.program import Program, Variant
+from wengert.api.results import rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
-from wengert.frontend.boxes import is_box
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
-from wengert.tape.backward import pull_back, push_forward
+from wengert.tape.backward import pull_back
 from wengert.tape.evaluate import EvalBuilder
-from wengert.tree import TreeDef, flatten, map_leaves
+from wengert.tree import TreeDef, map_leaves
 from wengert.tree_code import Fetch, assemble_code, fetch_code
 
 ArgNums = int | Sequence[int]
-Selected = list[tuple[TreeDef, list[Any]]]
 
 
 class Transformed:
@@ -64,13 +63,10 @@ class Jit(Transformed):
             return self.fn(*args, **kwargs)
         traced = variant.traced
         plain = not (traced.guards or traced.captures or variant.sizes or kwargs)
-        if plain and traced.out_leaves == [0] and traced.out_numpy == [False] and _is_single(traced) and all(type(a) is float for a in args):
+        single = traced.out_leaves == [0] and traced.out_numpy == [False] and traced.out_tree.kind == "leaf"
+        if plain and single and all(type(a) is float for a in args):
             self._fast[tuple(map(type, args))] = variant.compiled.entry
         return rebuild(traced, variant.compiled(*variant.inputs(leaves)))
-
-
-def _is_single(traced: Traced) -> bool:
-    return traced.out_tree.kind == "leaf"
 
 
 def jit(fn: Callable[..., Any]) -> Jit:
@@ -156,7 +152,7 @@ class Grad(Transformed):
         wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
         runner = EvalBuilder(record=False)
         if loss is None:
-            return out, [np.zeros(p.dims)[()] if p.rank else 0.0 for p in wrt]
+            return out, [np.zeros(np.shape(builder.known(p))) if p.rank else 0.0 for p in wrt]
         bars = pull_back(runner, traced.function.instrs, [loss], [runner.const(1.0)], wrt)
         return out, [runner.known(g) for g in bars]
 
@@ -233,287 +229,6 @@ def value_and_grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool =
     return Grad(fn, argnums, has_aux, with_value=True)
 
 
-# --- jvp and vjp -----------------------------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=512)
-def _shared_program(fn: Callable[..., Any], lower: Any) -> Program:
-    return Program(fn, lower)
-
-
-def _program(fn: Callable[..., Any], lower: Any) -> Program:
-    try:
-        return _shared_program(fn, lower)
-    except TypeError:  # an unhashable callable object
-        return Program(fn, lower)
-
-
-def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """The value of `fn` and its directional derivative.
-
-    Args:
-        fn: the function.
-        primals: its positional arguments.
-        tangents: one direction per argument, of the same structure; leaves that have no tangent are ignored.
-
-    Returns:
-        `(fn(*primals), tangent)`, the tangent with the structure of the result; leaves that are not floats become None.
-    """
-    if len(primals) != len(tangents):
-        raise ArgumentError(f"jvp takes one tangent per primal. Got {len(primals)} primals and {len(tangents)} tangents.")
-    positions, _ = differentiable_leaves(primals, tuple(range(len(primals))), "jvp", fn)
-    directions = matching_leaves(primals, tangents, positions, "jvp")
-    if is_tracing():
-        return nested.jvp(fn, primals, positions, directions)
-    program = _program(fn, lower_jvp)
-    variant, leaves = program.variant(primals, {}, positions)
-    if variant is None:
-        traced, builder = program.record(primals, {})
-        results = list(traced.function.results)
-        wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
-        seeds = [builder.lift_known(d) for d in directions]
-        floats = [r for r in results if r.is_float]
-        dots = push_forward(builder, tuple(traced.function.instrs), floats, wrt, seeds)
-        found = [builder.known(v) for v in (*results, *dots)]
-    else:
-        traced = variant.traced
-        found = list(variant.compiled(*variant.inputs(leaves), *directions))
-    return split_tangents(traced, found)
-
-
-def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
-    """Results and tangents, each in the structure of the function's result."""
-    results = traced.function.results
-    dots = iter(found[len(results) :])
-    by_result = [next(dots) if r.is_float else None for r in results]
-    return rebuild(traced, found), rebuild(traced, by_result, static=None)
-
-
-def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """The value of `fn` and its pullback.
-
-    Returns:
-        `(fn(*primals), pullback)`: `pullback(cotangent)`, with a cotangent of the structure of the result, gives a tuple
-        with one entry per primal. Each call of the pullback runs the function again together with its reverse pass.
-    """
-    positions, selected = differentiable_leaves(primals, tuple(range(len(primals))), "vjp", fn)
-    if is_tracing():
-        out, pull = nested.vjp(fn, primals, positions)
-        return out, lambda ct: tuple(tree_of_gradients(pull(ct), selected))
-    program = _program(fn, lower_vjp)
-    variant, leaves = program.variant(primals, {}, positions)
-    if variant is not None:
-        compiled, traced, inputs = variant.compiled, variant.traced, variant.inputs(leaves)
-        inputs = [np.array(a) if isinstance(a, np.ndarray) else a for a in inputs]
-        seeds = [_zeros_of(r) for r in _evaluate(program, primals)]
-
-        def run(cotangents: Sequence[Any]) -> list[Any]:
-            return list(compiled(*inputs, *cotangents))
-
-        found = run(seeds)
-        results = found[: len(traced.function.results)]
-
-        def pull_native(cotangent: Any) -> tuple[Any, ...]:
-            bars = run(_seeds_of(traced, results, cotangent))[len(results) :]
-            return tuple(tree_of_gradients(bars, selected))
-
-        return rebuild(traced, results), pull_native
-    traced, builder = program.record(primals, {})
-    values = list(traced.function.results)
-    results = [builder.known(v) for v in values]
-    wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
-
-    def pull_eager(cotangent: Any) -> tuple[Any, ...]:
-        runner = EvalBuilder(record=False)
-        seeds = [runner.lift_known(s) for s in _seeds_of(traced, results, cotangent)]
-        floats = [v for v in values if v.is_float]
-        bars = pull_back(runner, traced.function.instrs, floats, seeds, wrt)
-        return tuple(tree_of_gradients([runner.known(g) for g in bars], selected))
-
-    return rebuild(traced, results), pull_eager
-
-
-def _evaluate(program: Program, primals: Sequence[Any]) -> list[Any]:
-    """The float results of the plain function: what the cotangents have to look like."""
-    variant, leaves = _program(program.fn, lower_jit).variant(primals, {}, ())
-    assert variant is not None
-    found = variant.compiled(*variant.inputs(leaves))
-    return [f for f, r in zip(found, variant.traced.function.results, strict=True) if r.is_float]
-
-
-def _zeros_of(result: Any) -> Any:
-    return np.zeros_like(result) if isinstance(result, np.ndarray) else 0.0
-
-
-def _seeds_of(traced: Traced, results: Sequence[Any], cotangent: Any) -> list[Any]:
-    """The cotangents of the float results, from a tree of the structure of the function's result."""
-    leaves, tree = flatten(cotangent, is_leaf=lambda x: x is None or is_box(x))
-    if len(leaves) != len(traced.out_leaves):
-        raise ArgumentError(
-            "the cotangent does not have the structure of the function's result",
-            found=f"{tree} ({len(leaves)} leaves)",
-            expected=f"{traced.out_tree} ({len(traced.out_leaves)} leaves)",
-        )
-    by_result: dict[int, Any] = {}
-    for place, leaf in zip(traced.out_leaves, leaves, strict=True):
-        if isinstance(place, int):
-            by_result[place] = leaf
-    seeds = []
-    for k, (value, result) in enumerate(zip(traced.function.results, results, strict=True)):
-        if value.is_float:
-            seed = by_result.get(k)
-            seeds.append(_zeros_of(result) if seed is None else checked_direction(seed, result, "cotangent", "vjp"))
-    return seeds
-
-
-def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:
-    """A tangent or cotangent for `model` as a float or a float array of its shape."""
-    if is_box(direction):
-        return direction
-    found = np.asarray(direction)
-    if found.shape != np.shape(model) or not (
-        np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)
-    ):
-        raise ArgumentError(
-            f"a {name} given to {what} does not match",
-            found=f"shape {found.shape} of dtype {found.dtype}",
-            expected=f"shape {np.shape(model)} of dtype float64",
-        )
-    return found.astype(np.float64) if found.ndim else float(found)
-
-
-def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: Sequence[int], what: str) -> list[Any]:
-    """The tangents of the leaves at `positions`; None stands for zero."""
-
-    def is_leaf(x: Any) -> bool:
-        return x is None or is_box(x)
-
-    leaves, tree = flatten((tuple(primals), {}), is_leaf=is_leaf)
-    directions, tangent_tree = flatten((tuple(tangents), {}), is_leaf=is_leaf)
-    if tree != tangent_tree:
-        raise ArgumentError(
-            f"the tangents given to {what} do not have the structure of the primals",
-            found=str(tangent_tree),
-            expected=str(tree),
-        )
-    pairs = [(leaf, d) for leaf, d in zip(leaves, directions, strict=True) if leaf is not None]
-    found = [(pairs[k][0], 0.0 if pairs[k][1] is None else pairs[k][1]) for k in positions]
-    return [checked_direction(direction, leaf, "tangent", what) for leaf, direction in found]
-
-
-# --- jacobian and hessian --------------------------------------------------------------------------------------------
-
-
-class Jacobian(Transformed):
-    """All first derivatives; see `jacobian`."""
-
-    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool = False) -> None:
-        super().__init__(fn, "jacobian")
-        self.argnums = argnums
-        self.program = Program(fn, lower_jacobian)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The Jacobian at these arguments."""
-        positions, selected = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
-        if is_tracing():
-            traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions)
-            return self._package(traced_like, blocks, selected)
-        variant, leaves = self.program.variant(args, kwargs, positions)
-        if variant is None:
-            traced, blocks = self._eager(args, kwargs, positions)
-            return self._package(traced, blocks, selected)
-        found = variant.compiled(*variant.inputs(leaves))
-        return self._package(variant.traced, list(found), selected)
-
-    def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Traced, list[Any]]:
-        """One pull-back per output element over the recorded list."""
-        traced, builder = self.program.record(args, kwargs)
-        wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
-        blocks: list[Any] = []
-        for result in traced.function.results:
-            if result.is_float:
-                shape = np.shape(builder.known(result))
-                rows = []
-                for place in np.ndindex(*shape):
-                    runner = EvalBuilder(record=False)
-                    seed = np.zeros(shape)
-                    seed[place] = 1.0
-                    bars = pull_back(runner, traced.function.instrs, [result], [runner.lift_known(seed)], wrt)
-                    rows.append([runner.known(g) for g in bars])
-                for k, param in enumerate(wrt):
-                    stacked = np.array([row[k] for row in rows], dtype=float).reshape((*shape, *param.dims))
-                    blocks.append(stacked if stacked.ndim else float(stacked))
-        return traced, blocks
-
-    def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:
-        """Blocks in the structure of the result, each leaf holding the structure of the chosen arguments."""
-        count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
-        rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
-        cells: list[Any] = []
-        for result in traced.function.results:
-            if not result.is_float:
-                cells.append(None)
-                continue
-            trees = tree_of_gradients(next(rows), selected)
-            cells.append(trees[0] if isinstance(self.argnums, int) else tuple(trees))
-        return rebuild(traced, cells, static=None)
-
-
-def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
-    """All first derivatives of `fn`, dense.
-
-    Args:
-        fn: returns floats or arrays, or a container of them.
-        argnums: which positional argument, or a sequence of them.
-
-    Returns:
-        A callable: for a result of shape `s` and an argument of shape `t`, an array of shape `s + t`; containers nest, those
-        of the result outside. Costs one forward derivative per input element (one reverse per output element if fewer).
-    """
-    return Jacobian(fn, argnums)
-
-
-def hessian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
-    """All second derivatives of a scalar function, dense: the Jacobian of its gradient (forward over reverse)."""
-    if not callable(fn):
-        raise ArgumentError(f"hessian takes a function. Got {fn!r} instead.")
-    return Jacobian(Grad(fn, argnums, has_aux=False, with_value=False), argnums)
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
-
-
 def stop_gradient(x: Any) -> Any:
     """`x` (a number, an array or a container of them), with derivative zero."""
     return map_leaves(nested.stop, x) if is_tracing() else x
-
-
-_KEEP: Any = object()
-_NUMPY_NUMBERS: dict[type, Callable[[Any], Any]] = {float: np.float64, int: np.int64, bool: np.bool_}
-
-
-def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
-    """The function's result from the values of the IR results; `static` replaces leaves that were no IR results.
-
-    Numbers come back as the function would give them: as NumPy numbers where it computes with those.
-    """
-    leaves = []
-    for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
-        if not isinstance(place, int):
-            leaves.append(place.value if static is _KEEP else static)
-            continue
-        leaf = found[place]
-        convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
-        leaves.append(leaf if convert is None else convert(leaf))
-    return traced.out_tree.unflatten(leaves)
-
-
-def tree_of_gradients(gradients: Sequence[Any], selected: Selected) -> list[Any]:
-    """Gradients put back into the structures that they were taken with respect to; None where a leaf has none."""
-    remaining = iter(gradients)
-    return [
-        tree.unflatten([next(remaining) if is_differentiable(leaf) else None for leaf in leaves])
-        for tree, leaves in selected
-    ]
-
-

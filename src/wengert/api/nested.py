@@ -46,7 +46,7 @@ class Inner:
 
 def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`fn` itself inside the trace."""
-    return calls.call(fn, args, kwargs)
+    return calls.call(fn, tuple(args), kwargs)
 
 
 def stop(leaf: Any) -> Any:
@@ -72,7 +72,7 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
     inner_args, inner_kwargs = tree.unflatten(inner_leaves)
     with trace.building(child):
-        out = calls.call(fn, inner_args, inner_kwargs)
+        out = calls.call(fn, tuple(inner_args), inner_kwargs)
         out_leaves, out_tree = flatten(out, is_leaf=is_box)
         results: list[Value] = []
         places: list[Any] = []
@@ -95,7 +95,7 @@ def _parameter(trace: Trace, argument: Value) -> Value:
     """A new value for an argument: a parameter, or in eager mode the recorded identity of the argument."""
     if trace.eager:
         builder = trace.builder
-        return builder.assume_shape(argument, *[builder.dim(d) for d in argument.dims])  # type: ignore[no-any-return]
+        return builder.assume_shape(argument, *[builder.dim(d) for d in argument.dims])
     return Value(argument.type, argument.name)
 
 

@@ -49,10 +49,9 @@ class Variant:
                 return False
         if not self.traced.guards_hold():
             return False
-        for slack, terms in self.sizes:
-            if slack + sum(c * leaves[leaf].shape[axis] for leaf, axis, c in terms) < 0:
-                return False
-        return True
+        return not self.sizes or all(
+            slack + sum(c * leaves[leaf].shape[axis] for leaf, axis, c in terms) >= 0 for slack, terms in self.sizes
+        )
 
     def inputs(self, leaves: Sequence[Any]) -> list[Any]:
         """The run-time arguments of the compiled function: leaves, then captured values."""

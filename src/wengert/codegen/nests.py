@@ -58,11 +58,16 @@ def nest(low: Lowering, sizes: Sequence[str], body: Callable[[Index], None], out
     if not sizes:
         body(outer)
         return
-    if not outer and not any(s.startswith("%") for s in sizes) and math.prod(map(int, sizes)) <= UNROLLED:
+    if not outer and not loop_sizes(sizes):
         for index in itertools.product(*(range(int(s)) for s in sizes)):
             body(tuple(map(str, index)))
         return
     loop(low, sizes[0], lambda i: nest(low, sizes[1:], body, (*outer, i)))
+
+
+def loop_sizes(sizes: Sequence[str]) -> bool:
+    """Whether an iteration space takes loops: it is not small and static."""
+    return any(s.startswith("%") for s in sizes) or math.prod(map(int, sizes)) > UNROLLED
 
 
 def element(low: Lowering, value: Value, index: Index) -> str:

@@ -22,6 +22,8 @@ LIBM = {
     "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "sinh": "sinh",
     "cosh": "cosh", "tanh": "tanh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "cbrt": "cbrt",
 }  # fmt: skip
+# Their kernels hold for moderate angles only; `wengert.codegen.angles` sees to the others.
+ANGLES = ("sin", "cos")
 LIBM_BINARY = {"arctan2": "atan2", "hypot": "hypot", "pow": "pow"}
 INTRINSIC = {"sqrt": "llvm.sqrt.f64", "floor": "llvm.floor.f64", "ceil": "llvm.ceil.f64", "trunc": "llvm.trunc.f64",
              "round": "llvm.roundeven.f64"}  # fmt: skip
@@ -222,7 +224,7 @@ def _libm(name: str, symbol: str) -> Emit:
     """A call of the C library, or an inlined kernel in loops over arrays, which then vectorise."""
 
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-        if w.in_loop and name in w.kernels:
+        if w.in_loop and name in w.kernels and name not in ANGLES:
             return w.helper(f"wg.{name}", x)
         return w.call("double", symbol, [("double", o) for o in x], PURE)
 

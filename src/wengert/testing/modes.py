@@ -14,7 +14,8 @@ import numpy as np
 
 from wengert.api import eager, value_and_grad
 from wengert.api.arguments import differentiable_leaves, is_differentiable
-from wengert.api.derivatives import Grad, rebuild, tree_of_gradients
+from wengert.api.derivatives import Grad
+from wengert.api.results import rebuild, tree_of_gradients
 from wengert.errors import WengertError
 from wengert.ir.interpret import run
 from wengert.tree import flatten

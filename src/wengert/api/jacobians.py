@@ -1,0 +1,96 @@
+"""`jacobian` and `hessian`: all first or second derivatives, dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.api import nested
+from wengert.api.arguments import differentiable_leaves, is_differentiable
+from wengert.api.derivatives import ArgNums, Grad, Transformed
+from wengert.api.lowering import lower_jacobian
+from wengert.api.program import Program
+from wengert.api.results import Selected, rebuild, tree_of_gradients
+from wengert.errors import ArgumentError
+from wengert.frontend.context import is_tracing
+from wengert.frontend.trace import Traced
+from wengert.tape.backward import pull_back
+from wengert.tape.evaluate import EvalBuilder
+
+
+class Jacobian(Transformed):
+    """All first derivatives; see `jacobian`."""
+
+    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool = False) -> None:
+        super().__init__(fn, "jacobian")
+        self.argnums = argnums
+        self.program = Program(fn, lower_jacobian)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The Jacobian at these arguments."""
+        positions, selected = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
+        if is_tracing():
+            traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions)
+            return self._package(traced_like, blocks, selected)
+        variant, leaves = self.program.variant(args, kwargs, positions)
+        if variant is None:
+            traced, blocks = self._eager(args, kwargs, positions)
+            return self._package(traced, blocks, selected)
+        found = variant.compiled(*variant.inputs(leaves))
+        return self._package(variant.traced, list(found), selected)
+
+    def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Traced, list[Any]]:
+        """One pull-back per output element over the recorded list."""
+        traced, builder = self.program.record(args, kwargs)
+        wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
+        blocks: list[Any] = []
+        for result in traced.function.results:
+            if result.is_float:
+                shape = np.shape(builder.known(result))
+                rows = []
+                for place in np.ndindex(*shape):
+                    runner = EvalBuilder(record=False)
+                    seed = np.zeros(shape)
+                    seed[place] = 1.0
+                    bars = pull_back(runner, traced.function.instrs, [result], [runner.lift_known(seed)], wrt)
+                    rows.append([runner.known(g) for g in bars])
+                for k, param in enumerate(wrt):
+                    stacked = np.array([row[k] for row in rows], dtype=float).reshape((*shape, *param.dims))
+                    blocks.append(stacked if stacked.ndim else float(stacked))
+        return traced, blocks
+
+    def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:
+        """Blocks in the structure of the result, each leaf holding the structure of the chosen arguments."""
+        count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
+        rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
+        cells: list[Any] = []
+        for result in traced.function.results:
+            if not result.is_float:
+                cells.append(None)
+                continue
+            trees = tree_of_gradients(next(rows), selected)
+            cells.append(trees[0] if isinstance(self.argnums, int) else tuple(trees))
+        return rebuild(traced, cells, static=None)
+
+
+def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
+    """All first derivatives of `fn`, dense.
+
+    Args:
+        fn: returns floats or arrays, or a container of them.
+        argnums: which positional argument, or a sequence of them.
+
+    Returns:
+        A callable: for a result of shape `s` and an argument of shape `t`, an array of shape `s + t`; containers nest, those
+        of the result outside. Costs one forward derivative per input element (one reverse per output element if fewer).
+    """
+    return Jacobian(fn, argnums)
+
+
+def hessian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
+    """All second derivatives of a scalar function, dense: the Jacobian of its gradient (forward over reverse)."""
+    if not callable(fn):
+        raise ArgumentError(f"hessian takes a function. Got {fn!r} instead.")
+    return Jacobian(Grad(fn, argnums, has_aux=False, with_value=False), argnums)

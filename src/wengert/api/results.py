@@ -1,0 +1,88 @@
+"""Flat results of compiled or recorded code, put back into the structures that the user gave or expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.api.arguments import is_differentiable
+from wengert.errors import ArgumentError
+from wengert.frontend.boxes import is_box
+from wengert.frontend.trace import Traced
+from wengert.tree import TreeDef, flatten
+
+Selected = list[tuple[TreeDef, list[Any]]]
+"""Per chosen argument its structure and its leaves."""
+
+_KEEP: Any = object()
+_NUMPY_NUMBERS: dict[type, Callable[[Any], Any]] = {float: np.float64, int: np.int64, bool: np.bool_}
+
+
+def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
+    """The function's result from the values of the IR results; `static` replaces leaves that were no IR results.
+
+    Numbers come back as the function would give them: as NumPy numbers where it computes with those.
+    """
+    leaves = []
+    for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
+        if not isinstance(place, int):
+            leaves.append(place.value if static is _KEEP else static)
+            continue
+        leaf = found[place]
+        convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
+        leaves.append(leaf if convert is None else convert(leaf))
+    return traced.out_tree.unflatten(leaves)
+
+
+def tree_of_gradients(gradients: Sequence[Any], selected: Selected) -> list[Any]:
+    """Gradients put back into the structures that they were taken with respect to; None where a leaf has none."""
+    remaining = iter(gradients)
+    return [
+        tree.unflatten([next(remaining) if is_differentiable(leaf) else None for leaf in leaves])
+        for tree, leaves in selected
+    ]
+
+
+def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
+    """Results and tangents, each in the structure of the function's result."""
+    results = traced.function.results
+    dots = iter(found[len(results) :])
+    by_result = [next(dots) if r.is_float else None for r in results]
+    return rebuild(traced, found), rebuild(traced, by_result, static=None)
+
+
+def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:
+    """A tangent or cotangent for `model` as a float or a float array of its shape."""
+    if is_box(direction):
+        return direction
+    found = np.asarray(direction)
+    if found.shape != np.shape(model) or not (
+        np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)
+    ):
+        raise ArgumentError(
+            f"a {name} given to {what} does not match",
+            found=f"shape {found.shape} of dtype {found.dtype}",
+            expected=f"shape {np.shape(model)} of dtype float64",
+        )
+    return found.astype(np.float64) if found.ndim else float(found)
+
+
+def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: Sequence[int], what: str) -> list[Any]:
+    """The tangents of the leaves at `positions`; None stands for zero."""
+
+    def is_leaf(x: Any) -> bool:
+        return x is None or is_box(x)
+
+    leaves, tree = flatten((tuple(primals), {}), is_leaf=is_leaf)
+    directions, tangent_tree = flatten((tuple(tangents), {}), is_leaf=is_leaf)
+    if tree != tangent_tree:
+        raise ArgumentError(
+            f"the tangents given to {what} do not have the structure of the primals",
+            found=str(tangent_tree),
+            expected=str(tree),
+        )
+    pairs = [(leaf, d) for leaf, d in zip(leaves, directions, strict=True) if leaf is not None]
+    found = [(pairs[k][0], 0.0 if pairs[k][1] is None else pairs[k][1]) for k in positions]
+    return [checked_direction(direction, leaf, "tangent", what) for leaf, direction in found]
