@@ -115,7 +115,7 @@ def generator_function(x):
 
 def formats_into_file(x):
     with open("/dev/null", "w") as file:
-        file.write("%s" % float(x))
+        file.write(str(float(x)))
     return x * 2.0
 
 
@@ -125,3 +125,35 @@ def grows_in_while(x):
         x = x * 2.0
         parts[x] = x
     return x
+
+
+def stencil(u, k, n):
+    u = u.copy()
+    for _ in range(n):
+        u[1:-1] += k * (u[2:] - 2 * u[1:-1] + u[:-2])
+    return np.sum(u * u)
+
+
+def write_rows(a, i, x):
+    b = a.copy()
+    b[i] = x
+    b[:, 0] += x[0]
+    return np.sum(b * b)
+
+
+def growing_dots(x, y, n):
+    s = 0.0
+    for t in range(n):
+        s += x[:t] @ y[:t]
+    return s
+
+
+def both_ends(x, k):
+    return x[k] * x[-k] + x[k - 1]
+
+
+def fill(x, n):
+    y = np.zeros(n)
+    for t in range(n):
+        y[t] = x[t % 3]
+    return np.sum(y)

@@ -1,5 +1,6 @@
 """Bad input raises one clear error of the right class, with the user's line, in every mode."""
 
+import copy
 import inspect
 import linecache
 import math
@@ -281,6 +282,58 @@ def test_the_value_of_empty_sums():
         value, gradient = wg.value_and_grad(programs.total)(np.zeros(shape))
         assert value == 0.0
         assert gradient.shape == shape
+
+
+# --- sizes and indices at random: the result, or the class of the error, is that of NumPy ---
+
+
+def vector(rng):
+    return rng.normal(size=int(rng.choice([0, 2, 3, 5])))
+
+
+def matrix(rng):
+    return rng.normal(size=(int(rng.choice([0, 2, 3])), int(rng.choice([0, 2, 3]))))
+
+
+def number(rng):
+    return int(rng.choice([-3, -1, 0, 1, 2, 3, 5, 20]))
+
+
+def outcome(run, args):
+    try:
+        return run(*copy.deepcopy(args))
+    except Exception as error:  # noqa: BLE001 - every class is compared
+        return type(error)
+
+
+@pytest.mark.parametrize(
+    ("fn", "kinds"),
+    [
+        (programs.index_in_loop, (vector, number)),
+        (programs.add_arrays, (vector, vector)),
+        (programs.add_arrays, (matrix, vector)),
+        (programs.multiply_matrices, (matrix, vector)),
+        (programs.multiply_matrices, (matrix, matrix)),
+        (programs.largest, (vector,)),
+        (programs.stencil, (vector, lambda rng: 0.1, number)),
+        (programs.write_rows, (matrix, number, vector)),
+        (programs.growing_dots, (vector, vector, number)),
+        (programs.both_ends, (vector, number)),
+        (programs.fill, (vector, number)),
+    ],
+    ids=lambda x: getattr(x, "__name__", None),
+)
+def test_random_sizes_and_indices(fn, kinds):
+    rng = np.random.default_rng(7)
+    compiled_fn, gradient = wg.jit(fn), wg.value_and_grad(fn)
+    for _ in range(40):
+        args = tuple(kind(rng) for kind in kinds)
+        expected = outcome(fn, args)
+        found, pair = outcome(compiled_fn, args), outcome(gradient, args)
+        if isinstance(expected, type):
+            assert (found, pair) == (expected, expected), args
+        else:
+            np.testing.assert_allclose([found, pair[0]], [expected, expected], rtol=1e-12, atol=1e-12)
 
 
 # --- golden messages ---

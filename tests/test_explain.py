@@ -64,7 +64,7 @@ def test_functions_reached_branches_unrolling_and_cuts():
     assert "unrolled: 3 copies" in notes(found, stages, "for k in")
     last = notes(found, stages, "return total")
     assert "gradient cut: `floor`" in last
-    assert "kink of `abs`" in last
+    assert "kink: `abs`" in last
     idle = {p.name: p.why for p in found.parameters}
     assert set(idle) == {"p['c']", "p['unused']"}
     assert "floor" in idle["p['c']"]

@@ -2,12 +2,14 @@
 
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
 
 import wengert as wg
 from wengert.diagnose.locate import locate
+from wengert.diagnose.probe import first_bad
 from wengert.train import GradientError, fit
 
 
@@ -107,15 +109,55 @@ def test_a_search_that_fails_gives_nothing():
     assert locate(root, [{"b": 1.0, "w": np.array([1.0, 4.0])}], "gradient") is None
 
 
-def test_a_long_search_is_given_up(monkeypatch):
+def test_long_programs_are_searched_compiled(monkeypatch):
     monkeypatch.setattr("wengert.diagnose.locate.MOST_INSTRUCTIONS", 500)
 
-    def loss(x):
-        for _ in range(10_000):
-            x = x * 1.001
-        return x * math.inf
+    def growing(x, steps):
+        y = x
+        for k in range(steps):
+            if k > 9_000:
+                y = y * 1.5
+        return y - y * 0.5
 
-    assert locate(loss, [1.0], "loss") is None
+    found = locate(growing, [1.0, 50_000], "loss")
+    assert found.span.line == line_of(growing, "y = y * 1.5")
+    assert "the first number that is not finite is the product at" in found.sentence
+    assert re.search(r"applied to 1\.\d+e\+308 and 1\.5$", found.sentence)
+
+    def cancelling(x, steps):
+        y = 0.0
+        for _ in range(steps):
+            y = y * 0.999 + math.sin(x)
+        zero = y - y
+        return math.sqrt(zero)
+
+    found = locate(cancelling, [1.0, 50_000], "gradient")
+    assert found.span.line == line_of(cancelling, "math.sqrt")
+    assert "the first number that is not finite is the derivative of sqrt at" in found.sentence
+
+    def stepping(x, steps):
+        y = 0.0
+        for _ in range(steps):
+            y = y * 0.999 + math.sin(1.0)
+        return y + math.floor(x)
+
+    found = locate(stepping, [1.5, 50_000], "zero")
+    assert found.span.line == line_of(stepping, "math.floor")
+    assert locate(growing, [1.0, 50_000], "large", limit=1e6) is None
+
+
+def test_the_compiled_search_sees_arrays_and_while_loops():
+    def arrays(x, steps):
+        u = np.ones(10) * x
+        k = 0
+        while k < steps:
+            u[1:] = u[1:] * u[:-1] * 3.0
+            k += 1
+        return np.sum(u)
+
+    found = first_bad(arrays, [1.0, 3000], 0)
+    assert found.instr.span.line == line_of(arrays, "u[1:] = u")
+    assert first_bad(arrays, [0.1, 30], 0) is None
 
 
 def test_prints_are_held_back(capsys):

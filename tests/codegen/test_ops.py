@@ -102,9 +102,7 @@ def test_sampled(op: OpDef, case: tuple[Any, dict[str, Any]]) -> None:
             values.append(b.const(operand))
         else:
             array = np.asarray(operand, dtype=None if len(operand) else np.int64)
-            param = Value(
-                TensorType(DTYPES["i64" if array.dtype.kind == "i" else "f64"], array.shape), f"x{len(params)}"
-            )
+            param = Value(TensorType(DTYPES["i64" if array.dtype.kind == "i" else "f64"], array.shape), f"x{len(params)}")
             params.append(param)
             values.append(param)
             args.append(array)
@@ -120,11 +118,7 @@ SPECIAL += [float("inf"), float("-inf"), float("nan")]
 def test_special_floats(op: OpDef) -> None:
     if DTYPES["f64"] not in dtypes_of(op) or "operands" in op.extra:
         pytest.skip("takes no floats")
-    two = (
-        op.name in ("add", "sub", "mul")
-        or (isinstance(op.jvp, tuple) and len(op.jvp) == 2)
-        or op.extra.get("arity") == 2
-    )
+    two = op.name in ("add", "sub", "mul") or (isinstance(op.jvp, tuple) and len(op.jvp) == 2) or op.extra.get("arity") == 2
     pairs = np.array(list(itertools.product(SPECIAL, SPECIAL)))
     args = [pairs[:, 0].copy(), pairs[:, 1].copy()][: 2 if two else 1]
     for attrs in op.extra.get("attrs", ({},)):

@@ -12,14 +12,19 @@ from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves
 from wengert.api.lowering import lower_jit, lower_jvp, lower_vjp
 from wengert.api.program import Program
-from wengert.api.results import checked_direction, matching_leaves, rebuild, split_tangents, tree_of_gradients
+from wengert.api.results import (
+    checked_direction,
+    matching_cotangents,
+    matching_leaves,
+    rebuild,
+    split_tangents,
+    tree_of_gradients,
+)
 from wengert.errors import ArgumentError
-from wengert.frontend.boxes import is_box
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back, push_forward
 from wengert.tape.evaluate import EvalBuilder
-from wengert.tree import flatten
 
 
 @functools.lru_cache(maxsize=512)
@@ -125,13 +130,7 @@ def _zeros_of(result: Any) -> Any:
 
 def _seeds_of(traced: Traced, results: Sequence[Any], cotangent: Any) -> list[Any]:
     """The cotangents of the float results, from a tree of the structure of the function's result."""
-    leaves, tree = flatten(cotangent, is_leaf=lambda x: x is None or is_box(x))
-    if len(leaves) != len(traced.out_leaves):
-        raise ArgumentError(
-            "the cotangent does not have the structure of the function's result",
-            found=f"{tree} ({len(leaves)} leaves)",
-            expected=f"{traced.out_tree} ({len(traced.out_leaves)} leaves)",
-        )
+    leaves = matching_cotangents(traced.out_tree, cotangent)
     by_result: dict[int, Any] = {}
     for place, leaf in zip(traced.out_leaves, leaves, strict=True):
         if isinstance(place, int):

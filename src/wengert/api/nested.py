@@ -14,10 +14,13 @@ import numpy as np
 
 from wengert.api.arguments import flatten_call
 from wengert.api.lowering import gradient_of_result, scalar_loss
+from wengert.api.results import matching_cotangents
 from wengert.errors import ArgumentError
 from wengert.frontend import calls
 from wengert.frontend.boxes import box, is_box, lift
+from wengert.frontend.broadcasting import unify
 from wengert.frontend.context import Trace, current
+from wengert.frontend.emit import to_dtype, values_of
 from wengert.frontend.trace import StaticLeaf
 from wengert.ir.core import Function, Value
 from wengert.ir.rewrite import inline
@@ -142,7 +145,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
     """The result and its tangent, as boxes of the outer trace."""
     inner = trace_inner(fn, primals, {}, positions)
     builder = current().builder
-    seeds = [lift(d) for d in directions]
+    seeds = [_like(d, a, "tangent") for d, a in zip(directions, inner.arguments, strict=True)]
     results = inner.function.results
     floats = [r for r in results if r.is_float]
     if current().eager:
@@ -157,6 +160,18 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
     return _rebuilt(inner, values), inner.out_tree.unflatten(leaves)
 
 
+def _like(direction: Any, model: Value, name: str) -> Value:
+    """A tangent or cotangent with the type of `model`; sizes that may differ are compared at run time."""
+    value = to_dtype(lift(direction), model.tensor.dtype)
+    if value.type == model.type:
+        return value
+    if value.rank != model.rank:
+        raise ArgumentError(f"a {name} does not match", current().span, found=str(value.type), expected=str(model.type))
+    for found, expected in zip(value.dims, model.dims, strict=True):
+        unify(expected, found, f"a {name} does not match: shapes", (value.dims, model.dims))
+    return current().builder.assume_shape(value, *values_of(model.dims))
+
+
 def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]) -> tuple[Any, Callable[[Any], list[Any]]]:
     """The result, and the pullback from a tree of cotangents to a list of gradients."""
     inner = trace_inner(fn, primals, {}, positions)
@@ -165,15 +180,13 @@ def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
 
     def pull(cotangent: Any) -> list[Any]:
         builder = current().builder
-        leaves, _ = flatten(cotangent, is_leaf=lambda x: x is None or is_box(x))
-        if len(leaves) != len(inner.out_leaves):
-            raise ArgumentError("the cotangent does not have the structure of the function's result")
+        leaves = matching_cotangents(inner.out_tree, cotangent)
         given = {p: leaf for p, leaf in zip(inner.out_leaves, leaves, strict=True) if isinstance(p, int)}
         seeds = []
         for k, (declared, value) in enumerate(zip(function.results, values, strict=True)):
             if declared.is_float:
                 seed = given.get(k)
-                seeds.append(builder.zeros_like(value) if seed is None else lift(seed))
+                seeds.append(builder.zeros_like(value) if seed is None else _like(seed, value, "cotangent"))
         if current().eager:
             floats = [r for r in function.results if r.is_float]
             return _finish(pull_back(builder, function.instrs, floats, seeds, function.params))

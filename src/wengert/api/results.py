@@ -86,3 +86,20 @@ def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: 
     pairs = [(leaf, d) for leaf, d in zip(leaves, directions, strict=True) if leaf is not None]
     found = [(pairs[k][0], 0.0 if pairs[k][1] is None else pairs[k][1]) for k in positions]
     return [checked_direction(direction, leaf, "tangent", what) for leaf, direction in found]
+
+
+def matching_cotangents(out_tree: TreeDef, cotangent: Any) -> list[Any]:
+    """The leaves of a cotangent, one for each leaf of a function's result; None stands for zero.
+
+    Raises:
+        ArgumentError: the cotangent has another structure than the result; the order of dict keys counts.
+    """
+    mark = object()
+    model = out_tree.unflatten([mark] * out_tree.num_leaves)
+    leaves, tree = flatten(model, is_leaf=lambda x: x is None or x is mark)
+    given, given_tree = flatten(cotangent, is_leaf=lambda x: x is None or is_box(x))
+    if tree != given_tree:
+        raise ArgumentError(
+            "the cotangent does not have the structure of the function's result", found=str(given_tree), expected=str(tree)
+        )
+    return [direction for leaf, direction in zip(leaves, given, strict=True) if leaf is mark]

@@ -30,7 +30,8 @@ def angle(low: Lowering, instr: Instr) -> None:
     def fast(found: str, index: Index) -> None:
         size = scalars.intrinsic(w, "llvm.fabs.f64", "double", (found,))
         large = w.let(f"fcmp ogt double {size}, {float_literal(LARGEST_ANGLE)}")
-        w.do(f"store i1 {w.let(f'or i1 {w.let(f'load i1, ptr {wild}')}, {large}')}, ptr {wild}")
+        before = w.let(f"load i1, ptr {wild}")
+        w.do(f"store i1 {w.let(f'or i1 {before}, {large}')}, ptr {wild}")
         put(w.helper(f"wg.{name}", (found,)), index)
 
     def exact(found: str, index: Index) -> None:

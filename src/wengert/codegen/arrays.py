@@ -141,9 +141,7 @@ def _reshape_scalar(low: Lowering, x: Value, result: Value) -> None:
     if result.rank == 0:
         low.bind(result, uniform)
         return
-    low.bind(
-        result, Lazy(result.tensor.dtype, low.sizes(result), lambda low, index: uniform, uniform=uniform, flat=True)
-    )
+    low.bind(result, Lazy(result.tensor.dtype, low.sizes(result), lambda low, index: uniform, uniform=uniform, flat=True))
 
 
 def assume_shape(low: Lowering, instr: Instr) -> None:

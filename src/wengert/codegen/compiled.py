@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import effects
+from wengert.codegen.blas import DGEMM, blas_symbols
 from wengert.codegen.engine import Machine, build, python_symbols
 from wengert.codegen.entry import Callbacks, numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
@@ -50,7 +51,8 @@ class Compiled:
         module = lower(function, options or options_from_environment(), self._runtime.callbacks())
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
-        machine = build(module.text, {**python_symbols(), **numpy_symbols()})
+        symbols = {**python_symbols(), **numpy_symbols(), **(blas_symbols() if DGEMM in module.text else {})}
+        machine = build(module.text, symbols)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 

@@ -72,7 +72,7 @@ class Machine:
             return str(self.target.emit_assembly(llvm.parse_assembly(str(self.module))))
 
 
-def build(text: str, symbols: Mapping[str, int], level: int = 3) -> Machine:
+def build(text: str, symbols: Mapping[str, int], level: int = 2) -> Machine:
     """Native code for a module.
 
     Args:

@@ -7,7 +7,7 @@ first (`vacate`). So nobody has to prove beforehand that no hazard exists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wengert.codegen.liveness import Frame, Uses
@@ -116,6 +116,18 @@ class Lowering:
             self.frames[-1].log.append((self.env, value, self.env[value]))
         self.env[value] = place
         self._watch(value, place)
+        if isinstance(place, Mem):
+            self._spread(value, place.reads)
+
+    def _spread(self, value: Value, buffers: frozenset[Buffer]) -> None:
+        """Note that what is still to be computed from `value` reads `buffers` now."""
+        for user in self.users.get(value, ()):
+            place = self.env.get(user)
+            if isinstance(place, Lazy) and not buffers <= place.reads:
+                self.env[user] = replace(place, reads=place.reads | buffers)
+                for buffer in buffers:
+                    buffer.readers.append(user)
+                self._spread(user, buffers)
 
     def _watch(self, value: Value, place: Place) -> None:
         if isinstance(place, Mem | Lazy):

@@ -14,7 +14,7 @@ from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, ot
 from wengert.codegen.nests import Task, run, settle, store_task
 from wengert.codegen.schedule import schedule
 from wengert.codegen.storage import Buffer, Mem
-from wengert.codegen.text import REGISTER, Writer
+from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
 from wengert.ir.core import Function, Value
 
 HANDLERS: dict[str, Any] = {
@@ -155,7 +155,11 @@ def _kernel(low: Lowering) -> str:
     low.block(body)
     _return(low)
     lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
-    parameters = ["ptr noalias %operands", *kernel_parameters(function), *(f"ptr noalias %r{k}" for k in range(len(function.results)))]
+    parameters = [
+        "ptr noalias %operands",
+        *kernel_parameters(function),
+        *(f"ptr noalias %r{k}" for k in range(len(function.results))),
+    ]
     head = f"define internal i64 @wg.kernel({', '.join(parameters)}) nounwind {vector_width()} {{\nstart:\n"
     return head + "\n".join(lines) + "\n}"
 
@@ -246,6 +250,9 @@ def _metadata(low: Lowering) -> list[str]:
         '!2 = !{!"branch_weights", i32 1, i32 2000}',
         "!3 = distinct !{!3}",
     ]
+    # Interleaving pays for reductions; loops that only store would just become longer.
+    lines.append('!4 = !{!"llvm.loop.interleave.count", i32 1}')
+    lines += [f"!{n} = distinct !{{!{n}, !4}}" for n in range(SIMPLE_LOOPS, SIMPLE_LOOPS + low.w.simple_loops)]
     nodes = [scope_list(k) - 1 for k in range(low.scopes)]
     for k, node in enumerate(nodes):
         others = ", ".join(f"!{n}" for n in nodes if n != node)

@@ -49,7 +49,7 @@ def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
     w.in_loop = outer
     following = w.let(f"add nuw nsw i64 {counter}, 1")
     w.fill(hole, f"{counter} = phi i64 [ 0, %{before} ], [ {following}, %{w.block} ]")
-    w.jump(header)
+    w.jump_back(header)
     w.label(after)
 
 
@@ -109,7 +109,9 @@ def run(low: Lowering, tasks: Sequence[Task]) -> None:
             task.finish(found, index)
         low.memo = {}
 
+    low.w.stores_only = all(t.target is not None for t in tasks)
     nest(low, sizes, body)
+    low.w.stores_only = False
 
 
 def _volume(low: Lowering, sizes: Index) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.codegen import scalars
+from wengert.codegen.blas import product
 from wengert.codegen.lowering import Handler, Lowering
 from wengert.codegen.nests import element, force, nest
 from wengert.codegen.storage import Awaited, Index, Lazy, Mem
@@ -106,9 +107,7 @@ def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequenc
         low.memo = {}
         address = low.address(target, tuple(index[a] for a in kept))
         found = element(low, x, index)
-        low.store(
-            dtype, combine(low, kind, dtype, low.load(dtype, address, target.buffer), found), address, target.buffer
-        )
+        low.store(dtype, combine(low, kind, dtype, low.load(dtype, address, target.buffer), found), address, target.buffer)
         low.memo = {}
 
     nest(low, sizes, body)
@@ -206,7 +205,7 @@ def matmul(low: Lowering, instr: Instr) -> None:
     elif y.rank == 1:
         rows(low, left, right, target)
     else:
-        matrices(low, left, right, target)
+        product(low, left, right, target, lambda: matrices(low, left, right, target))
     low.bind(result, target)
 
 

@@ -14,6 +14,10 @@ REGISTER = {"f64": "double", "i64": "i64", "bool": "i1"}
 MEMORY = {"f64": "double", "i64": "i64", "bool": "i8"}
 
 
+# Number of the first metadata node of a loop that only stores.
+SIMPLE_LOOPS = 1_000_000
+
+
 def literal(value: float | bool, dtype: DType) -> str:
     """A constant of `dtype` in LLVM notation; floats are written by their bits."""
     if dtype.name == "bool":
@@ -39,6 +43,8 @@ class Writer:
         block: label of the block being written.
         in_loop: whether the code is the body of a loop over array elements.
         kernels: elementary functions that are inlined there.
+        stores_only: whether such loops are being written that carry nothing from one iteration to the next.
+        simple_loops: number of these loops; each has a metadata node.
     """
 
     def __init__(self) -> None:
@@ -49,6 +55,8 @@ class Writer:
         self.block = "start"
         self.in_loop = False
         self.kernels: frozenset[str] = frozenset()
+        self.stores_only = False
+        self.simple_loops = 0
         self._count = 0
 
     def fresh(self, hint: str = "t") -> str:
@@ -74,6 +82,14 @@ class Writer:
     def jump(self, block: str, metadata: str = "") -> None:
         """End the block by going to `block`."""
         self.do(f"br label %{block}{metadata}")
+
+    def jump_back(self, header: str) -> None:
+        """Close a loop over array elements."""
+        if not self.stores_only:
+            self.jump(header)
+            return
+        self.jump(header, f", !llvm.loop !{SIMPLE_LOOPS + self.simple_loops}")
+        self.simple_loops += 1
 
     def branch(self, condition: str, then: str, otherwise: str, weights: str = "") -> None:
         """End the block by a condition; `weights` is ", !prof !N" or nothing."""

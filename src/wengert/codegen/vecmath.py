@@ -239,8 +239,13 @@ def _sine(k: _Kernel, turn: int) -> str:
     shifted = k.fma("%x", 2.0 / math.pi, SHIFTER)
     minus = k.neg(k.sub(shifted, SHIFTER))
     first = k.fma(minus, HALF_PI[0], "%x")
-    r = k.fma(minus, HALF_PI[1], first)
-    rest = k.fma(minus, HALF_PI[2], k.fma(minus, HALF_PI[1], k.sub(first, r)))
+    product = k.mul(minus, HALF_PI[1])
+    missing = k.fma(minus, HALF_PI[1], k.neg(product))
+    # `first` is exact; the sum with its rounding error (Knuth's two-sum), since it may cancel.
+    r = k.add(first, product)
+    part = k.sub(r, first)
+    error = k.add(k.sub(first, k.sub(r, part)), k.sub(product, part))
+    rest = k.add(error, k.fma(minus, HALF_PI[2], missing))
     z = k.mul(r, r)
     cube = k.mul(z, r)
     tail = k.sub(k.mul(z, k.fma(rest, 0.5, k.neg(k.mul(cube, k.polynomial(z, SINE[1:]))))), rest)
@@ -274,6 +279,4 @@ def kernel(name: str) -> str:
 
 def helpers(names: Iterable[str]) -> list[str]:
     """The text of the helper functions called `names`."""
-    return [
-        kernel(n.removeprefix("wg.")) if n.removeprefix("wg.") in KERNELS else scalars.HELPERS[n] for n in sorted(names)
-    ]
+    return [kernel(n.removeprefix("wg.")) if n.removeprefix("wg.") in KERNELS else scalars.HELPERS[n] for n in sorted(names)]

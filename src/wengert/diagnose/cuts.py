@@ -60,7 +60,7 @@ def describe_cut(instr: Instr) -> str:
     """How the op of `instr` ends a derivative."""
     name = instr.op.name
     if name in _STEPS:
-        return f"`{_STEPS[name]}` is flat between its jumps, its derivative is zero"
+        return f"`{_STEPS[name]}` is flat between its jumps"
     if name == "convert":
         kind = "an integer" if instr.attrs["dtype"].name == "i64" else "a truth value"
         return f"a conversion to {kind} has no derivative"
@@ -150,9 +150,14 @@ def _union(marked: set[Value], sources: Sequence[Value], targets: Sequence[Value
     return bool(new)
 
 
-def zero_reason(instrs: Sequence[Instr], param: Value | None, results: Sequence[Value]) -> tuple[str, Span | None]:
-    """Why the derivative of `results` with respect to `param` is zero whatever the values: in words, and the place."""
-    unread = "the function does not read it"
+def zero_reason(
+    instrs: Sequence[Instr], param: Value | None, results: Sequence[Value], recorded: bool = False
+) -> tuple[str, Span | None]:
+    """Why the derivative of `results` with respect to `param` is zero whatever the values: in words, and the place.
+
+    With `recorded`, `instrs` is what one eager run left on its tape: numbers that became plain integers are not on it.
+    """
+    unread = "nothing that has a derivative reads it" if recorded else "the function does not read it"
     if param is None:
         return unread, None
     cuts = find_cuts(instrs, [param], results)

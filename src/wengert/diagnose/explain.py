@@ -6,6 +6,7 @@ the lowered gradient says what is stored and checked, the code generator says wh
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 from collections import Counter, defaultdict
@@ -90,18 +91,31 @@ class _Subject:
     names: list[str]
     positions: Sequence[int]
     wrt: str
-    notes: dict[Key, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    notes: dict[Key, dict[str, dict[str, None]]] = field(default_factory=lambda: defaultdict(dict))
     failure: str = ""
 
     @property
     def name(self) -> str:
         """What the function is called."""
-        return getattr(self.fn, "__qualname__", None) or getattr(self.fn, "__name__", None) or repr(self.fn)
+        fn = self.fn
+        while isinstance(fn, functools.partial):
+            fn = fn.func
+        return getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or type(fn).__qualname__
 
-    def note(self, span: Span | None, text: str) -> None:
-        """Say `text` about a line, once."""
+    def note(self, span: Span | None, text: str, item: str = "") -> None:
+        """Say `text` about a line, once; items said under the same text are gathered."""
         if span is not None:
-            self.notes[key_of(span)][text] = None
+            self.note_at(key_of(span), text, item)
+
+    def note_at(self, key: Key, text: str, item: str = "") -> None:
+        """Like `note`, for a line."""
+        items = self.notes[key].setdefault(text, {})
+        if item:
+            items[item] = None
+
+    def notes_of(self, key: Key) -> tuple[str, ...]:
+        """What has been said about a line."""
+        return tuple(f"{text}: {', '.join(items)}" if items else text for text, items in self.notes.get(key, {}).items())
 
 
 # --- the three outcomes ----------------------------------------------------------------------------------------------
@@ -126,10 +140,10 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
         subject.failure = f"it fails at these arguments, so what it stores is not known: {type(error).__name__}: {error}"
     for key, size in counted.items():
         if size:
-            subject.notes[key][f"stores {bytes_text(size)}"] = None
+            subject.note_at(key, f"stores {bytes_text(size)}")
     kept = kept_bytes(gradient, len(function.results), known_sizes(gradient, inputs))
     for key, size in kept.items():
-        subject.notes[key][f"keeps {bytes_text(size)}"] = None
+        subject.note_at(key, f"keeps {bytes_text(size)}")
     _note_checks(subject, gradient)
     _note_memory(subject, variant)
     totals = (sum(counted.values()), sum(kept.values()))
@@ -153,7 +167,7 @@ def _explain_eager(
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
     total = _note_tape(subject, function.instrs, builder)
-    return _finish(subject, "eager", str(error or ""), listings, (total, 0), _idle(subject, traced), libraries)
+    return _finish(subject, "eager", str(error or ""), listings, (total, 0), _idle(subject, traced, recorded=True), libraries)
 
 
 def _explain_refused(subject: _Subject, error: UnsupportedError) -> Explanation:
@@ -183,11 +197,11 @@ def _finish(
             key = (listing.file, number)
             shown.add(key)
             text = linecache.getline(*key).rstrip().expandtabs(4)
-            lines.append(LineNote(*key, text, tuple(subject.notes.get(key, ()))))
+            lines.append(LineNote(*key, text, subject.notes_of(key)))
     elsewhere = tuple(
-        f"{short_path(file)}:{line}: {'; '.join(notes)}"
-        for (file, line), notes in subject.notes.items()
-        if (file, line) not in shown and file
+        f"{short_path(key[0])}:{key[1]}: {'; '.join(subject.notes_of(key))}"
+        for key in subject.notes
+        if key not in shown and key[0]
     )
     return Explanation(
         subject.name,
@@ -207,19 +221,24 @@ def _finish(
 
 def _note_regions(subject: _Subject, function: Function, sizes: dict[Value, int], seeds: Sequence[Value]) -> None:
     told = set(find_tests(function.instrs, seeds))  # these are noted with the derivatives
+    loops = _loop_lines(function.instrs)
     for instr in walk(function.instrs):
         if instr.op.name == "for":
             trips = evaluate(instr.operands[0].affine, sizes)
             subject.note(instr.span, "compiled: for loop" + (f", {max(trips, 0)} iterations" if trips is not None else ""))
         elif instr.op.name == "while":
             subject.note(instr.span, "compiled: while loop")
-        elif instr.op.name == "if" and instr not in told:
+        elif instr.op.name == "if" and instr not in told and key_of(instr.span) not in loops:
             subject.note(instr.span, "compiled: branch")
+
+
+def _loop_lines(instrs: Sequence[Instr]) -> set[Key]:
+    return {key_of(i.span) for i in walk(tuple(instrs)) if i.op.name in ("for", "while")}
 
 
 def _note_unrolled(subject: _Subject, listings: Sequence[Listing], function: Function) -> None:
     """Note the loops of the source that have no region: their bodies stand in line, once per iteration."""
-    regions = {key_of(i.span) for i in walk(function.instrs) if i.op.name in ("for", "while")}
+    regions = _loop_lines(function.instrs)
     copies: dict[str, dict[int, Counter[Any]]] = defaultdict(lambda: defaultdict(Counter))
     for instr in walk(function.instrs):
         if instr.span is not None and instr.op.kind != "constant":
@@ -231,7 +250,7 @@ def _note_unrolled(subject: _Subject, listings: Sequence[Listing], function: Fun
                 count = _copies(loop, copies[listing.file])
                 if count:
                     what = f"unrolled: {count} copies of its body" if count > 1 else "unrolled: its body stands in line"
-                    subject.notes[listing.file, loop.line][what] = None
+                    subject.note_at((listing.file, loop.line), what)
 
 
 def _copies(loop: Loop, by_line: dict[int, Counter[Any]]) -> int:
@@ -257,20 +276,21 @@ def _note_derivatives(
     """Note cuts, branches on what depends on the parameters, and kinks."""
     for cut in find_cuts(instrs, seeds, results):
         subject.note(cut.instr.span, f"gradient cut: {cut.what}")
+    loops = _loop_lines(instrs)
     for instr in find_tests(instrs, seeds):
         if instr.op.name == "select":
             subject.note(instr.span, "choice by a traced value: piecewise derivative")
         elif instr.op.name == "while":
             subject.note(instr.span, "the number of iterations depends on the parameters: piecewise derivative")
-        else:
+        elif key_of(instr.span) not in loops:
             subject.note(instr.span, "branch on a traced value: piecewise derivative")
     active = varied_values(instrs, seeds) & useful_values(instrs, results)
     for instr in walk(tuple(instrs)):
         if instr.op.smoothness == "kink" and any(r in active for r in instr.results):
-            subject.note(instr.span, f"kink of `{instr.op.name}`: one-sided derivatives differ there")
+            subject.note(instr.span, "kink", f"`{instr.op.name}`")
 
 
-def _idle(subject: _Subject, traced: Traced) -> list[ParameterNote]:
+def _idle(subject: _Subject, traced: Traced, recorded: bool = False) -> list[ParameterNote]:
     """The parameters that the results do not depend on differentiably."""
     function = traced.function
     results = _losses(function)
@@ -279,7 +299,7 @@ def _idle(subject: _Subject, traced: Traced) -> list[ParameterNote]:
     for k in subject.positions:
         param = function.params[traced.param_leaves.index(k)] if k in traced.param_leaves else None
         if param is None or param not in useful:
-            found.append(ParameterNote(subject.names[k], zero_reason(function.instrs, param, results)[0]))
+            found.append(ParameterNote(subject.names[k], zero_reason(function.instrs, param, results, recorded)[0]))
     return found
 
 
@@ -310,18 +330,18 @@ def _note_tape(subject: _Subject, instrs: Sequence[Instr], builder: EvalBuilder)
             count = int(np.prod([d for d in value.dims if isinstance(d, int)], dtype=np.int64))
             sizes[key_of(instr.span)] += count * value.tensor.dtype.itemsize
     for key, size in sizes.items():
-        subject.notes[key][f"stores {bytes_text(size)}"] = None
+        subject.note_at(key, f"stores {bytes_text(size)}")
     return sum(sizes.values())
 
 
 def _note_checks(subject: _Subject, gradient: Function) -> None:
     for instr in walk(gradient.instrs):
         if instr.op.name == "wrap_index":
-            subject.note(instr.span, "checked at run time: index")
+            subject.note(instr.span, "checked at run time", "index")
         elif instr.op.name == "check":
             factory = instr.attrs.get("_factory")
             kind = "the function's own exception" if factory else str(instr.attrs.get("exception", "RuntimeError"))
-            subject.note(instr.span, f"checked at run time: {kind}")
+            subject.note(instr.span, "checked at run time", kind)
 
 
 def _note_memory(subject: _Subject, variant: Variant) -> None:

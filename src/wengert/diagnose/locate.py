@@ -18,8 +18,8 @@ import numpy as np
 from wengert.api.arguments import is_differentiable
 from wengert.diagnose.cuts import zero_reason
 from wengert.diagnose.listing import short_path
-from wengert.errors import Span
-from wengert.frontend.boxes import is_box
+from wengert.diagnose.probe import first_bad
+from wengert.errors import Span, UnsupportedError
 from wengert.frontend.trace import trace
 from wengert.ir.core import Instr, Value
 from wengert.tape.backward import pull_back
@@ -31,7 +31,7 @@ Fault = Literal["loss", "gradient", "zero", "large"]
 """What is wrong: the loss or a gradient is not finite, a gradient is zero, or it is too large."""
 
 MOST_INSTRUCTIONS = 1_000_000
-MOST_SECONDS = 30.0
+MOST_SECONDS = 10.0
 
 _WORDS = {
     "add": "the sum",
@@ -58,7 +58,8 @@ def locate(
 ) -> Finding | None:
     """The cause of a bad loss or gradient of `f(*args)` with respect to its first argument.
 
-    Runs `f` once more, eagerly, with its prints held back. Stops after a million instructions or 30 seconds.
+    Runs `f` once more, eagerly, with its prints held back. If that takes more than a million instructions or 10 seconds, the
+    compiled gradient is searched instead for the first number that is not finite.
 
     Args:
         f: returns a float.
@@ -72,10 +73,15 @@ def locate(
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            tape = _record(f, args, number)
-            if tape is None:
-                return None
-            return _SEARCHES[fault](tape, limit)
+            leaves, _ = flatten(args[0])
+            position = [k for k, leaf in enumerate(leaves) if is_differentiable(leaf)][number]
+            if fault == "zero" and (reason := _static_reason(f, args, position)) is not None:
+                return reason
+            try:
+                tape = _record(f, args, position)
+                return None if tape is None else _SEARCHES[fault](tape, limit)
+            except _GiveUpError:
+                return _search_compiled(f, args, position) if fault in ("loss", "gradient") else None
     except Exception:  # noqa: BLE001 - the fault is being reported already; a failed search must not take its place
         return None
 
@@ -90,15 +96,22 @@ class _GiveUpError(Exception):
 class _BoundedBuilder(EvalBuilder):
     """Runs and records a limited number of instructions."""
 
-    def __init__(self, span: Span | None = None) -> None:
-        super().__init__(span)
-        self.began = time.perf_counter()
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self.deadline = deadline
+
+    def check_time(self) -> None:
+        """Give up after the deadline."""
+        if time.perf_counter() > self.deadline:
+            raise _GiveUpError
 
     def emit(self, op, operands, attrs=None, regions=(), names=()):  # type: ignore[no-untyped-def]
         """Run one instruction, unless there have been too many."""
         count = len(self.instrs)
-        if count > MOST_INSTRUCTIONS or (count % 1024 == 0 and time.perf_counter() - self.began > MOST_SECONDS):
+        if count > MOST_INSTRUCTIONS:
             raise _GiveUpError
+        if count % 1024 == 0:
+            self.check_time()
         return super().emit(op, operands, attrs, regions, names)
 
 
@@ -129,7 +142,7 @@ class _Tape:
 
     def reverse(self) -> Value:
         """Run the reverse pass; returns the gradient."""
-        runner = _BoundedBuilder()
+        runner = _BoundedBuilder(self.runner.deadline)
         (gradient,) = pull_back(runner, self.forward, [self.loss], [runner.const(1.0)], [self.param])
         self.backward = runner.instrs
         self.producers.update((r, i) for i in self.backward for r in i.results)
@@ -138,21 +151,18 @@ class _Tape:
 
     def known(self, value: Value) -> Any:
         """The number or array of `value`."""
-        if time.perf_counter() - self.runner.began > MOST_SECONDS:
-            raise _GiveUpError
+        self.runner.check_time()
         return self.runner.known(value)
 
 
-def _record(f: Callable[..., Any], args: Sequence[Any], number: int) -> _Tape | None:
-    leaves, _ = flatten(args[0], is_leaf=is_box)
-    positions = [k for k, leaf in enumerate(leaves) if is_differentiable(leaf)]
-    runner = _BoundedBuilder()
+def _record(f: Callable[..., Any], args: Sequence[Any], position: int) -> _Tape | None:
+    runner = _BoundedBuilder(time.perf_counter() + MOST_SECONDS)
     traced = trace(f, tuple(args), {}, eager_builder=runner)
     function = traced.function
     place = traced.out_leaves[0]
     if not isinstance(place, int):
         return None
-    param = function.params[traced.param_leaves.index(positions[number])]
+    param = function.params[traced.param_leaves.index(position)]
     return _Tape(function.instrs, function.results[place], param, runner)
 
 
@@ -199,7 +209,7 @@ def _search_reverse(tape: _Tape, bad: Callable[[Value], bool], growth: str) -> F
 def _search_zero(tape: _Tape, limit: float) -> Finding | None:
     active = active_values(tape.forward, [tape.param], [tape.loss])
     if tape.param not in active:
-        return Finding(*zero_reason(tape.forward, tape.param, [tape.loss]))
+        return Finding(*zero_reason(tape.forward, tape.param, [tape.loss], recorded=True))
     value = tape.reverse()
     while True:
         instr = tape.producers.get(value)
@@ -215,6 +225,33 @@ def _search_zero(tape: _Tape, limit: float) -> Finding | None:
         return Finding(f"it becomes zero at {_place(instr.span)}", instr.span)
     text = f"the derivative of {_name(primal)} at {_place(primal.span)} is zero"
     return Finding(text + _operands_text(tape, primal, instr), primal.span)
+
+
+def _static_reason(f: Callable[..., Any], args: Sequence[Any], position: int) -> Finding | None:
+    """Why the gradient is zero whatever the numbers; None if it is not, or if `f` cannot be staged."""
+    try:
+        traced = trace(f, tuple(args), {})
+    except UnsupportedError:
+        return None
+    function = traced.function
+    param = function.params[traced.param_leaves.index(position)]
+    losses = [r for r in function.results if r.is_float]
+    if param in active_values(function.instrs, [param], losses):
+        return None
+    return Finding(*zero_reason(function.instrs, param, losses))
+
+
+def _search_compiled(f: Callable[..., Any], args: Sequence[Any], position: int) -> Finding | None:
+    """What can be said without a tape."""
+    found = first_bad(f, args, position)
+    if found is None:
+        return None
+    span = found.instr.span
+    what = f"the derivative of {_name(found.instr)}" if found.is_derivative else _name(found.instr)
+    text = f"the first number that is not finite is {what} at {_place(span)}"
+    if found.operands and not found.is_derivative:
+        text += f", applied to {' and '.join(map(repr, found.operands))}"
+    return Finding(text, span)
 
 
 _SEARCHES: dict[str, Callable[[_Tape, float], Finding | None]] = {

@@ -1,29 +1,27 @@
 """How many bytes a gradient puts on its stacks, or keeps in arrays, per line of the user's source.
 
-The one idea: the compiled gradient is rewritten to count instead of to compute. Every region that pushes carries one integer per
-source line, each push adds the bytes of its entry to it, and with the counters as only results everything else is dead code. So
-the counts are exact, and cost about what the function itself costs, however long its loops are.
+The one idea: the compiled gradient is rewritten (`instrument`) to count instead of to compute. Each push adds the bytes of its
+entry to an integer per source line, and with these as only results everything else is dead code. So the counts are exact, and
+cost about what the function itself costs, however long its loops are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from wengert.diagnose.instrument import Instrument, State
 from wengert.errors import Span
 from wengert.ir.builder import Builder
-from wengert.ir.core import Function, Instr, Region, Value, free_values, walk
-from wengert.passes.pipeline import optimize
-from wengert.types import I64_SCALAR, Affine, Dim, TensorType
+from wengert.ir.core import Function, Instr, Value, free_values, walk
+from wengert.types import Affine, Dim, TensorType
 
 Key = tuple[str, int]
 """File and line; ("", 0) where an instruction has no span."""
 
-Counters = dict[Key, Value]
 Run = Callable[[Function, Sequence[Any]], Sequence[Any]]
 
 
@@ -44,17 +42,7 @@ def stored_bytes(function: Function, inputs: Sequence[Any], run: Run) -> dict[Ke
 
 def counting_function(function: Function) -> tuple[list[Key], Function]:
     """The lines at which `function` stores something, and a function of the same arguments that returns the bytes of each."""
-    spans = defining_spans(function.instrs)
-    rewriter = _Counting(spans)
-    keys = rewriter.keys(function.instrs)
-    builder = Builder(function.span)
-    counters: Counters = {key: builder.const(0) for key in keys}
-    instrs = rewriter.block(function.instrs, counters)
-    results = tuple(counters[key] for key in keys)
-    counting = replace(
-        function, name=f"{function.name}_bytes", instrs=(*builder.instrs, *instrs), results=results
-    )
-    return keys, optimize(counting) if keys else counting
+    return _Counting(function).function(function)
 
 
 def kept_bytes(gradient: Function, results: int, sizes: dict[Value, int]) -> dict[Key, int]:
@@ -147,12 +135,19 @@ def key_of(span: Span | None) -> Key:
     return ("", 0) if span is None else (span.file, span.line)
 
 
-@dataclass
-class _Counting:
-    spans: dict[Value, Span | None]
+class _Counting(Instrument):
+    """Adds up the bytes of what is pushed, per line that computed it."""
 
-    def keys(self, instrs: Sequence[Instr]) -> list[Key]:
-        """The lines whose values are pushed somewhere in `instrs`."""
+    def __init__(self, function: Function) -> None:
+        self.whole = function
+        self.spans = defining_spans(function.instrs)
+
+    def start(self, builder: Builder) -> State:
+        """A zero for every line whose values are pushed somewhere."""
+        return {key: builder.const(0) for key in self.changes(self.whole.instrs)}
+
+    def changes(self, instrs: Sequence[Instr]) -> list[Key]:
+        """The lines whose values are pushed in `instrs`."""
         found: dict[Key, None] = {}
         for instr in walk(tuple(instrs)):
             if instr.op.name == "push":
@@ -162,52 +157,12 @@ class _Counting:
     def key(self, value: Value, push: Instr) -> Key:
         return key_of(self.spans.get(value) or push.span)
 
-    def block(self, instrs: Sequence[Instr], counters: Counters) -> tuple[Instr, ...]:
-        """`instrs` with counting; `counters` goes from the counts before to those after."""
-        new: list[Instr] = []
-        for instr in instrs:
-            if instr.op.name == "host_print":
-                continue
-            keys = self.keys((instr,)) if instr.regions else []
-            if keys:
-                new.append(self.branch(instr, keys, counters) if instr.op.name == "if" else self.loop(instr, keys, counters))
-                continue
-            new.append(instr)
-            if instr.op.name == "push":
-                builder = Builder(instr.span)
-                for value in instr.operands[1:]:
-                    key = self.key(value, instr)
-                    counters[key] = builder.add(counters[key], _size(builder, value))
-                new += builder.instrs
-        return tuple(new)
-
-    def branch(self, instr: Instr, keys: Sequence[Key], counters: Counters) -> Instr:
-        arms = []
-        for region in instr.regions:
-            local = dict(counters)
-            body = self.block(region.instrs, local)
-            arms.append(Region((), body, (*region.results, *(local[k] for k in keys))))
-        return replace(instr, regions=tuple(arms), results=(*instr.results, *_fresh(keys, counters)))
-
-    def loop(self, instr: Instr, keys: Sequence[Key], counters: Counters) -> Instr:
-        operands = (*instr.operands, *(counters[k] for k in keys))
-        body = instr.regions[-1]
-        local = dict(counters)
-        params = _fresh(keys, local)
-        instrs = self.block(body.instrs, local)
-        regions = [Region((*body.params, *params), instrs, (*body.results, *(local[k] for k in keys)))]
-        if instr.op.name == "while":
-            cond = instr.regions[0]
-            unread = [Value(I64_SCALAR, "bytes") for _ in keys]
-            regions.insert(0, Region((*cond.params, *unread), cond.instrs, cond.results))
-        results = (*instr.results, *_fresh(keys, counters))
-        return replace(instr, operands=operands, regions=tuple(regions), results=results)
-
-
-def _fresh(keys: Sequence[Key], counters: Counters) -> list[Value]:
-    """New values for the counters of `keys`, which are registered in `counters`."""
-    counters.update((key, Value(I64_SCALAR, "bytes")) for key in keys)
-    return [counters[key] for key in keys]
+    def observe(self, builder: Builder, instr: Instr, state: State) -> None:
+        """Add the sizes of what a push stores."""
+        if instr.op.name == "push":
+            for value in instr.operands[1:]:
+                key = self.key(value, instr)
+                state[key] = builder.add(state[key], _size(builder, value))
 
 
 def _size(builder: Builder, value: Value) -> Value:

@@ -208,11 +208,16 @@ def _call_class(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return bear(trace, _real(trace, cls, args, kwargs, is_safe or not is_trusted_module(cls.__module__)))
     if is_trusted_module(cls.__module__):
         return bear(trace, _real(trace, cls, args, kwargs))
-    if dataclasses.is_dataclass(cls) and init.__qualname__.startswith("__create_fn__"):
+    if dataclasses.is_dataclass(cls) and is_generated(init):
         return bear(trace, _make_dataclass(cls, args, kwargs))
     new = bear(trace, object.__new__(cls))
     call(init, (new, *args), kwargs)
     return new
+
+
+def is_generated(fn: types.FunctionType) -> bool:
+    """Whether a method was generated (by `dataclasses`, say) and has no source."""
+    return fn.__code__.co_filename.startswith("<")
 
 
 def _make_dataclass(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

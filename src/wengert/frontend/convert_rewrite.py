@@ -15,6 +15,7 @@ from wengert.errors import Span
 from wengert.frontend.convert_expr import _BINARY, ExpressionRewriter
 from wengert.frontend.convert_jumps import is_made_up, lower_jumps
 from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, stores
+from wengert.frontend.convert_unset import is_flag, track_unset
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class BranchInfo:
         live: the names among those it stores that are needed afterwards.
         head: for a loop: those needed at the start of its body.
         stop: for a loop: flags that end it.
-        made_up: names that lowering invented.
+        made_up: names that need no value on every path: lowering invented them, or a flag guards their reads.
     """
 
     span: Span
@@ -48,6 +49,7 @@ class FunctionRewriter(ExpressionRewriter):
     Attributes:
         infos: what hooks of control flow know, by number.
         offences: statements that cannot be staged.
+        doubtful: variables of the innermost function whose reads are guarded by a flag.
     """
 
     def __init__(self, file: str, hook: str, scope: Scope, function: str) -> None:
@@ -56,13 +58,14 @@ class FunctionRewriter(ExpressionRewriter):
         self.offences: list[tuple[str, Span]] = []
         self.liveness = Liveness([], set())
         self.plain = False
+        self.doubtful: set[str] = set()
         self.count = 0
 
     # --- functions ----------------------------------------------------------------------------------------------
 
     def function_body(self, node: Any, scope: Scope) -> list[ast.stmt]:
         """The rewritten body of a function whose scope is `scope`."""
-        saved = self.scope, self.liveness, self.plain, self.me, self.function
+        saved = self.scope, self.liveness, self.plain, self.me, self.function, self.doubtful
         self.scope = scope
         self.function = node.name
         self.me = next((a.arg for a in (*node.args.posonlyargs, *node.args.args)), "")
@@ -72,11 +75,13 @@ class FunctionRewriter(ExpressionRewriter):
             body = body[1:]
         if not self.plain:
             body = lower_jumps(body)
-            made = {n for n in stores(body) if is_made_up(n)}
-            scope.bound |= made
+            parameters = scope.bound - stores(body) | _parameters(node.args)
+            body, doubtful = track_unset(body, parameters, scope.bound)
+            scope.bound |= {n for n in stores(body) if is_made_up(n) or is_flag(n)}
+            self.doubtful = doubtful
             self.liveness = Liveness(body, captured(body) | scope.globals | scope.nonlocals)
         rewritten = [*self.declarations(scope), *self.block(body)]
-        self.scope, self.liveness, self.plain, self.me, self.function = saved
+        self.scope, self.liveness, self.plain, self.me, self.function, self.doubtful = saved
         return rewritten
 
     def declarations(self, scope: Scope) -> list[ast.stmt]:
@@ -146,6 +151,11 @@ class FunctionRewriter(ExpressionRewriter):
         return node
 
     # --- definitions --------------------------------------------------------------------------------------------
+
+    def stmt_Expr(self, node: ast.Expr) -> ast.stmt:
+        name = getattr(node, "wengert_requires", None)
+        node.value = self.expr(node.value) if name is None else self.call("require_set", node, name, node.value)
+        return node
 
     def stmt_FunctionDef(self, node: Any) -> ast.stmt:
         node.decorator_list = self.exprs(node.decorator_list)
@@ -326,7 +336,7 @@ class FunctionRewriter(ExpressionRewriter):
         head = frozenset(names) & self.liveness.head.get(id(node), set())
         span = self.spans[self.site(node)]
         stop = getattr(node, "wengert_stop", ())
-        made_up = frozenset(n for n in names if is_made_up(n))
+        made_up = frozenset(n for n in names if is_made_up(n) or n in self.doubtful)
         self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up))
         return len(self.infos) - 1
 
@@ -356,6 +366,11 @@ class FunctionRewriter(ExpressionRewriter):
 
 def _store(name: str) -> ast.Name:
     return ast.Name(name, ast.Store())
+
+
+def _parameters(arguments: ast.arguments) -> set[str]:
+    named = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+    return {a.arg for a in named if a is not None}
 
 
 def _is_docstring(node: ast.stmt) -> bool:

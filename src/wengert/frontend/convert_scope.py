@@ -197,7 +197,7 @@ class Liveness:
                 break
             head = grown
         self.after[id(node)] = live
-        self.head[id(node)] = entry - killed
+        self.head[id(node)] = loads(tests) | (entry - killed)
         return head
 
     def opaque(self, node: ast.stmt, live: set[str]) -> set[str]:

@@ -98,6 +98,18 @@ class Hooks:
                 fix="return the new value instead, or run with wg.eager()",
             )
 
+    def require_set(self, site: int, name: str, flag: Any) -> None:
+        """A variable that may be unset is about to be read."""
+        trace = self.at(site)
+        known = staging.decide(flag)
+        error = UnboundLocalError(f"cannot access local variable {name!r} where it is not associated with a value")
+        if known is False:
+            if not trace.eager and trace.depth > 0:
+                raise ArmEnded(failure_of(error))
+            raise error
+        if known is not True:
+            staging.emit_check(trace.builder, known, failure_of(error))
+
     # --- operators ----------------------------------------------------------------------------------------------
 
     def binary(self, site: int, name: str, a: Any, b: Any) -> Any:

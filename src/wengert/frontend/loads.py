@@ -13,7 +13,7 @@ import numpy as np
 from wengert.errors import UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box
-from wengert.frontend.calls import SPECIAL, call
+from wengert.frontend.calls import SPECIAL, call, is_generated
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
@@ -106,7 +106,7 @@ def store_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
     if is_box(obj):
         raise UnsupportedError(f"the attribute {name!r} of a traced array cannot be assigned", trace.span)
     method = type(obj).__setattr__
-    if isinstance(method, types.FunctionType) and not method.__qualname__.startswith("__create_fn__"):
+    if isinstance(method, types.FunctionType) and not is_generated(method):
         call(method, (obj, name, value), {})
     else:
         set_attribute(trace, obj, name, value)
@@ -134,7 +134,7 @@ def _try_method(obj: Any, name: str, other: Any) -> Any:
     method = getattr(type(obj), name, None)
     if not isinstance(method, types.FunctionType) or type(obj).__module__.partition(".")[0] == "wengert":
         return NotImplemented
-    if method.__qualname__.startswith("__create_fn__"):
+    if is_generated(method):
         return NotImplemented
     return call(method, (obj, other), {})
 

@@ -23,6 +23,7 @@ from wengert.frontend.staging_state import (
     Location,
     Outcome,
     Variables,
+    applied,
     bear,
     freeze,
     is_poisoned,
@@ -232,10 +233,14 @@ class _Branch:
     def carry_out(self, plans: Sequence[tuple[str, Any, Any, Callable[[Any], None]]], first: Outcome, second: Outcome) -> None:
         """Emit the `if` and hand its results to the plans."""
         trace = self.trace
-        forms = [self.join(label, a, b) for label, a, b, _ in plans]
+        with applied(first):
+            lefts = [form_of(a) for _, a, _, _ in plans]
+        with applied(second):
+            rights = [form_of(b) for _, _, b, _ in plans]
+        forms = [self.join(plan[0], a, b) for plan, a, b in zip(plans, lefts, rights)]
         values = []
         for arm, side in ((first, 1), (second, 2)):
-            with trace.building(arm.builder):
+            with trace.building(arm.builder), applied(arm):
                 values.append([v for form, plan in zip(forms, plans) for v in lower(form, plan[side], filler=True)])
         differing = [k for k, (x, y) in enumerate(zip(*values, strict=True)) if x is not y]
         results = list(values[0])
@@ -253,10 +258,10 @@ class _Branch:
             self.note_aliases(new, a, b, first, second)
             write(new)
 
-    def join(self, label: str, a: Any, b: Any) -> Form:
+    def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""
         try:
-            return join(form_of(a), form_of(b))
+            return join(a, b)
         except CannotMergeError as error:
             raise StagingError(
                 f"{label} differs between the arms of a branch in a way that cannot be staged",

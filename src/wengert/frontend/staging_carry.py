@@ -30,6 +30,7 @@ from wengert.frontend.staging_state import (
     Location,
     Outcome,
     Variables,
+    applied,
     bear,
     freeze,
     is_poisoned,
@@ -158,6 +159,11 @@ class Carry:
         Raises:
             CannotMergeError: something changes in a way that cannot be carried.
         """
+        with applied(outcome):
+            return self.compare(outcome) and self.watch_aliases(outcome)
+
+    def compare(self, outcome: Outcome) -> bool:
+        """Whether what the body left has the forms that are carried; widens them where not."""
         settled = True
         for position, name in enumerate(self.variables.names):
             new = outcome.variables[position]
@@ -170,7 +176,7 @@ class Carry:
                 settled &= self.grow(self.items[key], new)
             elif new is not location.old and not is_poisoned(self.trace, new):
                 settled &= self.change_location(location, new)
-        return settled and self.watch_aliases(outcome)
+        return settled
 
     def grow(self, item: Carried, new: Any) -> bool:
         """Widen the form of a carried item; False if it was not wide enough."""
@@ -186,7 +192,7 @@ class Carry:
             return True
         if new is UNSET:
             raise CannotMergeError(f"{name!r} may be deleted in the loop")
-        if before is UNSET and name not in info.live and name not in info.stop:
+        if before is UNSET and name not in info.live | info.made_up and name not in info.stop:
             raise CannotMergeError(f"{name!r} may be used before it is set")
         form = self.join(f"{name!r}", form_of(before), form_of(new))
         if form.is_static and before is not UNSET:
@@ -266,7 +272,7 @@ class Carry:
 
     def final(self, outcome: Outcome) -> list[Value]:
         """The carried values at the end of the body."""
-        with self.trace.building(outcome.builder):
+        with self.trace.building(outcome.builder), applied(outcome):
             return [v for item in self.items.values() for v in lower(item.form, self.exit_of(item, outcome), filler=True)]
 
     def names(self) -> list[str]:
@@ -276,12 +282,12 @@ class Carry:
     def leave(self, results: Sequence[Value], outcome: Outcome) -> None:
         """Set variables and locations to what the loop gives."""
         lost = self.lost_arrays(outcome)
+        with applied(outcome):
+            keys = [iter([id(e) for e in _traced_leaves(i.form, self.exit_of(i, outcome))]) for i in self.items.values()]
         made: dict[Any, Any] = {}
         supply = enumerate(results)
-        for item in self.items.values():
-            exits = _traced_leaves(item.form, self.exit_of(item, outcome))
-            start = item.count
-            new = raise_up(item.form, _paired(supply, iter([id(e) for e in exits]), start), made)
+        for item, item_keys in zip(self.items.values(), keys, strict=True):
+            new = raise_up(item.form, _paired(supply, item_keys, item.count), made)
             if not isinstance(new, Value):
                 bear(self.trace, new)
                 if isinstance(item.place, int) and not made_in(self.trace, self.exit_of(item, outcome), outcome.builder):

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +133,19 @@ class Outcome:
     stores: dict[Any, tuple[Location, Any]]
     ended: ArmEnded | None = None
     written: frozenset[int] = frozenset()
+
+
+@contextmanager
+def applied(outcome: Outcome) -> Iterator[None]:
+    """Show the locations as the region left them: its variables may refer to arrays and containers that it wrote."""
+    before = [(location, location.get()) for location, _ in outcome.stores.values()]
+    for location, new in outcome.stores.values():
+        location.set(new)
+    try:
+        yield
+    finally:
+        for location, old in reversed(before):
+            location.set(old)
 
 
 def run_region(

@@ -1,37 +1,114 @@
 """Derivatives of a recorded list of instructions, computed at once on the rules in `ops`.
 
-The list has no regions, so nothing needs to be stored: every primal value is still there. Each instruction is linearised
-and transposed by the same code that serves the compiled mode, on a builder that runs what it is given.
+The list has no regions, so nothing needs to be stored: every primal value is still there. Each kind of instruction is
+linearised and transposed once, by the same code that serves the compiled mode; the steps are then run on the values.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Sequence
+from typing import Any
 
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
-from wengert.transforms.activity import active_values
+from wengert.ir.op import OpDef, get_op
+from wengert.transforms.activity import active_values, differentiable_operands
 from wengert.transforms.jvp import tangent_of_instr
 from wengert.transforms.linearize import Block, LinearOp, SplitBuilder
 from wengert.transforms.primal import Primal
 from wengert.transforms.residuals import Frame, Residuals
 from wengert.transforms.transpose import Transposer
+from wengert.types import I64_SCALAR, Affine
 
 
-class _RunningSplitBuilder(SplitBuilder):
-    """Runs the primal part of a rule on `runner` and keeps the linear part."""
+class Step:
+    """The reverse of one instruction, as a list of ops to run: made once per op, types and pattern of active operands.
 
-    def __init__(self, block: Block, tangent_values: set[Value], runner: Builder) -> None:
-        super().__init__(block, tangent_values)
-        self.runner = runner
+    Its values are numbered: the operands, the result, the cotangent of the result, the accumulators of operands that are
+    read in place, then what the code computes.
 
-    def emit(self, op, operands, attrs=None, regions=(), names=()):  # type: ignore[no-untyped-def]
-        """Emit into the part that the instruction belongs to."""
-        if any(o in self.tangent_values for o in operands):
-            return super().emit(op, operands, attrs, regions, names)
-        self.runner.span = self.span
-        return self.runner.emit(op, operands, attrs, regions, names)
+    Attributes:
+        code: op, attributes and operand numbers of each instruction.
+        outputs: operand position, number of its cotangent, and whether that is masked (see `Transposer.masked`).
+        accumulates: operand positions whose cotangent so far goes in and is replaced.
+    """
+
+    def __init__(self, instr: Instr, moving: Sequence[int], masked: bool, accumulates: Sequence[int]) -> None:
+        sizes = dict(size_operands(instr))
+        operands = [Value(o.type, affine=sizes.get(k)) for k, o in enumerate(instr.operands)]
+        formal = Instr(instr.op, tuple(operands), (Value(instr.result.type),), instr.attrs, (), instr.span)
+        dots = {k: Value(operands[k].type) for k in moving}
+        tangent_values = set(dots.values())
+        block = Block()
+        tangent = tangent_of_instr(SplitBuilder(block, tangent_values), formal, {operands[k]: d for k, d in dots.items()})
+        builder = Builder()
+        builder.instrs += [item for item in block.primal if isinstance(item, Instr)]
+        transposer = Transposer(Residuals(Frame(Block()), {}, {}), tangent_values, Primal())
+        seed = Value(instr.result.type)
+        gathered = {k: Value(operands[k].type) for k in accumulates}
+        if masked:
+            transposer.masked.add(seed)
+        cotangents = {dots[k]: acc for k, acc in gathered.items()}
+        if tangent is not None:
+            transposer.add(builder, cotangents, tangent, seed)
+        scope = transposer.top_scope(builder)
+        for item in reversed(block.linear):
+            assert isinstance(item, LinearOp)
+            transposer.leaf(item.instr, cotangents, scope)
+        numbers = {v: n for n, v in enumerate((*operands, formal.result, seed, *gathered.values()))}
+        self.code: list[tuple[OpDef, dict[str, Any], list[int]]] = []
+        for made in builder.instrs:
+            self.code.append((made.op, made.attrs, [numbers[o] for o in made.operands]))
+            for result in made.results:
+                numbers[result] = len(numbers)
+        found = [(k, cotangents[d]) for k, d in dots.items() if d in cotangents]
+        self.outputs = [(k, numbers[ct], ct in transposer.masked) for k, ct in found]
+        self.accumulates = tuple(accumulates)
+
+
+def size_operands(instr: Instr) -> tuple[tuple[int, Affine], ...]:
+    """Operands that are sizes of the result or of a part, with their values: types depend on them."""
+    operands = instr.operands
+    if instr.op.kind == "shape":
+        return tuple([(k, o.affine) for k, o in enumerate(operands) if o.type == I64_SCALAR])
+    spec = instr.attrs.get("spec")
+    if spec is None or "s" not in spec:
+        return ()
+    found = []
+    place = len(operands) - sum([_OPERANDS_OF[entry] for entry in spec])
+    for entry in spec:
+        if entry == "s":
+            found.append((place + 1, operands[place + 1].affine))
+        place += _OPERANDS_OF[entry]
+    return tuple(found)
+
+
+_OPERANDS_OF = {"i": 1, "s": 3, ":": 0}
+
+
+class _Steps:
+    """A cache of steps; what cannot be a key (attributes that hold objects) is made anew."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self.limit = limit
+        self.known: dict[Any, Step] = {}
+
+    def find(self, instr: Instr, moving: Sequence[int], masked: bool, accumulates: Sequence[int]) -> Step:
+        types = tuple([o.type for o in instr.operands])
+        try:
+            kind = (instr.op, tuple(instr.attrs.items()), types, size_operands(instr))
+            key = (kind, tuple(moving), masked, tuple(accumulates))
+            step = self.known.get(key)
+        except TypeError:
+            return Step(instr, moving, masked, accumulates)
+        if step is None:
+            if len(self.known) >= self.limit:
+                self.known.clear()
+            self.known[key] = step = Step(instr, moving, masked, accumulates)
+        return step
+
+
+_steps = _Steps()
 
 
 def pull_back(
@@ -47,36 +124,43 @@ def pull_back(
         wrt: float values that the list started from.
     """
     active = active_values(instrs, wrt, results)
-    tangent_values: set[Value] = set()
-    transposer = Transposer(Residuals(Frame(Block()), {}, {}), tangent_values, Primal())
-    scope = transposer.top_scope(builder)
-    # One tangent name per active value; it stands for the value's cotangent and has no data.
-    tangents = {v: Value(v.type, v.name) for v in active}
     cotangents: dict[Value, Value] = {}
-    tangent_values.update(tangents.values())
-    for result, seed in zip(results, seeds, strict=True):
-        if result in tangents:
-            transposer.add(builder, cotangents, tangents[result], seed)
+    masked: set[Value] = set()
+    add = get_op("add")
+
+    def gather(value: Value, term: Value, is_masked: bool) -> None:
+        known = cotangents.get(value)
+        total = term if known is None else builder.emit(add, (known, term))[0]
+        cotangents[value] = total
+        if is_masked or known in masked:
+            masked.add(total)
+
+    for result, start in zip(results, seeds, strict=True):
+        if result in active:
+            gather(result, start, False)
     for instr in reversed(instrs):
-        if len(instr.results) != 1 or instr.result not in active:
+        if len(instr.results) != 1:
             continue
-        known = cotangents.pop(tangents[instr.result], None)
-        if known is None:
+        seed = cotangents.pop(instr.results[0], None)
+        if seed is None:
             continue
         builder.span = instr.span
-        block = Block(tangents=ChainMap({o: tangents[o] for o in instr.operands if o in active}))
-        split = _RunningSplitBuilder(block, tangent_values, builder)
-        split.span = instr.span
-        tangent = tangent_of_instr(split, instr, block.tangents)
-        if tangent is None:
-            continue
-        transposer.add(builder, cotangents, tangent, known)
-        for item in reversed(block.linear):
-            assert isinstance(item, LinearOp)
-            transposer.leaf(item.instr, cotangents, scope)
-            tangent_values.difference_update(item.instr.results)
-    found = [cotangents.get(tangents[v]) if v in tangents else None for v in wrt]
-    return [builder.zeros_like(v) if ct is None else ct for v, ct in zip(wrt, found, strict=True)]
+        operands = instr.operands
+        moving = [k for k in differentiable_operands(instr) if operands[k] in active]
+        rules = instr.op.accumulate
+        inward = [k for k in moving if k < len(rules) and rules[k] is not None and operands[k] in cotangents]
+        step = _steps.find(instr, moving, seed in masked, inward)
+        values = [*operands, instr.results[0], seed, *(cotangents[operands[k]] for k in inward)]
+        for op, attrs, places in step.code:
+            values += builder.emit(op, [values[n] for n in places], attrs)
+        for k, number, is_masked in step.outputs:
+            if k in inward:
+                if is_masked or cotangents[operands[k]] in masked:
+                    masked.add(values[number])
+                cotangents[operands[k]] = values[number]
+            else:
+                gather(operands[k], values[number], is_masked)
+    return [cotangents[v] if v in cotangents else builder.zeros_like(v) for v in wrt]
 
 
 def push_forward(

@@ -239,7 +239,11 @@ class _Probe:
     options: _Options
 
     def entry(self, k: int, place: tuple[int, ...]) -> tuple[float, float]:
-        """Found and expected derivative with respect to entry `place` of leaf `k`."""
+        """Found and expected derivative with respect to entry `place` of leaf `k`: of the result if it is one number, else of
+        its product with the covector.
+        """
+        single = len(self.covector) == 1 and np.ndim(self.covector[0]) == 0
+        unit = float(self.covector[0]) if single else 1.0
         size = _size(self.floats[k])
         direction: list[Any] = [np.zeros(np.shape(x)) if isinstance(x, np.ndarray) else 0.0 for x in self.floats]
         if place:
@@ -247,11 +251,11 @@ class _Probe:
         else:
             direction[k] = size if not isinstance(self.floats[k], np.ndarray) else np.array(size)
         differences = directional(self.moved, self.floats, direction, 4 * self.options.step)
-        expected = inner(self.covector, differences) / size
+        expected = inner(self.covector, differences) / size / unit
         if self.bars is not None:
-            return float(np.asarray(self.bars[k])[place]), expected
+            return float(np.asarray(self.bars[k])[place]) / unit, expected
         tangent = _float_results(_forward(self.f, direction)(*map(_fresh, self.floats)))
-        return inner(self.covector, tangent) / size, expected
+        return inner(self.covector, tangent) / size / unit, expected
 
 
 def _mismatch(path: str, found: float, expected: float, probe: _Probe) -> GradientMismatchError:

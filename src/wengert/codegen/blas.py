@@ -1,0 +1,88 @@
+"""Large matrix products by the BLAS that SciPy brings; the address of its `dgemm` comes from `scipy.linalg.cython_blas`."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from collections.abc import Callable
+from functools import cache
+
+from wengert.codegen.lowering import Lowering
+from wengert.codegen.storage import Mem
+
+DGEMM = "wg_dgemm"
+# Below this many multiplications the call costs more than it saves.
+SMALLEST = 20_000
+
+
+@cache
+def blas_symbols() -> dict[str, int]:
+    """Address of `dgemm`; SciPy is imported only when a program multiplies matrices."""
+    capsule = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__["dgemm"]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, (ctypes.py_object,)
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+    return {DGEMM: api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)) or 0}
+
+
+def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], None]) -> None:
+    """`target = x @ y`: `dgemm` where the matrices are large and their rows or columns contiguous, else `simple`."""
+    left, right = _layout(x), _layout(y)
+    if left is None or right is None:
+        simple()
+        return
+    w = low.w
+    rows, inner, columns = x.sizes[0], x.sizes[1], y.sizes[1]
+    work = low.product([rows, inner, columns])
+    tests = [f"icmp sge i64 {work}, {SMALLEST}"]
+    # Row-major matrices are the transposes of what Fortran sees, and the product of the transposes is in reverse order.
+    for (transposed, leading), mem in ((left, x), (right, y)):
+        least = mem.sizes[0] if transposed else mem.sizes[1]
+        tests += [f"icmp sge i64 {leading}, {least}", f"icmp slt i64 {leading}, {2**31}"]
+    tests += [f"icmp slt i64 {size}, {2**31}" for size in (rows, inner, columns)]
+    condition = w.let(tests[0])
+    for test in tests[1:]:
+        condition = w.let(f"and i1 {condition}, {w.let(test)}")
+    large, small, done = w.fresh("dgemm"), w.fresh("simple"), w.fresh("multiplied")
+    w.branch(condition, large, small)
+    w.label(large)
+    arguments = [
+        _byte(low, "T" if right[0] else "N"), _byte(low, "T" if left[0] else "N"),
+        *(_integer(low, v) for v in (columns, rows, inner)), _number(low, "1.0"),
+        y.pointer, _integer(low, right[1]), x.pointer, _integer(low, left[1]), _number(low, "0.0"),
+        target.pointer, _integer(low, columns),
+    ]  # fmt: skip
+    w.call("void", DGEMM, [("ptr", a) for a in arguments])
+    w.jump(done)
+    w.label(small)
+    simple()
+    w.jump(done)
+    w.label(done)
+
+
+def _layout(mem: Mem) -> tuple[bool, str] | None:
+    """Whether the columns (not the rows) are contiguous, and the distance between them; None for neither."""
+    if mem.strides[1] == "1" and mem.strides[0] != "0":
+        return False, mem.strides[0]
+    if mem.strides[0] == "1" and mem.strides[1] != "0":
+        return True, mem.strides[1]
+    return None
+
+
+def _byte(low: Lowering, letter: str) -> str:
+    slot = low.w.slot("i8")
+    low.w.do(f"store i8 {ord(letter)}, ptr {slot}")
+    return slot
+
+
+def _integer(low: Lowering, value: str) -> str:
+    slot = low.w.slot("i32")
+    low.w.do(f"store i32 {low.w.let(f'trunc i64 {value} to i32')}, ptr {slot}")
+    return slot
+
+
+def _number(low: Lowering, value: str) -> str:
+    slot = low.w.slot("double")
+    low.w.do(f"store double {value}, ptr {slot}")
+    return slot

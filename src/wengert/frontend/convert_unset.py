@@ -1,0 +1,176 @@
+"""Variables that may be read before they are set get a flag that says whether they are.
+
+Staging gives such a variable a filler on paths that do not set it; the flag makes a read of the filler raise
+UnboundLocalError, as Python does. Programs that set their variables first get no flags.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wengert.frontend.convert_jumps import is_made_up
+from wengert.frontend.convert_scope import captured, stores
+
+_PREFIX = "__is_set_"
+
+
+def flag_of(name: str) -> str:
+    """The flag of the variable `name`."""
+    return f"{_PREFIX}{name}__"
+
+
+def is_flag(name: str) -> bool:
+    """Whether `name` is such a flag."""
+    return name.startswith(_PREFIX)
+
+
+def track_unset(body: list[ast.stmt], parameters: Iterable[str], own: set[str]) -> tuple[list[ast.stmt], set[str]]:
+    """The body with flags for variables that may be read unset, and the names of these variables.
+
+    Args:
+        body: a function body without jumps.
+        parameters: names that are set from the start.
+        own: the local variables.
+    """
+    analysis = _Assigned(own - set(parameters) - captured(body))
+    analysis.block(body, set(parameters))
+    names = analysis.doubtful
+    if not names:
+        return body, set()
+    marked = _Marker(names).block(body)
+    start = [_assign(flag_of(n), False, body[0]) for n in sorted(names)]
+    return [*start, *marked], names
+
+
+class _Assigned:
+    """Finds reads of variables that are not assigned on every path to them.
+
+    Attributes:
+        own: the variables looked at.
+        doubtful: those with such reads.
+    """
+
+    def __init__(self, own: set[str]) -> None:
+        self.own = own
+        self.doubtful: set[str] = set()
+
+    def read(self, nodes: Iterable[ast.AST], known: set[str]) -> None:
+        """Note the reads in expressions."""
+        nodes = list(nodes)
+        known = known | _named_within(nodes)
+        for root in nodes:
+            for node in ast.walk(root):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.own - known:
+                    if not is_made_up(node.id):
+                        self.doubtful.add(node.id)
+
+    def block(self, body: Sequence[ast.stmt], known: set[str]) -> set[str]:
+        """What is assigned after `body`."""
+        known = set(known)
+        for node in body:
+            known = self.statement(node, known)
+        return known
+
+    def statement(self, node: ast.stmt, known: set[str]) -> set[str]:
+        """What is assigned after one statement."""
+        if isinstance(node, ast.If):
+            self.read([node.test], known)
+            known = known | stores([node.test])
+            return self.block(node.body, known) & self.block(node.orelse, known)
+        if isinstance(node, ast.For):
+            self.read([node.iter], known)
+            self.block(node.body, known | stores([node.target]))
+            return known
+        if isinstance(node, ast.While):
+            self.read([node.test], known)
+            known = known | stores([node.test])
+            self.block(node.body, known)
+            return known
+        if isinstance(node, ast.With):
+            self.read(node.items, known)
+            return self.block(node.body, known | stores(node.items))
+        if isinstance(node, ast.Try | ast.Match) or type(node).__name__ == "TryStar":
+            self.read([node], known | stores([node]))
+            return known
+        if isinstance(node, ast.Delete):
+            return known - stores([node])
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            self.read([ast.Name(node.target.id, ast.Load())], known)
+        self.read([node], known)
+        if _always_raises(node):
+            return known | self.own
+        return known | stores([node])
+
+
+def _named_within(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names that `:=` sets in the expressions: whether it runs before a read is left to Python."""
+    return {n.target.id for root in nodes for n in ast.walk(root) if isinstance(n, ast.NamedExpr)}
+
+
+def _always_raises(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Raise)
+
+
+class _Marker:
+    """Inserts the flags."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """Statements with flags set after stores, and tested before reads."""
+        done: list[ast.stmt] = []
+        for node in body:
+            done += self.statement(node)
+        return done
+
+    def statement(self, node: Any) -> list[ast.stmt]:
+        """One statement with what belongs to it."""
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            return [node]
+        parts = [getattr(node, name) for name in ("test", "iter") if hasattr(node, name)]
+        compound = isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try | ast.Match)
+        before = self.tests(parts if compound else [node], node)
+        for name in ("body", "orelse", "finalbody"):
+            inner = getattr(node, name, None)
+            if isinstance(inner, list) and inner:
+                setattr(node, name, self.block(inner))
+        for handler in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            handler.body = self.block(handler.body)
+        if isinstance(node, ast.For):
+            node.body = [*self.sets([node.target], node), *node.body]
+        if isinstance(node, ast.While):
+            node.body = [*node.body, *self.clones(before)]
+        if isinstance(node, ast.Delete):
+            return [*before, node, *[_assign(flag_of(n), False, node) for n in sorted(stores([node]) & self.names)]]
+        return [*before, node, *([] if compound else self.sets([node], node))]
+
+    def clones(self, tests: list[ast.stmt]) -> list[ast.stmt]:
+        """The tests again: a `while` reads its condition after every iteration."""
+        return [_require(t.wengert_requires, t) for t in tests]  # type: ignore[attr-defined]
+
+    def tests(self, nodes: Sequence[ast.AST], place: ast.stmt) -> list[ast.stmt]:
+        """Tests that the variables read in `nodes` are set."""
+        read = {n.id for root in nodes for n in ast.walk(root) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        read -= _named_within(nodes)
+        if isinstance(place, ast.AugAssign) and isinstance(place.target, ast.Name):
+            read.add(place.target.id)
+        return [_require(name, place) for name in sorted(read & self.names)]
+
+    def sets(self, nodes: Sequence[ast.AST], place: ast.stmt) -> list[ast.stmt]:
+        """Flags for the variables stored in `nodes`."""
+        return [_assign(flag_of(name), True, place) for name in sorted(stores(nodes) & self.names)]
+
+
+def _require(name: str, place: Any) -> ast.stmt:
+    """A statement that the rewriter turns into a call of the hook `require_set`."""
+    new = ast.Expr(ast.Name(flag_of(name), ast.Load()))
+    new.wengert_requires = name  # type: ignore[attr-defined]
+    return ast.fix_missing_locations(ast.copy_location(new, place))
+
+
+def _assign(name: str, value: bool, place: Any) -> ast.stmt:
+    target = ast.Name(name, ast.Store())
+    return ast.fix_missing_locations(ast.copy_location(ast.Assign([target], ast.Constant(value)), place))
