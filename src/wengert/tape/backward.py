@@ -11,7 +11,8 @@ from typing import Any
 
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
-from wengert.ir.op import OpDef, get_op
+from wengert.ir.op import get_op
+from wengert.ir.rewrite import copy_region
 from wengert.transforms.activity import active_values, differentiable_operands
 from wengert.transforms.jvp import tangent_of_instr
 from wengert.transforms.linearize import Block, LinearOp, SplitBuilder
@@ -28,9 +29,9 @@ class Step:
     read in place, then what the code computes.
 
     Attributes:
-        code: op, attributes and operand numbers of each instruction.
+        code: the instructions, with the numbers of their operands.
         outputs: operand position, number of its cotangent, and whether that is masked (see `Transposer.masked`).
-        accumulates: operand positions whose cotangent so far goes in and is replaced.
+        numbers: of the values in `code`.
     """
 
     def __init__(self, instr: Instr, moving: Sequence[int], masked: bool, accumulates: Sequence[int]) -> None:
@@ -56,14 +57,23 @@ class Step:
             assert isinstance(item, LinearOp)
             transposer.leaf(item.instr, cotangents, scope)
         numbers = {v: n for n, v in enumerate((*operands, formal.result, seed, *gathered.values()))}
-        self.code: list[tuple[OpDef, dict[str, Any], list[int]]] = []
+        self.code: list[tuple[Instr, list[int]]] = []
         for made in builder.instrs:
-            self.code.append((made.op, made.attrs, [numbers[o] for o in made.operands]))
+            self.code.append((made, [numbers[o] for o in made.operands]))
             for result in made.results:
                 numbers[result] = len(numbers)
         found = [(k, cotangents[d]) for k, d in dots.items() if d in cotangents]
         self.outputs = [(k, numbers[ct], ct in transposer.masked) for k, ct in found]
-        self.accumulates = tuple(accumulates)
+        self.numbers = numbers
+
+    def run(self, builder: Builder, values: list[Value]) -> None:
+        """Run the code; `values` holds the values numbered so far and gains the others."""
+        for instr, places in self.code:
+            regions = instr.regions
+            if regions:
+                known = {v: values[n] for v, n in self.numbers.items() if n < len(values)}
+                regions = tuple(copy_region(r, dict(known)) for r in regions)
+            values += builder.emit(instr.op, [values[n] for n in places], instr.attrs, regions)
 
 
 def size_operands(instr: Instr) -> tuple[tuple[int, Affine], ...]:
@@ -151,8 +161,7 @@ def pull_back(
         inward = [k for k in moving if k < len(rules) and rules[k] is not None and operands[k] in cotangents]
         step = _steps.find(instr, moving, seed in masked, inward)
         values = [*operands, instr.results[0], seed, *(cotangents[operands[k]] for k in inward)]
-        for op, attrs, places in step.code:
-            values += builder.emit(op, [values[n] for n in places], attrs)
+        step.run(builder, values)
         for k, number, is_masked in step.outputs:
             if k in inward:
                 if is_masked or cotangents[operands[k]] in masked:
