@@ -1,4 +1,4 @@
-"""Tangents and cotangents that are given: their structure, their shapes, and where they come from; what `stop_gradient` hands out."""
+"""Tangents and cotangents that are given: their structure, their shapes; what `stop_gradient` hands out."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from wengert.types import F64, I64_SCALAR, TensorType, dim_of
 def layouts(request: pytest.FixtureRequest) -> tuple[tuple[str, str], Compiled]:
     """A product whose operands are plain (n), transposed (t), or every second row in reverse (s)."""
     sizes = [Value(I64_SCALAR, s) for s in "mkn"]
-    m, k, _ = (dim_of(s) for s in sizes)
     b = Builder()
 
     def operand(rows: Value, columns: Value, layout: str, name: str) -> tuple[Value, Value]:

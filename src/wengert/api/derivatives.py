@@ -16,7 +16,6 @@ from wengert.api.program import Program, Variant
 from wengert.api.results import rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
-from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back
 from wengert.tape.evaluate import EvalBuilder
 from wengert.tree import TreeDef, map_leaves

@@ -139,7 +139,7 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
     before_method(trace, owner, name)
     if isinstance(owner, np.ndarray):
         method = getattr(Array, name, None)
-        if method is not None and (holds_traced(trace, args, kwargs) or not trace.eager):
+        if method is not None:
             return call(getattr(Array(_constant(trace, owner)), name), args, kwargs)
     return _real(trace, fn, args, kwargs, is_safe=isinstance(owner, tuple) and name == "__new__")
 
@@ -258,9 +258,14 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
             _refuse_impure(trace, fn)
     whole = trace.captures.whole
     found = fn(*map(whole, args), **{k: whole(v) for k, v in kwargs.items()})
-    if not trace.eager and type(found) is np.ndarray and found.ndim and found.dtype.kind in "fib" and found.dtype.itemsize in (8, 1):
-        return Array(_constant(trace, found))
-    return found
+    return own_array(trace, found) if type(found) is np.ndarray else found
+
+
+def own_array(trace: Trace, array: np.ndarray[Any, Any]) -> Any:
+    """A box of a new array that was computed from known values: traced values may be stored in it."""
+    if not array.ndim or array.dtype not in (np.float64, np.int64, np.bool_):
+        return array
+    return Array(_constant(trace, array))
 
 
 def _refuse(trace: Trace, name: str) -> None:

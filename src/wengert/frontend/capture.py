@@ -62,8 +62,7 @@ class Captures:
     def load(self, path: Path, value: Any) -> Any:
         """What traced code gets for `value`, which was found at `path`."""
         if self.trace.eager:
-            self._remember(path, value)
-            return value
+            return self._array_of(value, path) if type(value) is np.ndarray else value
         if isinstance(value, _AS_IS):
             self.guard(path, "is", value)
             return value
@@ -131,6 +130,15 @@ class Captures:
             made.frozen = f"the captured array {str(path)!r}"
         self._arrays[id(value)] = (value, path, made)
         return made
+
+    def _array_of(self, value: Any, path: Path) -> Any:
+        """In eager mode: the box of an array from outside."""
+        found = self._arrays.get(id(value))
+        if found is None and value.ndim and value.dtype in (np.float64, np.int64, np.bool_):
+            made = box(self.trace.builder.lift_known(value), True)
+            made.frozen = f"the captured array {str(path)!r}"
+            found = self._arrays[id(value)] = (value, path, made)
+        return value if found is None else found[2]
 
     def _input(self, path: Path, value: Any) -> Value:
         param = self.make_input(str(path), value)

@@ -28,6 +28,7 @@ class BranchInfo:
         head: for a loop: those needed at the start of its body.
         stop: for a loop: flags that end it.
         made_up: names that need no value on every path: lowering invented them, or a flag guards their reads.
+        shared: names that nested functions read.
     """
 
     span: Span
@@ -35,6 +36,7 @@ class BranchInfo:
     head: frozenset[str] = frozenset()
     stop: tuple[str, ...] = ()
     made_up: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
 
 
 _OFFENCES: dict[str, str] = {
@@ -337,7 +339,8 @@ class FunctionRewriter(ExpressionRewriter):
         span = self.spans[self.site(node)]
         stop = getattr(node, "wengert_stop", ())
         made_up = frozenset(n for n in names if is_made_up(n) or n in self.doubtful)
-        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up))
+        shared = frozenset(names) & self.liveness.always
+        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up, shared))
         return len(self.infos) - 1
 
     def arm(self, kind: str, body: Sequence[ast.stmt], place: ast.stmt, parameter: str = "") -> ast.FunctionDef:

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from wengert.errors import Span, StagingError
 from wengert.frontend import loads, staging, staging_loops, stores
 from wengert.frontend.arrays import Array
@@ -55,7 +57,9 @@ class Hooks:
         space = self.globals
         if name in space:
             value = space[name]
-            return value if trace.eager else trace.captures.load(Path("global", space, name), value)
+            if trace.eager and type(value) is not np.ndarray:
+                return value
+            return trace.captures.load(Path("global", space, name), value)
         found = getattr(builtins, name, MISSING)
         if found is MISSING:
             raise NameError(f"name {name!r} is not defined")
@@ -70,7 +74,7 @@ class Hooks:
             value = cell.cell_contents
         except ValueError:
             raise NameError(f"cannot access free variable {name!r} where it is not associated with a value") from None
-        return value if trace.eager else trace.captures.load(Path("cell", cell, name), value)
+        return trace.captures.load(Path("cell", cell, name), value)
 
     def default(self, site: int, name: str) -> Any:
         """The default of a parameter that was not given."""
@@ -82,7 +86,7 @@ class Hooks:
         if name in names:
             place = names.index(name) - (len(names) - len(defaults))
         value = defaults[place] if isinstance(place, int) else (fn.__kwdefaults__ or {})[place]
-        return value if trace.eager else trace.captures.load(Path("default", fn, place), value)
+        return trace.captures.load(Path("default", fn, place), value)
 
     def touch(self, site: int, name: str, carrier: Any) -> None:
         """A variable of an enclosing function is about to be assigned."""

@@ -13,7 +13,7 @@ import numpy as np
 from wengert.errors import UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box
-from wengert.frontend.calls import SPECIAL, call, is_generated
+from wengert.frontend.calls import SPECIAL, call, is_generated, own_array
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
@@ -40,7 +40,7 @@ def attribute(obj: Any, name: str) -> Any:
     trace = current()
     if isinstance(obj, types.ModuleType):
         value = getattr(obj, name)
-        if trace.eager or is_trusted_module(obj.__name__):
+        if is_trusted_module(obj.__name__):
             return value
         return trace.captures.load(Path("attribute", Path("constant", obj), name), value)
     found = _descriptor(type(obj), name)
@@ -51,7 +51,7 @@ def attribute(obj: Any, name: str) -> Any:
     path = None if trace.eager else trace.captures.path_of(obj)
     value = getattr(obj, name)
     if path is None:
-        return value
+        return trace.captures.load(Path("attribute", Path("constant", obj), name), value) if type(value) is np.ndarray else value
     if isinstance(value, _METHODS) and getattr(value, "__self__", None) is obj:
         if isinstance(value, types.MethodType) and not isinstance(obj, type):
             place = Path("attribute", Path("constant", type(obj)), name)
@@ -82,6 +82,8 @@ def item(obj: Any, index: Any) -> Any:
     trace = current()
     path = None if trace.eager else trace.captures.path_of(obj)
     value = obj[index]
+    if type(value) is np.ndarray:
+        return trace.captures.load(Path("item", path or Path("constant", obj), index), value)
     return value if path is None or isinstance(obj, type) else trace.captures.load(Path("item", path, index), value)
 
 
@@ -120,7 +122,8 @@ _REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": 
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
     if isinstance(a, _OWN) and isinstance(b, _OWN):
-        return getattr(operator, name)(a, b)
+        found = getattr(operator, name)(a, b)
+        return own_array(current(), found) if type(found) is np.ndarray else found
     plain = name.rstrip("_")
     found = _try_method(a, f"__{plain}__", b)
     if found is not NotImplemented:

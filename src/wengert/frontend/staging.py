@@ -10,7 +10,7 @@ from typing import Any
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.context import Trace, current
+from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_rewrite import BranchInfo
 from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
@@ -192,7 +192,9 @@ class _Branch:
             if self.info is not None and name not in self.info.live:
                 final[k] = UNSET
                 continue
-            self.check_set(name, a, b)
+            if not self.check_set(name, a, b):
+                final[k] = UNSET
+                continue
             plans.append((f"{name!r}", a, b, lambda new, k=k: final.__setitem__(k, new)))  # type: ignore[misc]
         for location in {**first.stores, **second.stores}.values():
             self.plan_store(location[0], first, second, plans)
@@ -203,16 +205,20 @@ class _Branch:
         self.variables.write(final)
         return outcome[0]
 
-    def check_set(self, name: str, a: Any, b: Any) -> None:
-        """A variable that only one arm sets must be one that lowering made, which is read only where it is set."""
-        assert self.info is not None
-        if (a is UNSET or b is UNSET) and name not in self.info.made_up:
-            raise StagingError(
-                f"{name!r} may be undefined after this branch",
-                self.info.span,
-                found=f"{name!r} is set in one arm only, and read later",
-                fix=f"give {name!r} a value before the branch or in both arms",
-            )
+    def check_set(self, name: str, a: Any, b: Any) -> bool:
+        """Whether a variable has a value afterwards: one that only one arm sets must be guarded, or be read by a closure only."""
+        info = self.info
+        if info is None or (a is not UNSET and b is not UNSET) or name in info.made_up:
+            return True
+        if name in info.shared:
+            self.trace.extra.setdefault("maybe_unset", set()).add(name)
+            return False
+        raise StagingError(
+            f"{name!r} may be undefined after this branch",
+            info.span,
+            found=f"{name!r} is set in one arm only, and read later",
+            fix=f"give {name!r} a value before the branch or in both arms",
+        )
 
     def plan_store(self, location: Location, first: Outcome, second: Outcome, plans: list[Any]) -> None:
         """Plan the merge of a location that an arm wrote."""
@@ -263,6 +269,8 @@ class _Branch:
         try:
             return join(a, b)
         except CannotMergeError as error:
+            if error.size is not None:
+                raise NeedsPythonValue(error.size, f"{label} is {error}", self.span) from None
             raise StagingError(
                 f"{label} differs between the arms of a branch in a way that cannot be staged",
                 self.span,

@@ -192,6 +192,10 @@ class Carry:
             return True
         if new is UNSET:
             raise CannotMergeError(f"{name!r} may be deleted in the loop")
+        if before is UNSET and name in info.shared and name not in info.made_up:
+            self.trace.extra.setdefault("maybe_unset", set()).add(name)
+            self.dropped.add(position)
+            return True
         if before is UNSET and name not in info.live | info.made_up and name not in info.stop:
             raise CannotMergeError(f"{name!r} may be used before it is set")
         form = self.join(f"{name!r}", form_of(before), form_of(new))
@@ -225,7 +229,7 @@ class Carry:
         try:
             return join(a, b)
         except CannotMergeError as error:
-            raise CannotMergeError(f"{label} is {error} in different iterations") from None
+            raise CannotMergeError(f"{label} is {error} in different iterations", error.size) from None
 
     def exit_of(self, item: Carried, outcome: Outcome) -> Any:
         """The value of a carried item at the end of the body."""

@@ -35,7 +35,15 @@ UNSET: Final = Unset()
 
 
 class CannotMergeError(Exception):
-    """Two values have no common form; the message says why, without a place."""
+    """Two values have no common form; the message says why, without a place.
+
+    Attributes:
+        size: where only sizes differ: a symbolic one, which might turn out to be equal if it were known.
+    """
+
+    def __init__(self, message: str, size: Value | None = None) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,9 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         raise CannotMergeError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     assert x.type is not None and y.type is not None
     if x.type.dims != y.type.dims:
-        raise CannotMergeError(f"an array of shape {_shape(x.type)} or of shape {_shape(y.type)}")
+        symbols = [s for s in (*x.type.symbols(), *y.type.symbols()) if isinstance(s, Value)]
+        size = symbols[0] if x.type.rank == y.type.rank and symbols else None
+        raise CannotMergeError(f"an array of shape {_shape(x.type)} or of shape {_shape(y.type)}", size)
     if x.type.rank and x.type.dtype != y.type.dtype:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
     return Leaf(x.kind, x.type.with_dtype(common_dtype(x.type.dtype, y.type.dtype)), x.numpy or y.numpy)

@@ -90,6 +90,8 @@ def _stage_for(
         reason: Exception = need
         limit = PYTHON_LIMIT if trace.extra.pop("loop_dependent", None) is need else -1
     except CannotMergeError as error:
+        if error.size is not None:
+            raise NeedsPythonValue(error.size, str(error), info.span) from None
         reason = StagingError(
             "this loop cannot be staged", info.span, found=str(error), expected="numbers and arrays of one type at every iteration"
         )
@@ -427,6 +429,8 @@ class _WhileRunner:
         try:
             self.stage()
         except CannotMergeError as error:
+            if error.size is not None:
+                raise NeedsPythonValue(error.size, str(error), self.info.span) from None
             raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from reason
         except NameError as error:
             raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from error

@@ -190,12 +190,12 @@ class _Run:
             return call(self.fn, args, kwargs)
         except ArmEnded as end:
             raise StagingError("this function always raises", self.trace.span) from end
-        except UnboundLocalError:
-            raise
         except NameError as error:
-            found = re.match(r"cannot access free variable ('\w+')", str(error))
+            found = re.match(r"cannot access (?:free|local) variable ('(\w+)')", str(error))
             if found is None:
                 raise
+            if found[2] in self.trace.extra.get("maybe_unset", ()):
+                raise StagingError(f"{found[1]} may be undefined here, and a nested function reads it", self.trace.span) from error
             message = f"cannot access local variable {found[1]} where it is not associated with a value"
             raise UnboundLocalError(message) from error
 
