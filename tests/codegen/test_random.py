@@ -21,7 +21,7 @@ from wengert.ir.interpret import run
 from wengert.ir.op import get_op
 from wengert.types import BOOL_SCALAR, F64, F64_SCALAR, I64_SCALAR, Affine, Dim, TensorType, dim_add, dim_of
 
-PROGRAMS = int(os.environ.get("WENGERT_RANDOM_PROGRAMS", "120"))
+PROGRAMS = int(os.environ.get("WENGERT_RANDOM_PROGRAMS", "60"))
 
 
 class Generator:

@@ -25,6 +25,10 @@ Lower = Callable[[Traced, Sequence[int]], Function]
 """From a trace, and the flat positions to differentiate at, to the function to compile."""
 
 
+MAX_VARIANTS = 64
+"""Compilations kept per kind of arguments, as they differ in baked-in integers or captured state; the oldest goes first."""
+
+
 @dataclass
 class Variant:
     """One compilation: the trace it came from, and when it may be used."""
@@ -35,12 +39,16 @@ class Variant:
     statics: list[tuple[int, Any]]
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
     arrays: list[int] = field(init=False)
+    unconditional: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.arrays = [k for k, p in enumerate(self.traced.function.params) if p.rank]
+        self.unconditional = not (self.statics or self.sizes or self.traced.static_sizes)
 
     def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether baked-in integers, captured state and assumed sizes are as they were."""
+        if self.unconditional:
+            return self.traced.guards_hold()
         for position, value in self.statics:
             if leaves[position] != value:
                 return False
@@ -101,7 +109,9 @@ class Program:
                 self.refused.add(key)
                 self._notice(error)
                 return None, leaves
-            self.variants.setdefault(key, []).insert(0, variant)
+            known = self.variants.setdefault(key, [])
+            known.insert(0, variant)
+            del known[MAX_VARIANTS:]
         return variant, leaves
 
     def _compile(

@@ -37,9 +37,16 @@ class Journal:
 
     Every store that tracing makes visible to other code (a box's value, an attribute, a list item) goes through `write`.
     `if` arms and loop bodies take a `mark`, run, read off what changed, and `rollback`.
+
+    Attributes:
+        entries: `(key, owner, get, set, old value)` per write.
+        links: for locations of arrays that may be one array under two names: the other arrays.
+        spoil: called with each of these when the location is written, as their contents are unknown from then on.
     """
 
     entries: list[tuple[Any, Any, Callable[[], Any], Callable[[Any], None], Any]] = field(default_factory=list)
+    links: dict[Any, list[Any]] = field(default_factory=dict)
+    spoil: Callable[[Any], None] | None = None
 
     def write(self, key: Any, owner: Any, get: Callable[[], Any], set_: Callable[[Any], None], new: Any) -> None:
         """Set a location to `new`, remembering its old value.
@@ -53,6 +60,9 @@ class Journal:
         """
         self.entries.append((key, owner, get, set_, get()))
         set_(new)
+        if self.spoil is not None:
+            for other in self.links.get(key, ()):
+                self.spoil(other)
 
     def mark(self) -> int:
         """A position to roll back to."""

@@ -27,6 +27,7 @@ from wengert.frontend.staging_state import (
     bear,
     freeze,
     is_poisoned,
+    link,
     made_in,
     poison,
     run_region,
@@ -110,6 +111,8 @@ class _Branch:
         test: the predicate.
         variables: what the arms assign.
         info: for an `if` statement, what is needed afterwards; None for an expression.
+        merged_from: arrays merged so far, by identity of the arrays of the arms.
+        lost: arrays whose contents are unknown afterwards.
     """
 
     def __init__(self, trace: Trace, test: Value, variables: Variables, info: BranchInfo | None) -> None:
@@ -118,6 +121,8 @@ class _Branch:
         self.variables = variables
         self.info = info
         self.span = trace.span
+        self.merged_from: dict[int, list[Array]] = {}
+        self.lost: list[Array] = []
         self.reason = f"one of two arrays or containers, chosen by the branch at {self.span}"
 
     def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -202,6 +207,8 @@ class _Branch:
         if first.result is not second.result:
             plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
         self.carry_out(plans, first, second)
+        for array in self.lost:
+            poison(self.trace, array, f"the branch at {self.span}")
         self.variables.write(final)
         return outcome[0]
 
@@ -228,7 +235,7 @@ class _Branch:
         if a is b:
             return
         if is_poisoned(trace, a) or is_poisoned(trace, b):
-            poison(trace, location.owner, f"the branch at {self.span}")
+            self.lost.append(location.owner)
             return
 
         def write(new: Any) -> None:
@@ -258,11 +265,14 @@ class _Branch:
             results[k] = value
         made: dict[Any, Any] = {}
         supply = iter(results)
+        merged = []
         for form, (_, a, b, write) in zip(forms, plans):
-            keys = iter(_array_keys(form, a, b))
-            new = raise_up(form, iter([(next(supply), key) for key in keys]), made)
-            self.note_aliases(new, a, b, first, second)
+            new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, a, b)]), made)
+            merged.append((new, a, b))
             write(new)
+        # Only now: these writes are no news to arrays that may be the same.
+        for new, a, b in merged:
+            self.note_aliases(new, a, b, first, second)
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""
@@ -289,7 +299,7 @@ class _Branch:
         return self.trace.builder.emit(get_op("if"), [self.test], {}, regions, names)
 
     def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome) -> None:
-        """A merged array or container that is another name of an older one must not be written to, nor the older one."""
+        """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
         if isinstance(new, Value) or new is UNSET:
             return
@@ -297,9 +307,13 @@ class _Branch:
             if not isinstance(merged, Array):
                 continue
             for side, arm in zip(sides, (first, second)):
-                if isinstance(side, Array) and (side.parent is not None or not made_in(trace, side, arm.builder)):
-                    merged.frozen = merged.frozen or self.reason
-                    side.root.frozen = side.root.frozen or self.reason
+                if not isinstance(side, Array):
+                    continue
+                if side.parent is not None or not made_in(trace, side, arm.builder):
+                    link(trace, merged, side.root)
+                for other in self.merged_from.setdefault(id(side.root), []):
+                    link(trace, merged, other)
+                self.merged_from[id(side.root)].append(merged)
         if all(made_in(trace, x, arm.builder) for x, arm in ((a, first), (b, second))):
             bear(trace, new)
         else:

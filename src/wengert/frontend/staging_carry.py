@@ -79,6 +79,7 @@ class Carry:
         items: what is carried so far, by position of the variable or key of the location.
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
         dropped: variables that are not needed after an iteration.
+        lost: arrays whose contents are unknown after an iteration.
     """
 
     def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
@@ -89,6 +90,7 @@ class Carry:
         self.items: dict[Any, Carried] = {}
         self.frozen: set[int] = set()
         self.dropped: set[int] = set()
+        self.lost: dict[int, Array] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.recall()
 
@@ -174,7 +176,9 @@ class Carry:
         for key, (location, new) in outcome.stores.items():
             if key in self.items:
                 settled &= self.grow(self.items[key], new)
-            elif new is not location.old and not is_poisoned(self.trace, new):
+            elif is_poisoned(self.trace, new):
+                self.lost[id(location.owner)] = location.owner
+            elif new is not location.old:
                 settled &= self.change_location(location, new)
         return settled
 
@@ -305,11 +309,11 @@ class Carry:
         for position in self.dropped:
             if position not in self.items:
                 write_cell(self.variables.cells[position], UNSET)
-        for array in lost:
+        for array in {**self.lost, **lost}.values():
             poison(self.trace, array, f"the loop at {self.info.span}")
         self.remember()
 
-    def lost_arrays(self, outcome: Outcome) -> list[Array]:
+    def lost_arrays(self, outcome: Outcome) -> dict[int, Array]:
         """Arrays from before the loop that the body wrote through a variable that it also rebinds."""
         lost = {}
         for item in self.items.values():
@@ -320,7 +324,7 @@ class Carry:
                     if entry.parent is not None:
                         raise CannotMergeError(f"{item.label} starts as a view of another array and is written to")
                     lost[id(entry)] = entry
-        return list(lost.values())
+        return lost
 
 
 def _has_arrays(form: Form) -> bool:

@@ -221,6 +221,7 @@ def _lower_leaf(leaf: Leaf, obj: Any, filler: bool) -> Value:
     if isinstance(obj, Unset):
         return builder.undef(type=leaf.type) if filler else builder.zeros_like(leaf.type)  # type: ignore[no-any-return]
     if isinstance(obj, Value):
+        getattr(builder, "check_scope", _ignore)(obj)
         return obj
     value = lift_as(obj, leaf.type.dtype) if leaf.kind == "scalar" else lift(obj)
     getattr(builder, "check_scope", _ignore)(value)

@@ -235,7 +235,22 @@ def poison(trace: Trace, array: Array, reason: str) -> None:
     value = lost.param(array.value.type, "lost", ())
     lost.close(reason)
     builder.history.poisoned.add(value)
-    trace.journal.write((id(array), "value"), array, array._base_value, array._set_value, value)
+    trace.journal.entries.append(((id(array), "value"), array, array._base_value, array._set_value, array._base_value()))
+    array._set_value(value)
+
+
+def link(trace: Trace, a: Array, b: Array) -> None:
+    """Note that two arrays may be one: a write to either makes the other's contents unknown."""
+    if a is not b:
+        for one, other in ((a, b), (b, a)):
+            trace.journal.links.setdefault((id(one), "value"), []).append(other)
+            one.frozen = one.frozen or other.frozen
+
+
+def spoil(trace: Trace, array: Array) -> None:
+    """The contents of `array` are unknown since another array, which may be the same, was written to."""
+    if not is_poisoned(trace, array._value):
+        poison(trace, array, "the write to an array that may be the same one, under another name")
 
 
 def is_poisoned(trace: Trace, value: Any) -> bool:

@@ -27,7 +27,7 @@ from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_state import ArmEnded
+from wengert.frontend.staging_state import ArmEnded, spoil
 from wengert.frontend.text import TracedText
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value, walk
@@ -162,6 +162,7 @@ class _Run:
         self.trace = Trace(self.builder, self.eager, unroll=set(unroll))
         self.trace.captures = Captures(self.trace, self.captured_input)
         self.trace.enter = functools.partial(convert, make_hooks=Hooks)
+        self.trace.journal.spoil = functools.partial(spoil, self.trace)
         self.sources: dict[Value, Any] = {}
         self.dims: list[Value] = []
         self.params: list[Value] = []
