@@ -147,6 +147,37 @@ func @triangle<%n>(%x: f64[%n], %k: f64[]) -> (f64[]) {
 }
 """
 
+NESTED_TRIANGLE = """
+func @nested<%n>(%x: f64[%n], %k: f64[]) -> (f64[]) {
+  %zero: i64[] = const() {dtype=i64, value=0}
+  %one: i64[] = const() {dtype=i64, value=1}
+  %two: i64[] = const() {dtype=i64, value=2}
+  %y: f64[%n] = for(%n, %x) {
+    region(%i: i64[], %u: f64[%n]) {
+      %w: f64[%n] = for(%two, %u) {
+        region(%j: i64[], %v: f64[%n]) {
+          %p: f64[%i] = index(%v, %zero, %i, %one) {spec=('s',)}
+          %e: f64[] = index(%v, %i) {spec=('i',)}
+          %eb: f64[%i] = broadcast(%e, %i) {axes=()}
+          %kb: f64[%i] = broadcast(%k, %i) {axes=()}
+          %q: f64[%i] = mul(%p, %eb)
+          %q2: f64[%i] = sin(%q)
+          %q3: f64[%i] = mul(%q2, %kb)
+          %r: f64[%n] = update(%v, %q3, %zero, %i, %one) {spec=('s',)}
+          %e2: f64[] = cos(%e)
+          %t: f64[%n] = update(%r, %e2, %i) {spec=('i',)}
+          yield %t
+        }
+      }
+      yield %w
+    }
+  }
+  %yy: f64[%n] = mul(%y, %y)
+  %s: f64[] = sum(%yy) {axes=(0,)}
+  return %s
+}
+"""
+
 VECTOR = np.array([0.3, 0.5, 0.9, 1.2])
 PROGRAMS = {
     "straight": (STRAIGHT, (1.3, 0.7)),
@@ -156,5 +187,6 @@ PROGRAMS = {
     "loop in an arm": (ARM_WITH_LOOP, (VECTOR, 0.8)),
     "the other arm": (ARM_WITH_LOOP, (VECTOR, 0.3)),
     "slices of loop length": (SLICE_OF_LOOP_LENGTH, (VECTOR, 0.3)),
+    "slices of an outer loop's length": (NESTED_TRIANGLE, (VECTOR, 0.9)),
     "no iteration": (LOOP, (np.zeros(0), 0.8)),
 }

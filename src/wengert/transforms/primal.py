@@ -172,7 +172,9 @@ class _PrimalEmitter:
         inner = b.child()
         local = {**stacks, **params}
         body = split.instr.regions[-1]
-        push = Push(inner, split, frame, local, {v for v in frame.stored if v not in body.params}) if frame.stored else None
+        definitions = self.plan.definitions
+        missing = {v for v in frame.stored if definitions[v].frame is frame and v not in body.params}
+        push = Push(inner, split, frame, local, missing) if frame.stored else None
         self.block(inner, frame, split.blocks[0], local, push)
         yields = [*body.results]
         if is_while:

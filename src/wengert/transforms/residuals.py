@@ -41,7 +41,8 @@ class Frame:
     Attributes:
         index: the loop index, for a `for`.
         count: the number of iterations the loop has made: an operand of `for`, an added result of `while`.
-        stored: values that the primal pass puts on the loop's stack in each iteration, sizes before what they size.
+        stored: values that the primal pass puts on the loop's stack in each iteration, sizes (also those that belong to loops
+            around) before what they size.
         exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
     """
 
@@ -158,6 +159,11 @@ class _Planner:
         definition = self.definitions.get(value)
         return definition if definition is not None and definition.frame is frame else None
 
+    def varies(self, value: Value) -> bool:
+        """Whether the value belongs to a loop."""
+        definition = self.definitions.get(value)
+        return definition is not None and definition.frame.split is not None
+
     def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
         """Whether the value is at hand in the reversed frame without being stored."""
         return value is frame.index or (frame.split is None and definition.arm is None)
@@ -188,9 +194,12 @@ class _Planner:
         return network.cut()
 
     def closure(self, frame: Frame, needed: Iterable[Value], chosen: set[Value]) -> list[Value]:
-        """Values of outer frames that the reversed frame reads; adds to `chosen` the sizes that stored arrays need."""
+        """Values of outer frames that the reversed frame reads; adds to `chosen` the sizes that stored arrays need.
+
+        The stack is made outside of all loops, so every size that is not known there goes into the entry.
+        """
         for value in list(chosen):
-            chosen.update(s for s in _symbols(value) if self.home(s, frame))
+            chosen.update(s for s in _symbols(value) if self.varies(s))
         outer: dict[Value, None] = {}
         pending, seen = deque(needed), set()
         pending.extend(s for v in chosen for s in _symbols(v))
@@ -207,12 +216,18 @@ class _Planner:
                 pending.extend(_recompute_from(definition) or ())
         return list(outer)
 
+    def is_copied(self, size: Value, frame: Frame) -> bool:
+        """Whether a size from a frame around goes into the entries: where the stack is made, it is not known yet."""
+        in_place = frame.parent is not None and frame.parent.split is None and frame.arm is None
+        return frame.split is not None and not in_place and size in self.definitions
+
     def record(self, frame: Frame, chosen: set[Value]) -> None:
         ordered = sorted(chosen, key=lambda v: (v.rank > 0, v.serial))
         if frame.split is not None:
             frame.stored = ordered
         for value in ordered:
-            arm = self.definitions[value].arm
+            definition = self.definitions[value]
+            arm = definition.arm if definition.frame is frame else None
             while arm is not None:
                 frame.exports[arm.split].append(value)
                 arm = arm.parent

@@ -336,6 +336,18 @@ class Transposer:
                 self.add(b, cotangents, start, result)
         self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=True))
 
+    def name_popped(self, frame: Frame, popped: Sequence[Value], scope: Scope) -> None:
+        """Name the values of a popped entry; arrays get the sizes that the reverse pass knows under other names."""
+        for value, found in zip(frame.stored, popped, strict=True):
+            if value.rank == 0:
+                if self.plan.definitions[value].frame is frame and value is not frame.index:
+                    scope.names[value] = found
+                continue
+            dims = self.phantom(value, scope).dims
+            if dims != found.dims:
+                found = scope.builder.assume_shape(found, *[scope.builder.dim(d) for d in dims])
+            scope.names[value] = found
+
     def loop_body(
         self,
         item: LinearLoop,
@@ -358,7 +370,7 @@ class Transposer:
             names = ["residuals", *(v.name for v in frame.stored)]
             rest, *popped = b.emit(get_op("pop"), (self.stacks[item.split],), names=names)
             self.stacks[item.split] = rest
-            inner.names.update(zip(frame.stored, popped, strict=True))
+            self.name_popped(frame, popped, inner)
         local: Cotangents = dict(zip(free, gathered, strict=True))
         for k, bar in zip(carried, bars, strict=True):
             tangent = item.yields[k]
@@ -371,6 +383,18 @@ class Transposer:
             yields.append(self.zero(item.params[k], inner) if gone_back is None else gone_back)
         yields += [local[t] for t in free]
         return yields + [self.stacks[k] for k in loops]
+
+
+    def name_popped(self, frame: Frame, popped: Sequence[Value], inner: Scope) -> None:
+        """Name what came from the stack; arrays get the sizes that are known here, instead of the copies in the entry."""
+        own = {v: p for v, p in zip(frame.stored, popped, strict=True) if self.plan.definitions[v].frame is frame}
+        inner.names.update(own)
+        copied = {v for v in frame.stored if v not in own}
+        for value, found in own.items():
+            symbols = [s for s in value.type.symbols() if isinstance(s, Value)]
+            if any(s in copied for s in symbols):
+                dims = self.phantom(value, inner).dims
+                inner.names[value] = inner.builder.assume_shape(found, *[inner.builder.dim(d) for d in dims])
 
 
 def _is_popped(block: Block, stacks: set[Value]) -> bool:
