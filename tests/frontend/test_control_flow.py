@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from tests.frontend.agreement import agree, assert_same, eager_result, staged_result
 
+from tests.frontend.agreement import agree, assert_same, eager_result, staged_result
 from wengert.errors import StagingError
 from wengert.frontend.trace import trace
 from wengert.ir.core import walk
@@ -101,7 +101,7 @@ def test_arms_that_cannot_merge_are_refused():
 def maybe_undefined(x):
     if x > 0:
         y = x * 2
-    return x + y  # noqa: F821
+    return x + y
 
 
 def test_maybe_undefined_raises_only_where_it_is():
@@ -340,7 +340,7 @@ def test_changing_aliases_are_not_guessed():
     try:
         agree(lambda x, n: alias_pattern(x.copy(), n), X, 12)
     except StagingError as error:
-        assert "changes its name" in str(error) or "writing" in str(error)  # noqa: PT017
+        assert "changes its name" in str(error) or "writing" in str(error)
 
 
 # --- while ---
@@ -485,7 +485,7 @@ def unbound(x):
     if False:
         y = 1
     for i in [1, 2]:
-        x += y  # noqa: F821
+        x += y
     return x
 
 

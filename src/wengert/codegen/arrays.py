@@ -20,6 +20,7 @@ from wengert.codegen.nests import (
     save,
     store_task,
     vacate,
+    write_in_step,
 )
 from wengert.codegen.storage import Index, Lazy, Mem, Path
 from wengert.codegen.text import literal
@@ -266,17 +267,17 @@ def _is_packed(spec: Sequence[str]) -> bool:
     return rest[rest.startswith("s") :].strip(":") == ""
 
 
+def is_owned(low: Lowering, x: Value) -> bool:
+    """Whether the memory of `x` may be overwritten, once what reads it has been saved."""
+    place = low.array(x)
+    writable = isinstance(place, Mem) and low.options.inplace and place.whole and place.buffer.writable
+    return writable and not low.live_after(x)
+
+
 def owned(low: Lowering, x: Value) -> Mem:
     """Memory with the contents of `x` that may be overwritten: its own where it is dead, else a copy."""
     place = low.array(x)
-    if (
-        isinstance(place, Mem)
-        and low.options.inplace
-        and place.whole
-        and place.buffer.writable
-        and not low.live_after(x)
-        and vacate(low, place.buffer)
-    ):
+    if isinstance(place, Mem) and is_owned(low, x) and vacate(low, place.buffer):
         return place
     if isinstance(place, Mem):
         why = "its old value is still needed" if place.buffer.writable else "an argument is not overwritten"
@@ -297,6 +298,12 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
             is_add = task is accumulate_task
             low.bind(result, scalars.emit(low.w, "add", x.tensor.dtype, (old, new), {}) if is_add else new)
             return
+        place = low.array(x)
+        if part.rank and isinstance(place, Mem) and is_owned(low, x):
+            target = part_of(low, place, x, instr.attrs["spec"], indices, part)
+            if write_in_step(low, place.buffer, task(low, part, target)):
+                low.bind(result, low.memory(result, place.buffer, place.pointer))
+                return
         whole = owned(low, x)
         target = part_of(low, whole, x, instr.attrs["spec"], indices, part)
         if part.rank == 0:

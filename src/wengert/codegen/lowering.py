@@ -215,7 +215,11 @@ class Lowering:
 
     def live_after(self, value: Value) -> bool:
         """Whether anything after the current instruction uses `value` itself (not what was computed from it)."""
-        return any(w.source is value for w in self.waiting.values()) or self._live(value, self.depth[value])
+        return any(w.source is value for w in self.waiting.values()) or self.used_after(value)
+
+    def used_after(self, value: Value) -> bool:
+        """Like `live_after`, but not counting reductions that wait to be computed."""
+        return self._live(value, self.depth[value])
 
     def live_outside(self, value: Value) -> bool:
         """Whether anything after the current frame, or in its next iteration, uses `value`."""

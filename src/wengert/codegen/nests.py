@@ -301,6 +301,27 @@ def disjoint(a: Path, b: Path) -> bool:
     return False
 
 
+def write_in_step(low: Lowering, buffer: Buffer, task: Task) -> bool:
+    """Write a part of `buffer` in one nest with all that still has to read the buffer, if that reads no other element.
+
+    Each element is read for all purposes before it is overwritten. Returns False, having done nothing, where something
+    reads the buffer in another order or over another space.
+    """
+    assert task.target is not None
+    needed = [v for v in dict.fromkeys(buffer.readers) if buffer in _reads(low, v) and low.used_after(v)]
+    waiting = [a.source for a in low.waiting.values() if buffer in _reads(low, a.source)]
+    together = [*needed, *waiting]
+    if not together or not low.options.fuse or any(low.live_outside(v) for v in needed):
+        return False
+    path = task.target.path or ()
+    dims = task.value.dims
+    if any(v.dims != dims or not reads_in_step(low, v, buffer, path) for v in (*together, task.value)):
+        return False
+    buffer.readers = list(dict.fromkeys(buffer.readers))
+    cluster(low, needed, [task], "saved before it is overwritten")
+    return True
+
+
 def vacate(low: Lowering, buffer: Buffer) -> bool:
     """Save what later code reads of `buffer` elsewhere, so that it may be overwritten now.
 

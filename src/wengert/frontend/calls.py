@@ -72,7 +72,8 @@ def _call_function(fn: types.FunctionType, args: tuple[Any, ...], kwargs: dict[s
     root = module.partition(".")[0]
     if root == "wengert":
         return fn(*args, **kwargs)
-    if is_trusted_module(module) and (root in ("numpy", "scipy") or root in _NATIVE_MODULES or not holds_traced(trace, args, kwargs)):
+    native = root in ("numpy", "scipy") or root in _NATIVE_MODULES
+    if is_trusted_module(module) and (native or not holds_traced(trace, args, kwargs)):
         return _real(trace, fn, args, kwargs, is_safe=root in _NATIVE_MODULES)
     assert trace.enter is not None
     try:
@@ -179,7 +180,7 @@ def _call_object(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return staged(*args, **kwargs)
     if type(fn).__module__.partition(".")[0] == "wengert":
         return fn(*args, **kwargs)
-    method = getattr(type(fn), "__call__", None)
+    method = inspect.getattr_static(type(fn), "__call__", None)
     if isinstance(method, types.FunctionType):
         return call(method, (fn, *args), kwargs)
     return _real(current(), fn, args, kwargs)

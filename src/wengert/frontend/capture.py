@@ -66,11 +66,11 @@ class Captures:
         if isinstance(value, _AS_IS):
             self.guard(path, "is", value)
             return value
-        if isinstance(value, float) and (type(value) is float or isinstance(value, np.float64)):
+        if type(value) in (float, np.float64):
             return self._number(path, value)
         if isinstance(value, np.ndarray):
             return self._array(path, value)
-        if isinstance(value, _PLAIN) or isinstance(value, enum.Enum | np.generic):
+        if isinstance(value, (*_PLAIN, enum.Enum, np.generic)):
             simple = isinstance(value, bool | type(None) | enum.Enum)
             self.guard(path, "is" if simple else "equal", value)
             return value

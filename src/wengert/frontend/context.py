@@ -133,7 +133,7 @@ class Trace:
         return self.builder.known(value)
 
     def assume_at_least(self, size: Affine, minimum: int) -> bool:
-        """Rely on `size >= minimum` from here on, if `size` is made of argument sizes only and it holds for the arguments at hand.
+        """Rely on `size >= minimum`, if `size` is made of argument sizes only and it holds for the arguments at hand.
 
         The caller of the compiled function checks it again at every call.
         """

@@ -100,7 +100,8 @@ def _stand_in(default: Any) -> Any:
 def _convert_code(fn: types.FunctionType) -> ConvertedCode:
     source = find_source(fn)
     node: Any = _as_def(source.node)
-    _Mangle(source.class_name).visit(node)
+    if source.class_name is not None or any(isinstance(n, ast.ClassDef) for n in ast.walk(node)):
+        _Mangle(source.class_name).visit(node)
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     hook = "__hooks__"
     while hook in names or hook in fn.__code__.co_freevars:

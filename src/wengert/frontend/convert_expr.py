@@ -117,7 +117,8 @@ class ExpressionRewriter:
             return self.children(node)
         parts = self.exprs([node.left, *node.comparators])
         thunks = [self.thunk(p) for p in parts[2:]]
-        return self.call("chain", node, ast.Constant(tuple(names)), parts[0], parts[1], *thunks)
+        listed: Any = tuple(names)
+        return self.call("chain", node, ast.Constant(listed), parts[0], parts[1], *thunks)
 
     def expr_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         if not self.can_defer(node.values[1:]):

@@ -62,9 +62,10 @@ class _Assigned:
         known = known | _named_within(nodes)
         for root in nodes:
             for node in ast.walk(root):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.own - known:
-                    if not is_made_up(node.id):
-                        self.doubtful.add(node.id)
+                if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load) or node.id in known:
+                    continue
+                if node.id in self.own and not is_made_up(node.id):
+                    self.doubtful.add(node.id)
 
     def block(self, body: Sequence[ast.stmt], known: set[str]) -> set[str]:
         """What is assigned after `body`."""

@@ -210,6 +210,7 @@ def _operator(name: str) -> Callable[..., Any]:
     return rule
 
 
-SPECIAL.update({getattr: _getattr, setattr: _setattr, delattr: _delattr, hasattr: _hasattr, operator.getitem: _getitem})
+_RULES: dict[Any, Any] = {getattr: _getattr, setattr: _setattr, delattr: _delattr, hasattr: _hasattr, operator.getitem: _getitem}
+SPECIAL.update(_RULES)
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne"):
     SPECIAL[getattr(operator, _name)] = _operator(_name)

@@ -6,6 +6,7 @@ Both arms run, each into a region of its own and from the same state; what they 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from wengert.errors import StagingError
@@ -60,7 +61,9 @@ def branch(info: BranchInfo, test: Any, then: Callable[[], Any], otherwise: Call
     _Branch(current(), known, Variables(carrier), info).run(then, otherwise or _nothing)
 
 
-def stage_branch(info: BranchInfo, test: Value, variables: Variables, then: Callable[[], Any], otherwise: Callable[[], Any]) -> None:
+def stage_branch(
+    info: BranchInfo, test: Value, variables: Variables, then: Callable[[], Any], otherwise: Callable[[], Any]
+) -> None:
     """`if test: then() else: otherwise()` for a traced test."""
     _Branch(current(), test, variables, info).run(then, otherwise)
 
@@ -79,7 +82,7 @@ def conjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
         known = decide(first)
         if isinstance(known, Value):
             remaining, value = rest[position + 1 :], first
-            return choose(first, lambda: conjunction(following(), remaining), lambda: value)
+            return choose(first, partial(_go_on, conjunction, following, remaining), partial(_as_is, value))
         if not known:
             return first
         first = following()
@@ -92,11 +95,19 @@ def disjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
         known = decide(first)
         if isinstance(known, Value):
             remaining, value = rest[position + 1 :], first
-            return choose(first, lambda: value, lambda: disjunction(following(), remaining))
+            return choose(first, partial(_as_is, value), partial(_go_on, disjunction, following, remaining))
         if known:
             return first
         first = following()
     return first
+
+
+def _go_on(rule: Callable[..., Any], following: Callable[[], Any], remaining: Sequence[Callable[[], Any]]) -> Any:
+    return rule(following(), remaining)
+
+
+def _as_is(value: Any) -> Any:
+    return value
 
 
 def _nothing() -> None:

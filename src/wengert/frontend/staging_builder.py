@@ -74,10 +74,10 @@ class TraceLog:
 
 
 class TraceBuilder(Builder):
-    """Appends instructions and keeps `log` up to date.
+    """Appends instructions and keeps `history` up to date.
 
     Attributes:
-        log: shared by all builders of the trace.
+        history: shared by all builders of the trace.
         parent: the builder of the region around.
         home: the builder that this one's instructions were moved to, if they were.
         closed: why values made here cannot be used any more, or "".
@@ -85,7 +85,7 @@ class TraceBuilder(Builder):
 
     def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
         super().__init__(span)
-        self.history = TraceLog() if parent is None else parent.history
+        self.history: TraceLog = TraceLog() if parent is None else parent.history
         self.parent = parent
         self.home: TraceBuilder | None = None
         self.closed = ""

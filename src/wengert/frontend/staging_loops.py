@@ -93,7 +93,10 @@ def _stage_for(
         if error.size is not None:
             raise NeedsPythonValue(error.size, str(error), info.span) from None
         reason = StagingError(
-            "this loop cannot be staged", info.span, found=str(error), expected="numbers and arrays of one type at every iteration"
+            "this loop cannot be staged",
+            info.span,
+            found=str(error),
+            expected="numbers and arrays of one type at every iteration",
         )
         limit = PYTHON_LIMIT
     except (NameError, IndexError, KeyError, StagingError) as error:
@@ -267,7 +270,13 @@ class _ForLoop(_Loop):
     """A counted loop; one that may be left early becomes a `while` with an index."""
 
     def __init__(
-        self, trace: Trace, info: BranchInfo, variables: Variables, sequence: StagedSequence, length: Any, body: Callable[[Any], None]
+        self,
+        trace: Trace,
+        info: BranchInfo,
+        variables: Variables,
+        sequence: StagedSequence,
+        length: Any,
+        body: Callable[[Any], None],
     ) -> None:
         super().__init__(trace, info, variables)
         self.sequence = sequence
@@ -394,7 +403,9 @@ class _WhileRunner:
                     return builder, False, max(count, 1)
                 if count > PYTHON_LIMIT:
                     raise StagingError(
-                        f"this loop ran {PYTHON_LIMIT} times while tracing", self.info.span, fix="use arrays instead of Python containers"
+                        f"this loop ran {PYTHON_LIMIT} times while tracing",
+                        self.info.span,
+                        fix="use arrays instead of Python containers",
                     )
 
     def keep(self, builder: TraceBuilder) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from wengert.errors import StagingError
+from wengert.errors import Span
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.staging_builder import TraceBuilder
@@ -149,7 +149,12 @@ def applied(outcome: Outcome) -> Iterator[None]:
 
 
 def run_region(
-    trace: Trace, builder: TraceBuilder, variables: Variables, body: Callable[[], Any], what: str, entry: Callable[[], None] | None = None
+    trace: Trace,
+    builder: TraceBuilder,
+    variables: Variables,
+    body: Callable[[], Any],
+    what: str,
+    entry: Callable[[], None] | None = None,
 ) -> Outcome:
     """Run `body` on a child builder, read off what it changed, and put the Python state back.
 
@@ -256,8 +261,3 @@ def spoil(trace: Trace, array: Array) -> None:
 def is_poisoned(trace: Trace, value: Any) -> bool:
     """Whether `value` stands for lost contents."""
     return isinstance(trace.builder, TraceBuilder) and isinstance(value, Value) and value in trace.builder.history.poisoned
-
-
-def refuse(trace: Trace, what: str, found: str | None = None, fix: str | None = None) -> StagingError:
-    """The error that says why the code at the current line cannot be staged."""
-    return StagingError(what, trace.span, found=found, fix=fix)

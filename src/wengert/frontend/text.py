@@ -108,7 +108,7 @@ def _formatted(obj: Any, conversion: int, spec: Any) -> list[Any]:
 
 def _nested(obj: Any) -> Iterator[Any]:
     """The representation of a list, tuple or dict, piece by piece."""
-    opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(obj)]
+    opening, closing = ("[", "]") if isinstance(obj, list) else ("(", ")") if isinstance(obj, tuple) else ("{", "}")
     yield opening
     for position, item in enumerate(obj):
         if position:

@@ -151,7 +151,13 @@ class _Run:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], leaves: Sequence[Any], tree: TreeDef, static: set[Any], unroll: set[Any], eager: Builder | None
+        self,
+        fn: Callable[..., Any],
+        leaves: Sequence[Any],
+        tree: TreeDef,
+        static: set[Any],
+        unroll: set[Any],
+        eager: Builder | None,
     ) -> None:
         self.fn = fn
         self.leaves = leaves
@@ -196,7 +202,8 @@ class _Run:
             if found is None:
                 raise
             if found[2] in self.trace.extra.get("maybe_unset", ()):
-                raise StagingError(f"{found[1]} may be undefined here, and a nested function reads it", self.trace.span) from error
+                what = f"{found[1]} may be undefined here, and a nested function reads it"
+                raise StagingError(what, self.trace.span) from error
             message = f"cannot access local variable {found[1]} where it is not associated with a value"
             raise UnboundLocalError(message) from error
 

@@ -118,7 +118,8 @@ def largest_difference(left: Any, right: Any) -> float:
             continue
         if np.shape(a) != np.shape(b):
             return np.inf
-        scale = max(scale, float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))))
+        for side in (a, b):
+            scale = max(scale, float(np.max(np.abs(side), initial=0.0, where=np.isfinite(side))))
         with np.errstate(invalid="ignore"):
             gaps = np.where((np.asarray(a) == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(np.subtract(a, b)))
         worst = max(worst, float(np.max(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf), initial=0.0)))

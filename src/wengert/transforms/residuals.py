@@ -42,7 +42,7 @@ class Frame:
         index: the loop index, for a `for`.
         count: the number of iterations the loop has made: an operand of `for`, an added result of `while`.
         stored: values that the primal pass puts on the loop's stack in each iteration, sizes (also those that belong to loops
-            around) before what they size.
+            and branches around) before what they size.
         exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
     """
 
@@ -159,11 +159,6 @@ class _Planner:
         definition = self.definitions.get(value)
         return definition if definition is not None and definition.frame is frame else None
 
-    def varies(self, value: Value) -> bool:
-        """Whether the value belongs to a loop."""
-        definition = self.definitions.get(value)
-        return definition is not None and definition.frame.split is not None
-
     def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
         """Whether the value is at hand in the reversed frame without being stored."""
         return value is frame.index or (frame.split is None and definition.arm is None)
@@ -196,10 +191,10 @@ class _Planner:
     def closure(self, frame: Frame, needed: Iterable[Value], chosen: set[Value]) -> list[Value]:
         """Values of outer frames that the reversed frame reads; adds to `chosen` the sizes that stored arrays need.
 
-        The stack is made outside of all loops, so every size that is not known there goes into the entry.
+        The stack is made outside of loops and branches, so every size that is not known there goes into the entry.
         """
         for value in list(chosen):
-            chosen.update(s for s in _symbols(value) if self.varies(s))
+            chosen.update(s for s in _symbols(value) if self.home(s, frame) or self.is_copied(s, frame))
         outer: dict[Value, None] = {}
         pending, seen = deque(needed), set()
         pending.extend(s for v in chosen for s in _symbols(v))

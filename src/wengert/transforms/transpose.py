@@ -385,18 +385,6 @@ class Transposer:
         return yields + [self.stacks[k] for k in loops]
 
 
-    def name_popped(self, frame: Frame, popped: Sequence[Value], inner: Scope) -> None:
-        """Name what came from the stack; arrays get the sizes that are known here, instead of the copies in the entry."""
-        own = {v: p for v, p in zip(frame.stored, popped, strict=True) if self.plan.definitions[v].frame is frame}
-        inner.names.update(own)
-        copied = {v for v in frame.stored if v not in own}
-        for value, found in own.items():
-            symbols = [s for s in value.type.symbols() if isinstance(s, Value)]
-            if any(s in copied for s in symbols):
-                dims = self.phantom(value, inner).dims
-                inner.names[value] = inner.builder.assume_shape(found, *[inner.builder.dim(d) for d in dims])
-
-
 def _is_popped(block: Block, stacks: set[Value]) -> bool:
     """Whether the linear part of `block` pops one of `stacks`; adds to `stacks` what they become."""
     for item in block.linear:

@@ -1,0 +1,69 @@
+"""Programs that once gave a wrong number or an internal error, as found among random ones and made small."""
+
+import numpy as np
+import pytest
+
+from wengert.testing.check_grads import check_grads
+from wengert.testing.modes import assert_modes_agree
+
+X = np.array([0.907554, 0.512903, -0.966668, 0.3])
+Y = np.array([0.5, -0.3, 0.7, 0.9])
+
+
+def reversed_in_place(x):
+    u = np.tanh(np.maximum(x, 0.1))
+    u[::-1] += 0.26 * np.sin(u)
+    return np.sum(u**2)
+
+
+def dot_with_own_reverse(y):
+    return np.dot(np.tanh(y[::-1]), y)
+
+
+def rebound_in_one_arm_written_in_the_other(x):
+    if x[0] <= 0.5:
+        x = np.sin(x)
+    else:
+        x[1] = 0.7
+    return np.sum(x**2)
+
+
+def sizes_of_a_branch_in_a_loop(x, y):
+    if x[0] > 0.1:
+        for _ in range(len(x)):
+            x[::2] = np.sin(y[::2] + y[1::2])
+    return np.sum(x)
+
+
+def sizes_of_a_loop_in_a_loop(x, y):
+    for e in x:
+        for _ in range(len(x)):
+            x[::2] = np.sin(y[::2] * y[1::2] * e)
+    return np.sum(x)
+
+
+def sizes_of_a_branch_in_a_while(x, y):
+    for e in x:
+        if e > 0.3:
+            k = 0
+            while k < 2 and e > -5:
+                x[::2] = np.sin(y[::2] * y[1::2])
+                k += 1
+    return np.sum(x)
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (reversed_in_place, (X,)),
+        (dot_with_own_reverse, (X,)),
+        (rebound_in_one_arm_written_in_the_other, (X,)),
+        (rebound_in_one_arm_written_in_the_other, (-X,)),
+        (sizes_of_a_branch_in_a_loop, (X, Y)),
+        (sizes_of_a_loop_in_a_loop, (X, Y)),
+        (sizes_of_a_branch_in_a_while, (X, Y)),
+    ],
+)
+def test_modes_and_differences(f, args):
+    assert_modes_agree(f, args)
+    check_grads(f, args)
