@@ -537,3 +537,77 @@ def test_print_prints_at_run_time(capsys):
     assert capsys.readouterr().out == ""
     staged_result(traced, (1.5,), {})
     assert capsys.readouterr().out == "step 0 1.500\nstep 1 3.000\nstep 2 6.000\n"
+
+
+# --- sums and contexts ---
+
+
+def sums(x, y, n):
+    a = sum(v * v for v in x)
+    b = sum(x[i] * y[i] for i in range(n) if x[i] > 0)
+    c = sum(u * v for u, v in zip(x, y))
+    d = sum(k * v for k, v in [(1, 2.0), (3, a)])
+    return a + b + c + d
+
+
+def test_sums_are_staged_as_loops():
+    traced = agree(sums, X, X + 2, 9, also=[(X, X + 2, 0)])
+    assert ops(traced.function).count("for") == 3
+
+
+def with_errstate(x):
+    with np.errstate(divide="ignore"):
+        return 1.0 / np.sum(x)
+
+
+def test_errstate_is_harmless():
+    agree(with_errstate, X)
+
+
+def long_iteration(x):
+    return [v for v in x]
+
+
+def test_long_python_iteration_is_refused():
+    with pytest.raises(StagingError, match="20000 times"):
+        trace(long_iteration, (np.zeros(20_000),), {})
+
+
+def shapes_that_agree_here(x, y, flag):
+    if flag > 0:
+        x = y * 2
+    x[0] = flag
+    return x
+
+
+def test_sizes_that_only_agree_for_these_arguments_become_static():
+    traced = agree(shapes_that_agree_here, X, X + 1, 1.0, also=[(X, X + 1, -1.0)])
+    assert traced.static_sizes
+
+
+def renamed(x, flag):
+    y = x
+    if flag > 0:
+        x = x / 2.0
+    x[0] = 5.0
+    return x, y
+
+
+def test_a_write_that_may_reach_another_name_is_not_guessed():
+    try:
+        agree(renamed, X, 1.0, also=[(X, -1.0)])
+    except StagingError as error:
+        assert "may be known under two names" in str(error)
+
+
+def written_after_branch(x, flag):
+    if flag > 0:
+        x = x / 2.0
+    else:
+        x[1] = 0.0
+    x[0] = 5.0
+    return x
+
+
+def test_array_rebound_in_one_arm_can_be_written_later():
+    agree(written_after_branch, X, 1.0, also=[(X, -1.0)])

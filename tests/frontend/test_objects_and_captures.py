@@ -436,3 +436,20 @@ def test_error_shows_the_users_line():
         trace(f, (1.0, 20), {})
     here = [entry for entry in caught.traceback if str(entry.path) == __file__]
     assert 3 in [entry.lineno + 1 - f.__code__.co_firstlineno for entry in here]
+
+
+class Recorder:
+    def __init__(self):
+        self.last = 0.0
+
+    def run(self, x):
+        self.last = x * 2
+        return self.last + 1
+
+
+def test_eager_stores_leave_plain_numbers():
+    recorder = Recorder()
+    with pytest.raises(StagingError, match="state outside"):
+        trace(recorder.run, (1.0,), {})
+    assert_same(eager_result(recorder.run, (1.5,), {}), 4.0)
+    assert type(recorder.last) is float and recorder.last == 3.0

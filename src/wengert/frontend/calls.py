@@ -273,7 +273,8 @@ def _refuse(trace: Trace, name: str) -> None:
     fix = "write it with functions that wengert knows, or wrap its arguments in wg.stop_gradient(...) if they need no gradient"
     if trace.eager:
         raise GradientCutError(f"{name} is not known to wengert, and a traced value is passed to it", trace.span, fix=fix)
-    raise StagingError(f"{name} cannot be staged: wengert does not know it, and a traced value is passed to it", trace.span, fix=fix)
+    what = f"{name} cannot be staged: wengert does not know it, and a traced value is passed to it"
+    raise StagingError(what, trace.span, fix=fix)
 
 
 def _refuse_impure(trace: Trace, fn: Any) -> None:

@@ -172,7 +172,7 @@ def _isinstance(obj: Any, kinds: Any) -> Any:
 
 @special(super)
 def _super(*args: Any) -> Any:
-    return super(*args)  # type: ignore[misc]
+    return super(*args)
 
 
 @special(callable, id, issubclass)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from wengert.errors import Span
-from wengert.frontend.convert_rewrite import BranchInfo, FunctionRewriter
+from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.convert_rewrite import FunctionRewriter
 from wengert.frontend.convert_scope import function_scope
 from wengert.frontend.source import find_source
 
@@ -83,7 +84,7 @@ def _bind(fn: types.FunctionType, shared: ConvertedCode, make_hooks: MakeHooks) 
     closure = tuple(cells[name] for name in shared.code.co_freevars)
     defaults = tuple(_stand_in(d) for d in fn.__defaults__ or ())
     new = types.FunctionType(shared.code, fn.__globals__, fn.__name__, defaults or None, closure)
-    new.__kwdefaults__ = {k: _stand_in(d) for k, d in (fn.__kwdefaults__ or {}).items()} or None  # type: ignore[assignment]
+    new.__kwdefaults__ = {k: _stand_in(d) for k, d in (fn.__kwdefaults__ or {}).items()} or None
     new.__qualname__, new.__doc__, new.__module__ = fn.__qualname__, fn.__doc__, fn.__module__
     new.__wengert_of__ = (fn.__code__, fn.__defaults__, fn.__kwdefaults__)  # type: ignore[attr-defined]
     return new

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wengert.errors import Span
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.convert_scope import Scope, function_scope, stores
 
 _BINARY = {
@@ -32,6 +33,7 @@ class ExpressionRewriter:
         file: the user's file, for spans.
         hook: the name under which the hooks are reached.
         spans: places that hooks refer to by number.
+        infos: what hooks of control flow know, by number.
         function: the name of the innermost function, for spans.
         scope: where names are looked up.
         me: the first parameter of the innermost function, for `super()`.
@@ -43,6 +45,7 @@ class ExpressionRewriter:
         self.scope = scope
         self.function = function
         self.spans: list[Span] = []
+        self.infos: list[BranchInfo] = []
         self.me = ""
 
     # --- making nodes -------------------------------------------------------------------------------------------
@@ -136,11 +139,46 @@ class ExpressionRewriter:
     def expr_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and self.me:
             node.args = [ast.Name("__class__", ast.Load()), ast.Name(self.me, ast.Load())]
+        if self.is_sum(node):
+            return self.sum_of(node)
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         function = self.expr(node.func)
         args = self.exprs(node.args)
         keywords = [ast.keyword(k.arg, self.expr(k.value)) for k in node.keywords]
         new = ast.Call(self.attribute("call"), [ast.Constant(self.site(node)), function, *args], keywords)
+        new.wengert_callee = name  # type: ignore[attr-defined]
         return ast.copy_location(new, node)
+
+    def is_sum(self, node: ast.Call) -> bool:
+        """Whether it is `sum(... for ... in ...)` over one iterable."""
+        if not isinstance(node.func, ast.Name) or node.func.id != "sum" or len(node.args) != 1 or node.keywords:
+            return False
+        source = node.args[0]
+        if not isinstance(source, ast.GeneratorExp) or len(source.generators) != 1 or source.generators[0].is_async:
+            return False
+        target = source.generators[0].target
+        names = target.elts if isinstance(target, ast.Tuple) else [target]
+        return all(isinstance(n, ast.Name) for n in names) and self.can_defer([source])
+
+    def sum_of(self, node: ast.Call) -> ast.expr:
+        """A sum that can be staged as a loop: the iterable, and the element and the condition as functions of an item."""
+        source: Any = node.args[0]
+        generator: Any = source.generators[0]
+        function, iterable = self.expr(node.func), self.expr(generator.iter)
+        takes_tuple = isinstance(generator.target, ast.Tuple)
+        names = [n.id for n in (generator.target.elts if takes_tuple else [generator.target])]
+        self.scope = Scope(set(names), "comprehension", self.scope)
+        parts = self.exprs([source.elt, *generator.ifs])
+        assert self.scope.parent is not None
+        self.scope = self.scope.parent
+        span = self.spans[self.site(node)]
+        total = frozenset(["total"])
+        self.infos += [BranchInfo(span, total, total), BranchInfo(span, total, total)]
+        made = []
+        for part in parts:
+            arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+            made.append(ast.copy_location(ast.Lambda(arguments, part), part))
+        return self.call("sum", node, len(self.infos) - 2, function, iterable, takes_tuple, *made)
 
     def expr_Starred(self, node: ast.Starred) -> ast.expr:
         node.value = self.expr(node.value)

@@ -43,7 +43,12 @@ def _has_loop_jumps(body: Sequence[ast.stmt]) -> bool:
 
 
 def _has_else(node: ast.AST) -> bool:
-    return isinstance(node, ast.For | ast.While) and bool(node.orelse)
+    return (isinstance(node, ast.For | ast.While) and bool(node.orelse)) or _assigns_in_test(node)
+
+
+def _assigns_in_test(node: ast.AST) -> bool:
+    """Whether it is a `while` whose condition has a `:=`."""
+    return isinstance(node, ast.While) and any(isinstance(n, ast.NamedExpr) for n in ast.walk(node.test))
 
 
 def _walk(node: ast.AST) -> Any:
@@ -163,20 +168,25 @@ class _Lowering:
         """A statement that is no jump itself."""
         if isinstance(node, ast.For | ast.While):
             return self.loop(node, loop)
+        tried = {kind for child in getattr(node, "body", ()) for kind in _jumps(child)} if isinstance(node, ast.Try) else set()
         for name in ("body", "orelse", "finalbody"):
             inner = getattr(node, name, None)
             if isinstance(inner, list) and inner and not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
                 setattr(node, name, self.block(inner, loop))
         for handler in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
             handler.body = self.block(handler.body, loop)
-        if isinstance(node, ast.Try) and node.orelse and any(_jumps(s) for s in node.body):
-            node.orelse = [self.guard(_jumps(node), node.orelse, loop, node.orelse[0])]
+        if isinstance(node, ast.Try) and node.orelse and tried:
+            node.orelse = [self.guard(tried, node.orelse, loop, node.orelse[0])]
         return [node]
 
     def loop(self, node: Any, outer: _Loop | None) -> list[ast.stmt]:
         """A loop: `break` and `return` in it stop it through the flags named in `wengert_stop`."""
         self.count += 1
         flags = _Loop(self.count)
+        if _assigns_in_test(node) and not node.orelse:
+            leave = ast.copy_location(ast.If(ast.UnaryOp(ast.Not(), node.test), [ast.Break()], []), node)
+            node.body.insert(0, ast.fix_missing_locations(leave))
+            node.test = ast.copy_location(ast.Constant(True), node.test)
         kinds = {kind for child in node.body for kind in _jumps(child)}
         orelse, node.orelse = node.orelse, []
         body = self.block(node.body, flags)

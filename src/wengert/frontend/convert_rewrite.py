@@ -8,36 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from wengert.errors import Span
 from wengert.frontend.convert_expr import _BINARY, ExpressionRewriter
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.convert_jumps import is_made_up, lower_jumps
 from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, stores
 from wengert.frontend.convert_unset import is_flag, track_unset
-
-
-@dataclass(frozen=True, eq=False)
-class BranchInfo:
-    """What a hook knows of an `if` or a loop.
-
-    Attributes:
-        span: where it stands.
-        live: the names among those it stores that are needed afterwards.
-        head: for a loop: those needed at the start of its body.
-        stop: for a loop: flags that end it.
-        made_up: names that need no value on every path: lowering invented them, or a flag guards their reads.
-        shared: names that nested functions read.
-    """
-
-    span: Span
-    live: frozenset[str]
-    head: frozenset[str] = frozenset()
-    stop: tuple[str, ...] = ()
-    made_up: frozenset[str] = frozenset()
-    shared: frozenset[str] = frozenset()
-
 
 _OFFENCES: dict[str, str] = {
     "Try": "try/except", "TryStar": "try/except*", "With": "with", "Match": "match", "AsyncWith": "async with",
@@ -49,14 +27,12 @@ class FunctionRewriter(ExpressionRewriter):
     """Rewrites the body of one function, nested functions included.
 
     Attributes:
-        infos: what hooks of control flow know, by number.
         offences: statements that cannot be staged.
         doubtful: variables of the innermost function whose reads are guarded by a flag.
     """
 
     def __init__(self, file: str, hook: str, scope: Scope, function: str) -> None:
         super().__init__(file, hook, scope, function)
-        self.infos: list[BranchInfo] = []
         self.offences: list[tuple[str, Span]] = []
         self.liveness = Liveness([], set())
         self.plain = False
@@ -130,7 +106,7 @@ class FunctionRewriter(ExpressionRewriter):
                 setattr(node, name, self.block(child))
             elif isinstance(child, list):
                 setattr(node, name, [self.part(c) for c in child])
-        if what is None or self.plain:
+        if what is None or self.plain or _is_harmless(node):
             return node
         fence = ast.Expr(self.call("fence", node, what))
         self.offences.append((what, self.spans[-1]))
@@ -369,6 +345,13 @@ class FunctionRewriter(ExpressionRewriter):
 
 def _store(name: str) -> ast.Name:
     return ast.Name(name, ast.Store())
+
+
+def _is_harmless(node: Any) -> bool:
+    """Whether a `with` only sets how NumPy and Python warn."""
+    calls = [item.context_expr for item in getattr(node, "items", ())]
+    names = [getattr(c, "wengert_callee", "") for c in calls]
+    return bool(calls) and all(n in ("errstate", "catch_warnings") for n in names)
 
 
 def _parameters(arguments: ast.arguments) -> set[str]:

@@ -9,6 +9,7 @@ import builtins
 import types
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from wengert.frontend.calls import call
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
-from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_iter import StagedArray, staged
 from wengert.frontend.staging_state import ArmEnded, bear
 from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
 from wengert.ir.core import Value
@@ -241,10 +243,39 @@ class Hooks:
     def iterate(self, site: int, iterable: Any) -> Any:
         """What Python itself is to iterate over."""
         self.at(site)
+        if isinstance(iterable, Array) and iterable.dims:
+            return StagedArray(iterable)
         method = getattr(type(iterable), "__iter__", None)
         if isinstance(method, types.FunctionType) and not type(iterable).__module__.startswith("wengert."):
             return call(method, (iterable,), {})
         return iterable
+
+    def sum(
+        self, site: int, info: int, fn: Any, iterable: Any, takes_tuple: bool, element: Any, *conditions: Callable[..., Any]
+    ) -> Any:
+        """`sum(element(item) for item in iterable if conditions(item))`."""
+        self.at(site)
+        sequence = staged(self.iterate(site, iterable))
+        spread = _spread if takes_tuple else _single
+        if fn is not builtins.sum or sequence is None:
+            rows = map(spread, iterable if sequence is None else sequence)
+            return self.call(site, fn, (element(*row) for row in rows if all(c(*row) for c in conditions)))
+        total: Any = 0
+
+        def carrier() -> Any:
+            return total
+
+        def add(row: tuple[Any, ...]) -> None:
+            nonlocal total
+            total = loads.apply("add", total, element(*row))
+
+        def body(item: Any) -> None:
+            row = spread(item)
+            test = staging.conjunction(True, [partial(c, *row) for c in conditions])
+            staging.branch(self.infos[info + 1], test, partial(add, row), None, carrier)
+
+        staging_loops.loop(self.infos[info], sequence, body, carrier)
+        return total
 
     # --- text ---------------------------------------------------------------------------------------------------
 
@@ -316,6 +347,14 @@ class Hooks:
         )
 
 
+def _single(item: Any) -> tuple[Any, ...]:
+    return (item,)
+
+
+def _spread(item: Any) -> tuple[Any, ...]:
+    return tuple(item)
+
+
 def _negated(a: Any) -> Any:
     known = staging.decide(a)
     if isinstance(known, bool):
@@ -324,7 +363,7 @@ def _negated(a: Any) -> Any:
 
 
 def _not(value: Value) -> Value:
-    return getattr(current().builder, "not")(value)  # type: ignore[no-any-return]
+    return getattr(current().builder, "not")(value)
 
 
 def _contains(container: Any, item: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import NeedsPythonValue, Trace, current
-from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.scalars import Scalar
@@ -179,7 +179,7 @@ class _Branch:
             emit_check(builder, condition, failure)
         else:
             self.fail_inside(dead)
-            empty = Outcome(dead.builder.child(), None, [], {})  # type: ignore[arg-type]
+            empty = Outcome(dead.builder.child(), None, [], {})
             arms = (dead, empty) if dead is first else (empty, dead)
             self.emit_if(arms[0], [], arms[1], [])
         builder.splice(alive.builder)

@@ -111,6 +111,13 @@ class TraceBuilder(Builder):
         owner = self.history.owner.get(value)
         while owner is not None and owner.home is not None:
             owner = owner.home
+        if owner is not None and value in self.history.poisoned:
+            raise StagingError(
+                f"the contents of an array are not known here, after {owner.closed}",
+                self.span,
+                found="an array that may be known under two names, one of which was written to",
+                fix="take a .copy() where the second name is given",
+            )
         if owner is not None and owner.closed and owner is not self:
             raise StagingError(
                 f"a value computed inside of {owner.closed} is used after it",

@@ -13,7 +13,7 @@ from typing import Any
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
-from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import (
@@ -34,6 +34,7 @@ from wengert.frontend.staging_state import (
     bear,
     freeze,
     is_poisoned,
+    link,
     made_in,
     poison,
     write_cell,
@@ -287,8 +288,14 @@ class Carry:
         """A name for every carried value."""
         return [i.label.strip("'") if i.label[0] == "'" else "" for i in self.items.values() for _ in range(i.count)]
 
-    def leave(self, results: Sequence[Value], outcome: Outcome) -> None:
-        """Set variables and locations to what the loop gives."""
+    def leave(self, results: Sequence[Value], outcome: Outcome, surely_ran: bool = False) -> None:
+        """Set variables and locations to what the loop gives.
+
+        Args:
+            results: the values of the instruction.
+            outcome: the last run of the body.
+            surely_ran: whether the body runs at least once.
+        """
         lost = self.lost_arrays(outcome)
         with applied(outcome):
             keys = [iter([id(e) for e in _traced_leaves(i.form, self.exit_of(i, outcome))]) for i in self.items.values()]
@@ -303,6 +310,7 @@ class Carry:
                     freeze(self.trace, self.exit_of(item, outcome), self.reason)
             item.param = new
             item.write(new)
+            self.link_entry(item, new, outcome, surely_ran)
         for position, array in self.arrays():
             if position in self.frozen:
                 array.frozen = self.reason
@@ -312,6 +320,17 @@ class Carry:
         for array in {**self.lost, **lost}.values():
             poison(self.trace, array, f"the loop at {self.info.span}")
         self.remember()
+
+    def link_entry(self, item: Carried, new: Any, outcome: Outcome, surely_ran: bool) -> None:
+        """An array may still be the one from before the loop, if the body need not run or need not replace it."""
+        if isinstance(item.place, Location) or item.entry is UNSET:
+            return
+        leaves = (take_apart(new)[0], take_apart(item.entry)[0], take_apart(self.exit_of(item, outcome))[0])
+        for result, entry, final in zip(*leaves):
+            if isinstance(result, Array) and isinstance(entry, Array):
+                replaced = isinstance(final, Array) and (id(final), "value") not in self.trace.journal.links
+                if not (surely_ran and replaced):
+                    link(self.trace, result, entry.root)
 
     def lost_arrays(self, outcome: Outcome) -> dict[int, Array]:
         """Arrays from before the loop that the body wrote through a variable that it also rebinds."""

@@ -219,7 +219,7 @@ def _lower_leaf(leaf: Leaf, obj: Any, filler: bool) -> Value:
     builder = current().builder
     assert leaf.type is not None
     if isinstance(obj, Unset):
-        return builder.undef(type=leaf.type) if filler else builder.zeros_like(leaf.type)  # type: ignore[no-any-return]
+        return builder.undef(type=leaf.type) if filler else builder.zeros_like(leaf.type)
     if isinstance(obj, Value):
         getattr(builder, "check_scope", _ignore)(obj)
         return obj

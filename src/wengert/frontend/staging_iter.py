@@ -13,6 +13,8 @@ from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.emit import ensure, value_of
 from wengert.frontend.scalars import Scalar
 
+PYTHON_LIMIT = 10_000
+
 
 class StagedSequence(ABC):
     """A sequence of known or traced length whose items are computed from their position."""
@@ -32,6 +34,12 @@ class StagedSequence(ABC):
         length = self.length
         if not isinstance(length, int):
             length = python_int(length, "the number of iterations of a loop that cannot be staged")
+        if length > PYTHON_LIMIT and not current().eager:
+            raise StagingError(
+                f"Python would iterate {length} times here while tracing",
+                current().span,
+                fix="write a for statement over a range or an array, which is staged as a loop",
+            )
         return (self.item(k) for k in range(length))
 
     def __len__(self) -> int:

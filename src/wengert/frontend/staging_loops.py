@@ -12,12 +12,12 @@ from typing import Any
 from wengert.errors import StagingError
 from wengert.frontend.boxes import box, lift
 from wengert.frontend.context import NeedsPythonValue, Trace, current
-from wengert.frontend.convert_rewrite import BranchInfo
+from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.staging import conjunction, decide, stage_branch
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
 from wengert.frontend.staging_forms import UNSET, CannotMergeError
-from wengert.frontend.staging_iter import StagedSequence, staged
+from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedSequence, staged
 from wengert.frontend.staging_state import Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value
 from wengert.ir.op import get_op
@@ -25,7 +25,6 @@ from wengert.types import I64_SCALAR
 
 UNROLL_LIMIT = 8
 PEEL_LIMIT = 32
-PYTHON_LIMIT = 10_000
 RETRY_LIMIT = 200
 
 
@@ -329,7 +328,7 @@ class _ForLoop(_Loop):
             builder.history.loops.update(dict.fromkeys(results, self.info))
         else:
             self.require_run(lambda: builder.gt(self.count, builder.const(0)))
-        self.carry.leave(results, outcome)
+        self.carry.leave(results, outcome, surely_ran=isinstance(self.length, int))
 
 
 # --- while -----------------------------------------------------------------------------------------------------------
@@ -367,11 +366,11 @@ class _WhileRunner:
             return
         builder.close(f"a first run of the loop at {self.info.span}")
         span = self.trace.span
+        self.trace.journal.rollback(mark)
+        self.variables.write(before)
         if count == 0:
             self.stage_or_refuse()
             return
-        self.trace.journal.rollback(mark)
-        self.variables.write(before)
         try:
             self.stage(static=count >= PEEL_LIMIT)
             return

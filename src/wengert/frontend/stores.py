@@ -6,17 +6,20 @@ In staged code they go through the journal, so that arms and bodies can be undon
 from __future__ import annotations
 
 import copy
+import operator
 import types
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from wengert.errors import StagingError, UnsupportedError
-from wengert.frontend.boxes import any_box
+from wengert.frontend.boxes import any_box, is_box
 from wengert.frontend.context import Trace
 from wengert.frontend.staging_forms import UNSET
 from wengert.frontend.staging_state import read_cell, write_cell
+from wengert.tree import flatten, map_leaves
 
 _MUTATING = {
     list: {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__", "__iadd__"},
@@ -60,6 +63,7 @@ def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
     check_writable(trace, obj)
     if not is_journaled(trace) or not isinstance(obj, list | dict):
         obj[index] = value
+        _note_eager(trace, obj, str(index), lambda: obj[index], lambda new: operator.setitem(obj, index, new))
     elif isinstance(index, slice):
         snapshot(trace, obj)
         obj[index] = value
@@ -112,6 +116,7 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
     check_writable(trace, obj)
     if not is_journaled(trace):
         setattr(obj, name, value)
+        _note_eager(trace, obj, name, lambda: getattr(obj, name), lambda new: setattr(obj, name, new))
         return
 
     def get() -> Any:
@@ -124,6 +129,23 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
             setattr(obj, name, new)
 
     trace.journal.write((id(obj), "attribute", name), obj, get, put, value)
+
+
+def _note_eager(trace: Trace, obj: Any, place: str, get: Callable[[], Any], put: Callable[[Any], None]) -> None:
+    """In eager mode a store may reach objects that outlive the trace: they get plain numbers when it ends."""
+    if trace.eager:
+        trace.extra.setdefault("eager_stores", {}).setdefault((id(obj), place), (get, put))
+
+
+def unbox_stores(trace: Trace) -> None:
+    """Replace boxes that eager code stored in objects by the numbers and arrays they stand for."""
+    for get, put in trace.extra.pop("eager_stores", {}).values():
+        try:
+            value = get()
+        except (AttributeError, LookupError):
+            continue
+        if is_box(value) or (isinstance(value, list | tuple | dict) and any(map(is_box, flatten(value)[0]))):
+            put(map_leaves(lambda leaf: trace.known(leaf.value) if is_box(leaf) else leaf, value))
 
 
 def delete_attribute(trace: Trace, obj: Any, name: str) -> None:

@@ -28,6 +28,7 @@ from wengert.frontend.hooks import Hooks
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_state import ArmEnded, spoil
+from wengert.frontend.stores import unbox_stores
 from wengert.frontend.text import TracedText
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value, walk
@@ -187,7 +188,9 @@ class _Run:
                 args, kwargs = self.tree.unflatten([self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)])
                 self.note_owner()
                 out = self.run(args, kwargs)
-                return self.finish(out)
+                traced = self.finish(out)
+                unbox_stores(self.trace)
+                return traced
         finally:
             sys.setrecursionlimit(limit)
 

@@ -173,6 +173,15 @@ def _reduction(w: Writer, depth: int) -> Expr:
     return Expr(w.pick((f"np.sum({bare(e.text)})", f"{e.text}.sum()")), (), e.bound * count)
 
 
+def _comprehension(w: Writer, depth: int) -> Expr:
+    sources = [v for v in w.variables if v.kind == "list" or (v.kind == "array" and len(v.shape) == 1)]
+    if not sources:
+        return _reduction(w, depth)
+    v, name = w.pick(sources), w.fresh("e")
+    form = w.pick((f"math.sin({name})", f"{name} * {name}", f"{w.number()} * {name}"))
+    return Expr(f"sum([{form} for {name} in {v.text}])", (), 4.0 * v.shape[0])
+
+
 def _call(w: Writer, depth: int) -> Expr:
     helpers = [h for h in w.helpers if h.gives == "float"]
     if not helpers:
@@ -180,8 +189,8 @@ def _call(w: Writer, depth: int) -> Expr:
     return Expr(call(w, w.pick(helpers), depth - 1), (), 6.0)
 
 
-_SCALARS: tuple[Callable[[Writer, int], Expr], ...] = (_binary, _unary, _guarded, _power, _choice, _reduction, _call)
-_SCALAR_WEIGHTS = (10, 5, 3, 2, 3, 3, 3)
+_SCALARS: tuple[Callable[[Writer, int], Expr], ...] = (_binary, _unary, _guarded, _power, _choice, _reduction, _call, _comprehension)
+_SCALAR_WEIGHTS = (10, 5, 3, 2, 3, 3, 3, 0.3)
 
 
 def call(w: Writer, helper: Helper, depth: int = 1) -> str:

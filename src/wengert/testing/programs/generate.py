@@ -137,7 +137,8 @@ def _dict_input(w: Writer, name: str, size: int) -> Input:
 def _list_input(w: Writer, name: str, size: int) -> Input:
     text = f"[{', '.join(_number(w.rng) for _ in range(size))}]"
     names = [f"{name}[{k}]" for k in range(min(size, 3))] + [f"{name}[-1]"]
-    return Input(name, text, tuple(Variable(n, "float") for n in dict.fromkeys(names)))
+    whole = Variable(name, "list", (size,), assignable=False)
+    return Input(name, text, (*(Variable(n, "float") for n in dict.fromkeys(names)), whole))
 
 
 def _tuple_input(w: Writer, name: str, size: int) -> Input:
@@ -215,7 +216,7 @@ def _return(w: Writer, gives: str, first: Variable) -> None:
 
 def _write_program(w: Writer, inputs: list[Input]) -> None:
     w.line(f"def program({', '.join(i.name for i in inputs)}):")
-    w.frame, w.budget = Frame(), w.rng.randrange(5, 16)
+    w.frame, w.budget = Frame(), w.rng.randrange(4, 9) if w.chance(0.6) else w.rng.randrange(9, 16)
     with w.block():
         statements(w, w.budget)
         parts = []
@@ -225,7 +226,7 @@ def _write_program(w: Writer, inputs: list[Input]) -> None:
                 parts.append(f"{weight} * {variable.text}")
             elif variable.kind == "array":
                 parts.append(f"{weight} * " + w.pick((f"np.sum({variable.text} ** 2)", f"np.mean({variable.text})")))
-            elif w.chance(0.5):
+            elif variable.kind == "int" and w.chance(0.5):
                 parts.append(f"0.01 * {variable.text}")
         w.line(f"return {' + '.join(parts[:5])} + {bare(scalar(w).text)}")
     w.line("")

@@ -17,7 +17,7 @@ def for_loop(w: Writer, body: Body) -> None:
     """A `for` of one of many forms."""
     if w.frame.loops >= _MOST_LOOPS:
         return
-    form = w.pick((_short_range, _long_range, _range_of_int, _range_of_length, _over_array, _enumerated, _zipped, _items))
+    form = w.pick((_short_range, _long_range, _range_of_int, _range_of_length, _over_array, _enumerated, _zipped, _items, _over_list))
     head, variables, trips = form(w)
     if w.frame.trips * trips > _MOST_TRIPS:
         head, variables, trips = _short_range(w, 3)
@@ -120,6 +120,21 @@ def _zipped(w: Writer) -> Form:
     items = [_item(w, first), _item(w, second)]
     trips = min(first.shape[0], second.shape[0])
     return f"{items[0].text}, {items[1].text} in zip({first.text}, {second.text})", items, trips
+
+
+def _over_list(w: Writer) -> Form:
+    """A list of floats: its items, or its positions."""
+    lists = [v for v in w.variables if v.kind == "list"]
+    if not lists:
+        return _over_array(w)
+    v, item = w.pick(lists), Variable(w.fresh("e"), "float")
+    size = v.shape[0]
+    if w.chance(0.3):
+        return f"{item.text} in {v.text}", [item], size
+    count = _count(w, 0, size - 1)
+    if w.chance(0.5):
+        return f"{count[0].text}, {item.text} in enumerate({v.text})", [*count, item], size
+    return f"{count[0].text} in range(len({v.text}))", [*count, Variable(f"{v.text}[{count[0].text}]", "float")], size
 
 
 def _items(w: Writer) -> Form:
