@@ -255,3 +255,19 @@ def test_wrong_arguments(kind: str, mode: str) -> None:
     with run_in(mode), pytest.raises(ArgumentError) as caught:
         call()
     assert message in str(caught.value)
+
+
+@MODES
+def test_writing_to_one_of_two_names_of_an_array_is_refused(mode: str) -> None:
+    def overwrite(x: np.ndarray, y: np.ndarray) -> float:
+        x[0] = 5.0 * x[1]
+        return np.sum(x * y)
+
+    gradient = wg.grad(overwrite, argnums=1)
+    x = np.array([1.0, 2.0])
+    with run_in(mode):
+        np.testing.assert_allclose(gradient(x, x.copy()), [10.0, 2.0])
+        with pytest.raises(wg.UnsupportedError, match="shares memory"):
+            gradient(x, x)
+        with pytest.raises(wg.UnsupportedError, match="shares memory"):
+            gradient(x, x[::-1])

@@ -39,10 +39,12 @@ class Variant:
     statics: list[tuple[int, Any]]
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
     arrays: list[int] = field(init=False)
+    written: list[int] = field(init=False)
     unconditional: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.arrays = [k for k, p in enumerate(self.traced.function.params) if p.rank]
+        self.written = [self.traced.param_leaves.index(k) for k in self.traced.written]
         self.unconditional = not (self.statics or self.sizes or self.traced.static_sizes)
 
     def fits(self, leaves: Sequence[Any]) -> bool:
@@ -65,6 +67,8 @@ class Variant:
         """The run-time arguments of the compiled function: leaves, then captured values."""
         inputs = [leaves[k] for k in self.traced.param_leaves]
         inputs += self.traced.read_captures()
+        if self.written:
+            refuse_shared(inputs, self.written, self.arrays, self.traced)
         for k in self.arrays:
             if not inputs[k].flags.c_contiguous:
                 inputs[k] = np.ascontiguousarray(inputs[k])
@@ -140,7 +144,28 @@ class Program:
     def record(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Traced, EvalBuilder]:
         """Run eagerly; the trace has the list of what ran, the builder every value."""
         builder = EvalBuilder()
-        return trace(self.fn, tuple(args), kwargs, eager_builder=builder), builder
+        traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
+        if traced.written:
+            leaves, _ = flatten_call(args, kwargs)
+            inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
+            arrays = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray)]
+            refuse_shared(inputs, [traced.param_leaves.index(k) for k in traced.written], arrays, traced)
+        return traced, builder
+
+
+def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequence[int], traced: Traced) -> None:
+    """Raise if an array that the function writes to shares memory with another input: the write would not be seen there."""
+    for k in written:
+        for other in arrays:
+            if other != k and np.may_share_memory(inputs[k], inputs[other]):
+                names = [traced.function.params[n].name for n in (k, other)]
+                raise UnsupportedError(
+                    f"{names[0]!r} is written to and shares memory with {names[1]!r}",
+                    traced.function.span,
+                    found="one array, or two views of one, in two places",
+                    expected="arrays with memory of their own",
+                    fix="pass a copy: x.copy()",
+                )
 
 
 def _size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:

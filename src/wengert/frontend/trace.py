@@ -74,6 +74,7 @@ class Traced:
         out_tree: the structure of the result.
         out_leaves: per output leaf the position of an IR result, or a `StaticLeaf`.
         out_numpy: per output leaf whether a number is a NumPy one.
+        written: leaves that are arrays and that the function writes to; they must not share memory with other inputs.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
     """
@@ -89,6 +90,7 @@ class Traced:
     out_tree: TreeDef
     out_leaves: list[int | StaticLeaf]
     out_numpy: list[bool]
+    written: list[int]
     guards_hold: Callable[[], bool] = field(repr=False)
     read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
 
@@ -173,6 +175,7 @@ class _Run:
         self.sources: dict[Value, Any] = {}
         self.dims: list[Value] = []
         self.params: list[Value] = []
+        self.arrays: dict[int, Any] = {}
         self.param_leaves: list[int] = []
         self.static_leaves: dict[int, Any] = {}
         self.static_sizes: dict[tuple[int, int], int] = {}
@@ -224,7 +227,9 @@ class _Run:
         if is_box(leaf):
             raise UnsupportedError("a traced value of another trace is passed to a transformed function")
         if isinstance(leaf, np.ndarray):
-            return box(self.array_param(k, leaf), True)
+            made = box(self.array_param(k, leaf), True)
+            self.arrays[k] = made
+            return made
         if isinstance(leaf, float) or (isinstance(leaf, np.generic) and leaf.dtype.kind in "fiu"):
             return box(self.param(k, leaf, _dtype(leaf, self.names[k], _span_of(self.fn))), isinstance(leaf, np.generic))
         if type(leaf) is int and k not in self.static and not self.eager and -(2**63) <= leaf < 2**63:
@@ -307,6 +312,8 @@ class _Run:
             tuple(results),
             _span_of(self.fn),
         )
+        start = dict(zip(self.param_leaves, self.params, strict=True))
+        written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
         numpy = [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
         return Traced(
             function,
@@ -320,6 +327,7 @@ class _Run:
             tree,
             out_leaves,
             numpy,
+            written,
             compile_guards(captures.guards),
             compile_reader(inputs),
         )
