@@ -120,7 +120,7 @@ class Builder:
         """Zeros of the type of `model`: the zero tangent or cotangent. For a stack type, an empty stack."""
         declared = model.type if isinstance(model, Value) else model
         if isinstance(declared, StackType):
-            return self.stack_new(0, elements=declared.elements)  # type: ignore[no-any-return]
+            return self.stack_new(0, elements=declared.elements)
         return self.full(declared.dims, 0, declared.dtype)
 
     def broadcast_to(self, x: Value, dims: Sequence[Affine], axes: Sequence[int]) -> Value:
