@@ -139,7 +139,7 @@ class Program:
         if not self._noticed:
             self._noticed = True
             name = getattr(self.fn, "__qualname__", repr(self.fn))
-            warnings.warn(f"{name} runs eagerly: {error}", EagerFallbackWarning, stacklevel=4)
+            warnings.warn(f"{name} runs eagerly: {error}", EagerFallbackWarning, stacklevel=5)
 
     def record(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Traced, EvalBuilder]:
         """Run eagerly; the trace has the list of what ran, the builder every value."""

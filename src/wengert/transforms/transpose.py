@@ -26,7 +26,7 @@ from wengert.transforms.linearize import (
 )
 from wengert.transforms.primal import Primal, Stacks
 from wengert.transforms.residuals import Frame, Residuals, can_recompute
-from wengert.types import I64_SCALAR, StackType
+from wengert.types import I64_SCALAR, StackType, TensorType, Type
 
 Cotangents = dict[Value, Value]
 """The cotangent gathered so far for each tangent; absent means zero."""
@@ -123,6 +123,12 @@ class Transposer:
         """A zero cotangent for `tangent`."""
         return scope.builder.zeros_like(self.phantom(tangent, scope))
 
+    def fitted(self, ct: Value, tangent: Value, scope: Scope) -> Value:
+        """`ct` with the sizes of `tangent` as they are called in `scope`."""
+        found = fit(scope.builder, ct, self.phantom(tangent, scope).type)
+        self.mask(found, ct)
+        return found
+
     def add(self, builder: Builder, cotangents: Cotangents, tangent: Value, term: Value) -> None:
         """Add `term` to the cotangent of `tangent`."""
         if tangent not in self.tangent_values:
@@ -133,6 +139,7 @@ class Transposer:
         elif isinstance(known.type, StackType):
             raise InternalError("a tangent stack is used twice")
         else:
+            term = fit(builder, term, known.type)
             cotangents[tangent] = total = builder.emit(get_op("add"), (known, term), names=[_bar(tangent)])[0]
             self.mask(total, known, term)
 
@@ -164,6 +171,7 @@ class Transposer:
         if ct is None:
             return
         b, op = scope.builder, instr.op
+        ct = self.fitted(ct, instr.result, scope)
         linear = [k for k, o in enumerate(instr.operands) if o in self.tangent_values]
         operands = [
             self.phantom(o, scope) if o in self.tangent_values else self.resolve(o, scope) for o in instr.operands
@@ -176,7 +184,9 @@ class Transposer:
             tangent = instr.operands[k]
             if k < len(op.accumulate) and (rule := op.accumulate[k]) is not None:
                 known = cotangents.get(tangent)
-                gathered = self.zero(tangent, scope) if known is None else known
+                gathered = self.zero(tangent, scope) if known is None else fit(b, known, operands[k].type)
+                if known is not None:
+                    self.mask(gathered, known)
                 cotangents[tangent] = total = rule(b, gathered, ct, *operands, **attrs)
                 self.mask(total, gathered, ct)
             elif op.extra.get("variadic"):
@@ -265,7 +275,10 @@ class Transposer:
         popped = [k for k in loops if any(stacks[k] is not outer_stacks[k] for _, _, stacks in arms)]
         regions = []
         for inner, local, stacks in arms:
-            bars = [local[t] if t in local else self.zero(t, inner) for t in touched]
+            bars = [
+                fit(inner.builder, local[t], self.phantom(t, scope).type) if t in local else self.zero(t, inner)
+                for t in touched
+            ]
             results = (*bars, *(stacks[k] for k in popped))
             regions.append(Region((), tuple(inner.builder.instrs), results))
         names = [_bar(t) for t in touched]
@@ -313,8 +326,8 @@ class Transposer:
         init: list[Value] = []
         for k in carried:
             found = incoming[k]
-            init.append(self.zero(item.results[k], scope) if found is None else found)
-        init += [cotangents[t] if t in cotangents else self.zero(t, scope) for t in free]
+            init.append(self.zero(item.results[k], scope) if found is None else self.fitted(found, item.results[k], scope))
+        init += [self.fitted(cotangents[t], t, scope) if t in cotangents else self.zero(t, scope) for t in free]
         loops = self.primal.loops_inside[item.split]
         init += [self.stacks[k] for k in loops]
         index = Value(I64_SCALAR, "k")
@@ -382,7 +395,15 @@ class Transposer:
             gone_back = local.get(item.params[k])
             yields.append(self.zero(item.params[k], inner) if gone_back is None else gone_back)
         yields += [local[t] for t in free]
+        yields = [fit(b, y, p.type) for y, p in zip(yields, params, strict=False)]
         return yields + [self.stacks[k] for k in loops]
+
+
+def fit(b: Builder, value: Value, declared: Type) -> Value:
+    """`value` under the sizes of `declared`, which are equal but may go by other names: each scope recomputes its own."""
+    if value.type == declared or not isinstance(declared, TensorType):
+        return value
+    return b.assume_shape(value, *[b.dim(d) for d in declared.dims])
 
 
 def _is_popped(block: Block, stacks: set[Value]) -> bool:

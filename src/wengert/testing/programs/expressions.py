@@ -189,7 +189,8 @@ def _call(w: Writer, depth: int) -> Expr:
     return Expr(call(w, w.pick(helpers), depth - 1), (), 6.0)
 
 
-_SCALARS: tuple[Callable[[Writer, int], Expr], ...] = (_binary, _unary, _guarded, _power, _choice, _reduction, _call, _comprehension)
+_SCALARS: tuple[Callable[[Writer, int], Expr], ...]
+_SCALARS = (_binary, _unary, _guarded, _power, _choice, _reduction, _call, _comprehension)
 _SCALAR_WEIGHTS = (10, 5, 3, 2, 3, 3, 3, 0.3)
 
 

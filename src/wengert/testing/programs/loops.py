@@ -17,7 +17,8 @@ def for_loop(w: Writer, body: Body) -> None:
     """A `for` of one of many forms."""
     if w.frame.loops >= _MOST_LOOPS:
         return
-    form = w.pick((_short_range, _long_range, _range_of_int, _range_of_length, _over_array, _enumerated, _zipped, _items, _over_list))
+    counted = (_short_range, _long_range, _range_of_int, _range_of_length)
+    form = w.pick((*counted, _over_array, _enumerated, _zipped, _items, _over_list))
     head, variables, trips = form(w)
     if w.frame.trips * trips > _MOST_TRIPS:
         head, variables, trips = _short_range(w, 3)
