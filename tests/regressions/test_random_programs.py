@@ -67,3 +67,24 @@ def sizes_of_a_branch_in_a_while(x, y):
 def test_modes_and_differences(f, args):
     assert_modes_agree(f, args)
     check_grads(f, args)
+
+
+def many_elementwise_steps(x):
+    for _ in [None] * 25:
+        x = 0.5 * x + 0.1 * np.abs(x) * x
+    return np.sum(x) + np.sum(x * x)
+
+
+def test_compile_time_does_not_explode():
+    assert_modes_agree(many_elementwise_steps, (X,))
+
+
+def two_versions_at_once(x):
+    y = x.copy()
+    y[0:1] = 0.7
+    return np.dot(x, y) + np.sum(x * y)
+
+
+def test_two_versions_of_an_array():
+    assert_modes_agree(two_versions_at_once, (X,))
+    check_grads(two_versions_at_once, (X,))

@@ -10,7 +10,7 @@ from wengert.testing.programs.compare import load, unload
 
 
 # 117: cotangents whose sizes come from an arm of an `if` go by two names in the second reverse pass.
-@pytest.mark.parametrize("seed", [101, 104, 108, 117, 121])
+@pytest.mark.parametrize("seed", [104, 117])
 def test_second_order_of_a_random_program(seed):
     module = load(generate(seed))
     try:

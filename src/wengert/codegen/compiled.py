@@ -48,11 +48,12 @@ class Compiled:
         started = time.perf_counter()
         self.function = function
         self._runtime = _Runtime(function)
-        module = lower(function, options or options_from_environment(), self._runtime.callbacks())
+        options = options or options_from_environment()
+        module = lower(function, options, self._runtime.callbacks())
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         symbols = {**python_symbols(), **numpy_symbols(), **(blas_symbols() if DGEMM in module.text else {})}
-        machine = build(module.text, symbols)
+        machine = build(module.text, symbols, 2 if options.llvm else 0)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 
@@ -84,14 +85,14 @@ def compile(function: Function, options: Options | None = None) -> Compiled:
 
 
 def options_from_environment() -> Options:
-    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath`)."""
+    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,llvm`)."""
     disabled = set(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
-    unknown = disabled - {"fuse", "inplace", "vecmath"}
+    unknown = disabled - {"fuse", "inplace", "vecmath", "llvm"}
     if unknown:
         raise ArgumentError(
             "WENGERT_DISABLE names optimisations that do not exist",
             found=", ".join(sorted(unknown)),
-            expected="some of fuse, inplace, vecmath",
+            expected="some of fuse, inplace, vecmath, llvm",
         )
     return Options(**{name: False for name in disabled})
 

@@ -86,8 +86,9 @@ def build(text: str, symbols: Mapping[str, int], level: int = 2) -> Machine:
             _define(name, address)
         try:
             module = llvm.parse_assembly(text)
+            module.verify()
         except RuntimeError as error:
-            raise InternalError(f"the code generator wrote LLVM that does not parse: {error}") from error
+            raise InternalError(f"the code generator wrote LLVM that is not valid: {error}") from error
         target = llvm.Target.from_triple(here.triple).create_target_machine(
             cpu=here.cpu, features=here.features, opt=min(level, 3), jit=True
         )

@@ -63,11 +63,13 @@ class Options:
         fuse: compute elementwise results where they are used.
         inplace: overwrite dead arrays.
         vecmath: inline polynomial kernels instead of calls of the C library.
+        llvm: let LLVM optimise, which takes most of the time of compiling.
     """
 
     fuse: bool = True
     inplace: bool = True
     vecmath: bool = True
+    llvm: bool = True
 
 
 Handler = Callable[["Lowering", Instr], None]
@@ -238,12 +240,16 @@ class Lowering:
 
     def live_beyond(self, value: Value, doing: set[Value]) -> bool:
         """Whether `value` will be read later, by itself or through results not yet computed, other than those in `doing`."""
-        if self.live_after(value):
-            return True
-        return any(
-            user not in doing and isinstance(self.env.get(user), Lazy) and self.live_beyond(user, doing)
-            for user in self.users.get(value, ())
-        )
+        pending, seen = [value], {value}
+        while pending:
+            found = pending.pop()
+            if self.live_after(found):
+                return True
+            for user in self.users.get(found, ()):
+                if user not in seen and user not in doing and isinstance(self.env.get(user), Lazy):
+                    seen.add(user)
+                    pending.append(user)
+        return False
 
     # --- memory -------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Writer:
         entry: instructions of the entry block (stack slots), which goes before `lines`.
         declarations: signatures of outside functions, by name.
         helpers: names of our own helper functions (`wg.exp`) that the text calls.
-        block: label of the block being written.
+        block: label of the block being written; that of a kernel is entered from the stack slots.
         in_loop: whether the code is the body of a loop over array elements.
         kernels: elementary functions that are inlined there.
         stores_only: whether such loops are being written that carry nothing from one iteration to the next.
@@ -52,7 +52,7 @@ class Writer:
         self.entry: list[str] = []
         self.declarations: dict[str, str] = {}
         self.helpers: set[str] = set()
-        self.block = "start"
+        self.block = "begin"
         self.in_loop = False
         self.kernels: frozenset[str] = frozenset()
         self.stores_only = False

@@ -153,6 +153,8 @@ class EvalBuilder(Builder):
         if op.impl is None:
             raise InternalError(f"op {op.name} has no NumPy implementation", self.span)
         arrays = [d.buffer() if isinstance(d, Version) else d for d in data]
+        if _is_shared(data, arrays):
+            arrays = [_array(d) for d in data]
         found = np.asarray(op.impl(*arrays, **attrs), dtype=declared.dtype.numpy)
         if found.shape != declared.dims:
             raise InternalError(f"{op.name} gave an array of shape {found.shape}, expected {declared}", self.span)
@@ -246,6 +248,12 @@ def _data(value: Value) -> Any:
 def _array(data: Any) -> Any:
     """The current array or number. For a part that is written to its own whole, a copy."""
     return np.array(data.buffer()) if isinstance(data, Version) else data
+
+
+def _is_shared(data: list[Any], arrays: list[Any]) -> bool:
+    """Whether two versions of one array are read at once, of which the buffer can only show one."""
+    owners: dict[int, Any] = {}
+    return any(owners.setdefault(id(a), d) is not d for d, a in zip(data, arrays, strict=True) if isinstance(d, Version))
 
 
 def _update(data: list[Any], attrs: dict[str, Any]) -> Version:

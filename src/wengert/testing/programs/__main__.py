@@ -22,13 +22,15 @@ def main() -> int:
     if options.only:
         return _run_one(options.seed)
     start = time.perf_counter()
-    summary = run_many(range(options.seed, options.seed + options.count), options.jobs)
-    for outcome in summary.mismatches:
-        print(outcome.mismatch, end="\n\n")
+    summary = run_many(range(options.seed, options.seed + options.count), options.jobs, _show)
     print(f"{summary}\n{time.perf_counter() - start:.0f} s")
     if summary.mismatches:
         print("seeds with a mismatch:", *sorted(o.seed for o in summary.mismatches))
     return 1 if summary.mismatches else 0
+
+
+def _show(report: str) -> None:
+    print(report, end="\n\n", flush=True)
 
 
 def _run_one(seed: int) -> int:

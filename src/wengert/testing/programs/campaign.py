@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from wengert.testing.programs.compare import Outcome, ProgramMismatchError, compare
 
-_CHUNK = 20
-_TASKS_PER_PROCESS = 25
+_CHUNK = 10
+_PROGRAMS_PER_PROCESS = 500
 _SECONDS_PER_PROGRAM = 120
 
 
@@ -25,6 +25,14 @@ class Summary:
     """What came of many programs."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    show: Callable[[str], None] | None = None
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in more outcomes, and show the mismatches among them."""
+        self.outcomes += outcomes
+        for outcome in outcomes:
+            if outcome.mismatch and self.show is not None:
+                self.show(outcome.mismatch)
 
     @property
     def mismatches(self) -> list[Outcome]:
@@ -57,18 +65,23 @@ def _first_line(refusal: str) -> str:
     return refusal.splitlines()[0].partition("runs eagerly: ")[2][:110]
 
 
-def run_many(seeds: Iterable[int], jobs: int | None = None) -> Summary:
-    """Compare the programs of these seeds in `jobs` processes (by default as many as there are processors)."""
-    todo = list(seeds)
-    summary = Summary()
-    while todo:
-        crashed = _run(todo, jobs or os.cpu_count() or 1, summary)
-        if not crashed:
-            return summary
-        reports = [Outcome(seed, mismatch=f"program of seed {seed}: the process died or hung") for seed in crashed]
-        summary.outcomes += reports
+def run_many(seeds: Iterable[int], jobs: int | None = None, show: Callable[[str], None] | None = None) -> Summary:
+    """Compare the programs of these seeds.
+
+    Args:
+        seeds: of the programs.
+        jobs: how many processes; by default as many as there are processors.
+        show: called with each report of a mismatch as it comes.
+    """
+    remaining, jobs = list(seeds), jobs or os.cpu_count() or 1
+    summary = Summary(show=show)
+    while remaining:
+        # New processes from time to time: compiled code is never given back.
+        batch = remaining[: jobs * _PROGRAMS_PER_PROCESS]
+        crashed = _run(batch, jobs, summary)
+        summary.add([Outcome(seed, mismatch=f"program of seed {seed}: the process died or hung") for seed in crashed])
         done = {o.seed for o in summary.outcomes}
-        todo = [seed for seed in todo if seed not in done]
+        remaining = [seed for seed in remaining if seed not in done]
     return summary
 
 
@@ -77,11 +90,11 @@ def _run(seeds: Sequence[int], jobs: int, summary: Summary) -> list[int]:
     context = multiprocessing.get_context("spawn")
     chunks = [seeds[k : k + _CHUNK] for k in range(0, len(seeds), _CHUNK)]
     with tempfile.TemporaryDirectory(prefix="wengert_campaign_") as journal:
-        with ProcessPoolExecutor(jobs, context, max_tasks_per_child=_TASKS_PER_PROCESS) as pool:
+        with ProcessPoolExecutor(jobs, context) as pool:
             tasks = [pool.submit(_compare_chunk, chunk, journal) for chunk in chunks]
             try:
                 for task in as_completed(tasks):
-                    summary.outcomes += task.result()
+                    summary.add(task.result())
             except BrokenProcessPool:
                 pass
             else:

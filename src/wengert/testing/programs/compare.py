@@ -6,13 +6,15 @@ import copy
 import importlib.util
 import itertools
 import math
+import os
 import random
 import sys
 import tempfile
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ LARGEST_GRADIENT = 1e5
 _NUDGE = 1e-13
 _STEPS = (2e-3, 2e-4, 2e-5)
 _FORWARD_EVERY = 8
+_OPTIMISED_EVERY = 4
+_SWITCH = "WENGERT_DISABLE"
 
 Function = Callable[..., Any]
 
@@ -71,10 +75,25 @@ def compare_program(program: Program) -> Outcome:
     """`compare` for a program at hand."""
     module = load(program)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _optimised_by_llvm(program.seed % _OPTIMISED_EVERY == 0):
             return _compare(program, module.program, module.make_args())
     finally:
         unload(module)
+
+
+@contextmanager
+def _optimised_by_llvm(wanted: bool) -> Iterator[None]:
+    """Most programs are compiled without LLVM's own optimisations, which take four times as long as everything else."""
+    before = os.environ.get(_SWITCH)
+    if not wanted:
+        os.environ[_SWITCH] = f"{before},llvm" if before else "llvm"
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_SWITCH] = before
+        else:
+            os.environ.pop(_SWITCH, None)
 
 
 def load(program: Program) -> types.ModuleType:
