@@ -23,6 +23,9 @@ from wengert.types import Dim, TensorType
 
 METH_FASTCALL = 0x0080
 
+_LARGE = 600_000
+"""Length of LLVM text (some ten thousand lines) above which optimising it fully would take tens of seconds."""
+
 
 class _MethodDef(ctypes.Structure):
     _fields_ = (
@@ -53,7 +56,8 @@ class Compiled:
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         symbols = {**python_symbols(), **numpy_symbols(), **(blas_symbols() if DGEMM in module.text else {})}
-        machine = build(module.text, symbols, 2 if options.llvm else 0)
+        level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
+        machine = build(module.text, symbols, level)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 
