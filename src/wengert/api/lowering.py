@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wengert.errors import ArgumentError
 from wengert.frontend.trace import Traced
@@ -32,7 +33,7 @@ def lower_grad(traced: Traced, positions: Sequence[int], what: str, has_aux: boo
     if loss is None:
         builder = Builder(fn.span)
         zeros = [builder.zeros_like(fn.params[k]) for k in wrt]
-        return Function(fn.name, fn.dims, fn.params, (*fn.instrs, *builder.instrs), (*fn.results, *zeros), fn.span)
+        return replace(fn, instrs=(*fn.instrs, *builder.instrs), results=(*fn.results, *zeros))
     place = traced.out_leaves[0]
     assert isinstance(place, int)
     return gradient_of_result(fn, place, wrt)
@@ -41,11 +42,11 @@ def lower_grad(traced: Traced, positions: Sequence[int], what: str, has_aux: boo
 def gradient_of_result(fn: Function, place: int, wrt: Sequence[int]) -> Function:
     """The results of `fn`, then the gradient of its result number `place`."""
     order = [place, *(k for k in range(len(fn.results)) if k != place)]
-    first = Function(fn.name, fn.dims, fn.params, fn.instrs, tuple(fn.results[k] for k in order), fn.span)
+    first = replace(fn, results=tuple(fn.results[k] for k in order))
     found = value_and_grad(first, wrt)
     results = [found.results[order.index(k)] for k in range(len(order))]
     results += found.results[len(order) :]
-    return Function(found.name, found.dims, found.params, found.instrs, tuple(results), found.span)
+    return replace(found, results=tuple(results))
 
 
 def lower_jvp(traced: Traced, positions: Sequence[int]) -> Function:
@@ -62,7 +63,7 @@ def lower_jacobian(traced: Traced, positions: Sequence[int]) -> Function:
     """The blocks of the Jacobian only."""
     fn = jacobian(optimize(traced.function), params_of(traced, positions))
     blocks = fn.results[len(traced.function.results) :]
-    return Function(fn.name, fn.dims, fn.params, fn.instrs, blocks, fn.span)
+    return replace(fn, results=tuple(blocks))
 
 
 def scalar_loss(traced: Traced, what: str, has_aux: bool) -> Value | None:

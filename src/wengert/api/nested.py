@@ -90,7 +90,7 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         for instr in child.instrs:
             trace.builder.append(instr)
     name = getattr(fn, "__name__", "function")
-    function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span)
+    function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span, dict(child.functions))
     return Inner(function, arguments, out_tree, places)
 
 

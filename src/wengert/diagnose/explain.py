@@ -11,7 +11,7 @@ import inspect
 import linecache
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -314,9 +314,7 @@ def _without_cotangents(gradient: Function, count: int) -> Function:
     """The first `count` parameters of the gradient only: counting what is stored needs no cotangents."""
     if len(gradient.params) == count:
         return gradient
-    return Function(
-        gradient.name, gradient.dims, gradient.params[:count], gradient.instrs, gradient.results, gradient.span
-    )
+    return replace(gradient, params=gradient.params[:count])
 
 
 def _note_tape(subject: _Subject, instrs: Sequence[Instr], builder: EvalBuilder) -> int:

@@ -92,7 +92,9 @@ class TraceBuilder(Builder):
 
     def child(self) -> TraceBuilder:
         """A builder for a region nested here."""
-        return TraceBuilder(self.span, self)
+        inner = TraceBuilder(self.span, self)
+        inner.functions = self.functions
+        return inner
 
     def append(self, instr: Instr) -> None:
         """Append a finished instruction; its operands must be in scope."""

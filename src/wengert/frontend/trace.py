@@ -311,6 +311,7 @@ class _Run:
             tuple(self.builder.instrs),
             tuple(results),
             _span_of(self.fn),
+            dict(self.builder.functions),
         )
         start = dict(zip(self.param_leaves, self.params, strict=True))
         written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wengert.errors import InternalError, Span
-from wengert.ir.core import Instr, Region, Value
+from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import OpDef, get_op
 from wengert.types import BOOL, F64, I64, Affine, Dim, DType, Slot, StackType, TensorType, Type
 
@@ -20,11 +20,13 @@ class Builder:
     Attributes:
         instrs: what has been emitted so far.
         span: the source span given to instructions made from here on.
+        functions: the functions that calls among the instructions lead to; regions share it.
     """
 
     def __init__(self, span: Span | None = None) -> None:
         self.instrs: list[Instr] = []
         self.span = span
+        self.functions: dict[str, Function] = {}
 
     # --- emitting -----------------------------------------------------------------------------------------------
 
@@ -154,7 +156,9 @@ class Builder:
 
     def child(self) -> Builder:
         """A builder for a region nested here."""
-        return type(self)(self.span)
+        inner = type(self)(self.span)
+        inner.functions = self.functions
+        return inner
 
     def region(self, types: Sequence[Type], body: Callable[..., Sequence[Value]], names: Sequence[str] = ()) -> Region:
         """A region with parameters of `types` (their `Slot(k)` refers to parameter k), filled by `body(builder, *params)`."""

@@ -105,6 +105,9 @@ class Function:
 
     `dims` are integer values that callers do not pass: each is the size of some axis of an array parameter, and is
     read from the arguments (`func @f<%n>(%x: f64[%n])`).
+
+    Attributes:
+        functions: of the outermost function, all functions that it reaches through calls, by name; empty in those.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Function:
     instrs: tuple[Instr, ...]
     results: tuple[Value, ...]
     span: Span | None = None
+    functions: dict[str, Function] = field(default_factory=dict)
 
     @property
     def body(self) -> Region:

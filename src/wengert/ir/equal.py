@@ -13,11 +13,12 @@ from wengert.types import Affine, StackType, TensorType, dim_of
 def same(fn_a: Function, fn_b: Function) -> bool:
     """Whether two functions are equal up to the names, serials and source lines of their values.
 
-    The names of the functions and private attributes (`_...`) do not count either.
+    The name of the outermost function and private attributes (`_...`) do not count either.
     """
-    if len(fn_a.dims) != len(fn_b.dims):
+    if fn_a.functions.keys() != fn_b.functions.keys():
         return False
-    return _Matcher().region(fn_a.body, fn_b.body)
+    pairs = [(fn_a, fn_b), *((f, fn_b.functions[name]) for name, f in fn_a.functions.items())]
+    return all(len(a.dims) == len(b.dims) and _Matcher().region(a.body, b.body) for a, b in pairs)
 
 
 class _Matcher:

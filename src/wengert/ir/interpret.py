@@ -6,7 +6,7 @@ arguments stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def run(function: Function, args: Sequence[Any], trace_hook: TraceHook | None = 
     """
     env = bind_arguments(function, args)
     with np.errstate(all="ignore"):
-        results = _Interpreter(env, trace_hook).region(function.body)
+        results = _Interpreter(env, trace_hook, function.functions).region(function.body)
     return [np.array(r) if isinstance(r, np.ndarray) and r.ndim else r for r in results]
 
 
@@ -55,6 +55,7 @@ def bind_sizes(function: Function, shapes: Sequence[tuple[int, ...]], env: Env) 
     pairs = [
         (param, declared, size)
         for param, shape in zip(function.params, shapes, strict=True)
+        if isinstance(param.type, TensorType)
         for declared, size in zip(param.dims, shape, strict=True)
     ]
     wanted = set(function.dims)
@@ -97,9 +98,10 @@ def _to_tensor(param: Value, argument: Any) -> Any:
 
 
 class _Interpreter:
-    def __init__(self, env: Env, trace_hook: TraceHook | None) -> None:
+    def __init__(self, env: Env, trace_hook: TraceHook | None, functions: Mapping[str, Function]) -> None:
         self.env = env
         self.trace_hook = trace_hook
+        self.functions = functions
 
     def region(self, region: Region, arguments: Sequence[Any] = ()) -> list[Any]:
         env = self.env
@@ -151,6 +153,12 @@ class _Interpreter:
             carry = self.region(body, carry)
         return tuple(carry)
 
+    def run_call(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
+        callee = self.functions[instr.attrs["callee"]]
+        env: Env = dict(zip(callee.params, values, strict=True))
+        bind_sizes(callee, [np.shape(v) if isinstance(p.type, TensorType) else () for p, v in env.items()], env)
+        return tuple(_Interpreter(env, self.trace_hook, self.functions).region(callee.body))
+
     # --- stacks -------------------------------------------------------------------------------------------------
 
     def run_stack_new(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
@@ -194,6 +202,7 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Instr, list[Any]], tuple[Any, ...]]]
     "if": _Interpreter.run_if,
     "for": _Interpreter.run_for,
     "while": _Interpreter.run_while,
+    "call": _Interpreter.run_call,
     "stack_new": _Interpreter.run_stack_new,
     "push": _Interpreter.run_push,
     "pop": _Interpreter.run_pop,

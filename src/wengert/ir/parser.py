@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from wengert.errors import ArgumentError, InternalError, Span
 from wengert.ir.builder import Builder
+from wengert.ir.calls import Signature, make_signature, refresh
 from wengert.ir.core import Function, Region, Value
 from wengert.ir.op import get_op
 from wengert.types import DTYPES, I64_SCALAR, Affine, Dim, Slot, StackType, TensorType, Type, dim_add
@@ -44,10 +45,13 @@ def parse(text: str) -> Function:
             the message has the line.
     """
     parser = _Parser(text)
+    parser.signatures()
+    functions: dict[str, Function] = {}
     function = parser.function()
-    if parser.token.kind != "end":
-        parser.fail("text after the end of the function", expected="one function")
-    return function
+    while parser.token.kind != "end":
+        callee = parser.function()
+        functions[callee.name] = callee
+    return refresh(replace(function, functions=functions)) if functions else function
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class _Parser:
         self.position = 0
         self.values: dict[str, Value] = {}
         self.defined: list[str] = []
+        self.known: dict[str, Signature] = {}
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
@@ -136,7 +141,41 @@ class _Parser:
 
     # --- functions, regions, instructions -----------------------------------------------------------------------
 
+    def signatures(self) -> None:
+        """Read the headers of all functions behind the first: calls may come before their callees."""
+        starts = [k for k, t in enumerate(self.tokens) if t.text == "func" and t.kind == "name"]
+        ends = [*starts[1:], len(self.tokens)]
+        for start, end in list(zip(starts, ends, strict=False))[1:]:
+            self.position, self.values, self.defined = start + 1, {}, []
+            name = self.take("function")[1:]
+            if name in self.known:
+                self.fail(f"@{name} is defined twice")
+            self.known[name] = self.signature(name, end)
+        self.position, self.values, self.defined = 0, {}, []
+
+    def signature(self, name: str, end: int) -> Signature:
+        """The signature of the function that begins here and ends before token `end`; it returns by one `return`."""
+        dims = self.listed(">", lambda: self.define(self.take("value"), I64_SCALAR)) if self.accept("<") else []
+        self.expect("(")
+        params = self.listed(")", self.parameter)
+        self.expect("->")
+        self.expect("(")
+        last = max((k for k in range(self.position, end) if self.tokens[k].text == "return"), default=end)
+        returned = [t.text for t in self.tokens[last:end] if t.kind == "value"]
+        for value in dict.fromkeys(returned):
+            if value not in self.values:
+                self.define(value, I64_SCALAR)
+        types = self.listed(")", self.type)
+        if len(types) != len(returned):
+            self.fail(f"@{name} returns another number of values than it says")
+        results = [
+            known if (known := self.values[text]) in (*dims, *params) or declared == I64_SCALAR else Value(declared)
+            for text, declared in zip(returned, types, strict=True)
+        ]
+        return make_signature(name, dims, params, results)
+
     def function(self) -> Function:
+        self.values, self.defined = {}, []
         self.expect("func")
         name = self.take("function")[1:]
         dims = self.listed(">", lambda: self.define(self.take("value"), I64_SCALAR)) if self.accept("<") else []
@@ -232,6 +271,10 @@ class _Parser:
              regions: list[Region], names: list[tuple[str, int]]) -> None:  # fmt: skip
         """Build the instruction and compare the written types with the inferred ones."""
         hints = ["" if name[1].isdigit() else name[1:] for name, _ in names]
+        if op_name == "call":
+            if attrs.get("callee") not in self.known:
+                self.fail(f"there is no function @{attrs.get('callee')}", line=line)
+            attrs["_signature"] = self.known[attrs["callee"]]
         try:
             results = builder.emit(get_op(op_name), operands, attrs, regions, hints)
         except (AttributeError, InternalError, AssertionError, KeyError, ValueError, TypeError, IndexError) as error:

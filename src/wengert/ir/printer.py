@@ -17,8 +17,8 @@ _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.]")
 
 
 def print_function(fn: Function, spans: bool = False) -> str:
-    """`fn` as text; with `spans`, each line ends with a comment that names the user's line."""
-    return _Printer(spans).function(fn)
+    """`fn` and then its callees as text; with `spans`, each line ends with a comment that names the user's line."""
+    return "\n".join(_Printer(spans).function(f) for f in (fn, *fn.functions.values()))
 
 
 def print_instr(instr: Instr) -> str:

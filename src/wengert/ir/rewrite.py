@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.ir.builder import Builder
+from wengert.ir.calls import linked
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.types import Affine, Dim, StackType, TensorType, Type
 
@@ -68,6 +69,7 @@ def substitute_attrs(attrs: dict[str, Any], env: Env) -> dict[str, Any]:
 
 def inline(builder: Builder, function: Function, arguments: Sequence[Value]) -> tuple[Value, ...]:
     """Emit the body of `function` into `builder` on `arguments` (without the `dims`, which are read off their types)."""
+    function = linked(function, builder.functions)
     env: Env = dict(zip(function.params, arguments, strict=True))
     for dim, value in bind_dims(builder, function, arguments).items():
         env[dim] = value

@@ -34,7 +34,9 @@ class RewriteBuilder(Builder):
 
     def child(self) -> RewriteBuilder:
         """A builder for a region nested here."""
-        return RewriteBuilder(self.defs, self.span)
+        inner = RewriteBuilder(self.defs, self.span)
+        inner.functions = self.functions
+        return inner
 
 
 class Rewriter:

@@ -2,17 +2,19 @@
 
 What holds in verified IR: every type is the one that `op.infer` gives; every value is defined once and before its uses, in the
 same region or one around it, and so is every value that a type's dimensions refer to; a stack value is used at most once on
-every path (the two arms of an `if` are two paths; a loop body is many, so it only uses stacks that it carries).
+every path (the two arms of an `if` are two paths; a loop body is many, so it only uses stacks that it carries). A call knows
+the present signature of its callee.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
 from wengert.errors import InternalError
 from wengert.ir.builder import resolve_slots
+from wengert.ir.calls import Signature, same_signature, signature_of
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import REGISTRY
 from wengert.ir.printer import print_function
@@ -24,7 +26,12 @@ _UNUSABLE = -1
 
 def verify(fn: Function) -> None:
     """Raise InternalError unless `fn` is well formed; the message has the instruction and the whole function."""
-    _Verifier(fn).function()
+    _Verifier(fn, fn.functions).function()
+    for name, callee in fn.functions.items():
+        verifier = _Verifier(callee, fn.functions)
+        if callee.name != name or callee.functions:
+            verifier.fail(f"it is called @{callee.name} and known as @{name}, or holds functions itself")
+        verifier.function(is_callee=True)
 
 
 class _Verifier:
@@ -37,8 +44,9 @@ class _Verifier:
         consumed: stacks that have been used on this path, in order.
     """
 
-    def __init__(self, fn: Function) -> None:
+    def __init__(self, fn: Function, functions: Mapping[str, Function]) -> None:
         self.fn = fn
+        self.functions = functions
         self.scope: set[Value] = set()
         self.defined: set[Value] = set()
         self.home: dict[Value, int] = {}
@@ -55,12 +63,12 @@ class _Verifier:
 
     # --- structure ----------------------------------------------------------------------------------------------
 
-    def function(self) -> None:
+    def function(self, is_callee: bool = False) -> None:
         for dim in self.fn.dims:
             if dim.type != I64_SCALAR or dim.affine != dim_of(dim):
                 self.fail(f"size {dim!r} is not a plain i64[]")
         for param in self.fn.params:
-            if not isinstance(param.type, TensorType):
+            if not isinstance(param.type, TensorType) and not is_callee:
                 self.fail(f"parameter {param!r} is not a tensor")
         self.region(self.fn.body)
 
@@ -83,6 +91,8 @@ class _Verifier:
         if len(instr.regions) != _REGION_COUNTS.get(instr.op.name, 0):
             self.fail(f"{instr.op.name} with {len(instr.regions)} regions")
         self.attributes(instr.attrs)
+        if instr.op.name == "call":
+            self.call(instr)
         if instr.op.name == "if":
             self.arms(instr.regions)
         else:
@@ -91,6 +101,14 @@ class _Verifier:
         self.instr_now = instr
         self.types(instr)
         self.define(instr.results)
+
+    def call(self, instr: Instr) -> None:
+        callee = self.functions.get(instr.attrs.get("callee", ""))
+        if callee is None:
+            self.fail(f"there is no function @{instr.attrs.get('callee')}")
+        known = instr.attrs.get("_signature")
+        if not isinstance(known, Signature) or not same_signature(known, signature_of(callee)):
+            self.fail(f"the call has another signature than @{callee.name}")
 
     def arms(self, regions: Sequence[Region]) -> None:
         """Each arm is a path of its own: a stack may be used in both."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from wengert.errors import InternalError
 from wengert.ir.builder import resolve_slots, to_slots
+from wengert.ir.calls import call_types
 from wengert.ir.core import Region, Value
-from wengert.ir.op import NON_DIFFERENTIABLE, op
+from wengert.ir.op import NON_DIFFERENTIABLE, NOT_YET, op
 from wengert.types import (
     BOOL_SCALAR,
     I64_SCALAR,
@@ -123,6 +124,27 @@ def _infer_while(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Ty
 
 
 while_op = op("while", doc="A loop that runs while its condition holds.", kind="control", infer=_infer_while)
+
+
+# --- calls -------------------------------------------------------------------------------------------------------
+
+
+def _infer_call(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    if "_signature" not in attrs:
+        raise InternalError(f"the call of {attrs['callee']} does not know its callee")
+    return call_types(attrs["_signature"], operands)
+
+
+# `effects` is the cautious answer; `ir.calls.has_effects` looks at the callee.
+call = op(
+    "call",
+    doc="A function of the program on arguments.",
+    kind="call",
+    infer=_infer_call,
+    jvp=NOT_YET("a call cannot be differentiated by itself"),
+    effects=True,
+    cost=100,
+)
 
 
 # --- stacks --------------------------------------------------------------------------------------------------------

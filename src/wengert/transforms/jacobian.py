@@ -42,7 +42,8 @@ def jacobian(fn: Function, wrt: Sequence[int], mode: str = "auto") -> Function:
             for p, block in zip(reverse, _rows(builder, fn, reverse, results, k), strict=True):
                 blocks[k, p] = block
     jacobians = tuple(blocks[k, p] for k in outputs for p in wrt)
-    return Function(f"{fn.name}_jacobian", fn.dims, fn.params, tuple(builder.instrs), (*results, *jacobians), fn.span)
+    name, instrs = f"{fn.name}_jacobian", tuple(builder.instrs)
+    return Function(name, fn.dims, fn.params, instrs, (*results, *jacobians), fn.span, builder.functions)
 
 
 def _prefers_reverse(result: Value, param: Value, mode: str) -> bool:

@@ -67,7 +67,7 @@ def fresh_copy(fn: Function) -> Function:
     instrs = tuple(copy_instr(i, env) for i in fn.instrs)
     dims = tuple(env[d] for d in fn.dims)
     params = tuple(env[p] for p in fn.params)
-    return Function(fn.name, dims, params, instrs, tuple(lookup(env, r) for r in fn.results), fn.span)
+    return Function(fn.name, dims, params, instrs, tuple(lookup(env, r) for r in fn.results), fn.span, fn.functions)
 
 
 def tangent_of_instr(b: Builder, instr: Instr, tangents: Tangents) -> Value | None:
