@@ -49,6 +49,8 @@ def parse(text: str) -> Function:
     functions: dict[str, Function] = {}
     function = parser.function()
     while parser.token.kind != "end":
+        if not parser.at("func"):
+            parser.fail("text after the end of the function", expected="another function")
         callee = parser.function()
         functions[callee.name] = callee
     return refresh(replace(function, functions=functions)) if functions else function
