@@ -317,6 +317,24 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
     return handler
 
 
+def resize(low: Lowering, instr: Instr) -> None:
+    """Room for more rows behind those that are there, in place where the old array is dead; the new ones are zero."""
+    x, result = instr.operands[0], instr.result
+    whole = owned(low, x)
+    old, new = low.product(whole.sizes), low.product(low.sizes(result))
+    pointer = low.enlarge(whole.buffer, old, new, whole.dtype)
+    added = low.w.let(f"call i64 @llvm.smax.i64(i64 {low.w.let(f'sub i64 {new}, {old}')}, i64 0)")
+    target = low.memory(result, whole.buffer, pointer)
+    zero = literal(0, whole.dtype)
+
+    def clear(index: Index) -> None:
+        position = low.w.let(f"add nsw i64 {old}, {index[0]}")
+        low.store(whole.dtype, zero, low.address(target, (position,), flat=True), whole.buffer)
+
+    nest(low, (added,), clear)
+    low.bind(result, target)
+
+
 def gather(low: Lowering, instr: Instr) -> None:
     """Rows at computed positions, read where they are used."""
     x, where = instr.operands
@@ -353,5 +371,5 @@ HANDLERS: dict[str, Handler] = {
     "const": const, "elementwise": elementwise, "broadcast": broadcast, "transpose": transpose, "reshape": reshape,
     "assume_shape": assume_shape, "iota": iota, "make_array": make_array, "undef": undef, "index": index,
     "update": write_part(store_task), "add_at": write_part(accumulate_task), "gather": gather,
-    "scatter_add": scatter_add,
+    "scatter_add": scatter_add, "resize": resize,
 }  # fmt: skip

@@ -315,6 +315,32 @@ class Lowering:
         w.label(ready)
         return w.let(f"load ptr, ptr {buffer.pointer}")
 
+    def enlarge(self, buffer: Buffer, used: str, count: str, dtype: DType) -> str:
+        """Make room for `count` elements, keeping the `used` ones that are there, and return the address.
+
+        What is allocated is twice what is needed, so that an array which grows one by one is copied seldom.
+        """
+        w = self.w
+        bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
+        shift = 3 if dtype.itemsize == 8 else 0
+        size = w.let(f"shl nuw i64 {bounded}, {shift}") if shift else bounded
+        fits = w.let(f"icmp ule i64 {size}, {w.let(f'load i64, ptr {buffer.capacity}')}")
+        grow, stored, ready = w.fresh("grow"), w.fresh("stored"), w.fresh("ready")
+        w.branch(fits, ready, grow, LIKELY)
+        w.label(grow)
+        old = w.let(f"load ptr, ptr {buffer.pointer}")
+        room = w.let(f"add nuw i64 {w.let(f'shl nuw i64 {size}, 1')}, 64")
+        room = w.let(f"and i64 {room}, -64")
+        kept = w.let(f"shl nuw i64 {used}, {shift}") if shift else used
+        fresh = w.call("ptr", "wg_grow", [("ptr", old), ("i64", kept), ("i64", room)], " nounwind")
+        w.branch(w.let(f"icmp eq ptr {fresh}, null"), self.fail(OUT_OF_MEMORY), stored, COLD)
+        w.label(stored)
+        w.do(f"store ptr {fresh}, ptr {buffer.pointer}")
+        w.do(f"store i64 {room}, ptr {buffer.capacity}")
+        w.jump(ready)
+        w.label(ready)
+        return w.let(f"load ptr, ptr {buffer.pointer}")
+
     def fail(self, status: int, stores: Sequence[str] = ()) -> str:
         """A new cold block that leaves the function with `status`, after `stores`."""
         block = self.w.fresh("fail")

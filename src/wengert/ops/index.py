@@ -164,6 +164,45 @@ add_at = op(
     samples=_WRITES,
 )
 
+
+
+def _infer_resize(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    whole = tensor_of("resize", operands)
+    if not whole.rank or len(operands) != 2:
+        raise InternalError(f"resize takes an array and a size, got {[o.type for o in operands]}")
+    return (whole.with_dims((*sizes("resize", operands[1:]), *whole.dims[1:])),)
+
+
+def _resize(x: Any, n: Any) -> Any:
+    new = np.zeros((int(n), *x.shape[1:]), x.dtype)
+    kept = min(len(x), int(n))
+    new[:kept] = x[:kept]
+    return new
+
+
+resize = op(
+    "resize",
+    doc="The array with n rows along axis 0: the first ones are its own, those that it does not have are zero.",
+    kind="index",
+    infer=_infer_resize,
+    impl=_resize,
+    jvp=LINEAR,
+    linear=(0,),
+    transpose=(lambda b, ct, x, n: b.resize(ct, b.dim(x.dims[0])),),
+    cost=1,
+    samples=(
+        (("f64[3]", 5), {}),
+        (("f64[3]", 2), {}),
+        (("f64[3]", 3), {}),
+        (("f64[0]", 1), {}),
+        (("f64[2]", 0), {}),
+        (("f64[2,3]", 4), {}),
+        (("f64[3,2]", 1), {}),
+        (("i64[2]", 4), {}),
+        (("bool[2]", 3), {}),
+    ),
+)
+
 # --- arrays of indices -----------------------------------------------------------------------------------------------
 
 

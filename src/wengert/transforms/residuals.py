@@ -122,9 +122,14 @@ class _Planner:
         self.frames = plan.frames
         self.tangent_values = tangent_values
 
-    def plan(self, frame: Frame) -> list[Value]:
-        """Choose what `frame` and the frames inside of it store; returns the values needed of frames around it."""
-        needed = dict.fromkeys(self.needs(frame.block))
+    def plan(self, frame: Frame, sizes: Iterable[Value] = ()) -> list[Value]:
+        """Choose what `frame` and the frames inside of it store; returns the values needed of frames around it.
+
+        Args:
+            frame: the function or a loop body.
+            sizes: the sizes of the arrays that the loop carries.
+        """
+        needed = dict.fromkeys((*sizes, *self.needs(frame.block)))
         chosen = self.choose(frame, needed)
         outer = self.closure(frame, needed, chosen)
         self.record(frame, chosen)
@@ -152,7 +157,7 @@ class _Planner:
         inner = self.frames[item.split]
         assert inner.count is not None
         yield inner.count
-        yield from self.plan(inner)
+        yield from self.plan(inner, [s for p in item.params for s in _symbols(p)])
 
     def home(self, value: Value, frame: Frame) -> Definition | None:
         """The definition of `value` if it belongs to `frame`, else None."""

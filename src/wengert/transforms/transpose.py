@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wengert.errors import InternalError, UnsupportedError
+from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import Rule, get_op
 from wengert.ir.rewrite import Env, substitute_type
+from wengert.transforms.activity import loop_parts
 from wengert.transforms.linearize import (
     Block,
     LinearIf,
@@ -31,7 +32,7 @@ from wengert.types import I64_SCALAR, StackType, TensorType, Type
 Cotangents = dict[Value, Value]
 """The cotangent gathered so far for each tangent; absent means zero."""
 
-MASKING = frozenset({"select", "zmul", "update"})
+MASKING = frozenset({"select", "zmul", "update", "resize"})
 """Ops whose transposes put exact zeros into cotangents."""
 
 
@@ -52,6 +53,29 @@ class Scope:
                 return found
             scope = scope.parent
         return None
+
+
+@dataclass(frozen=True)
+class ChangingSizes:
+    """The sizes of arrays that a loop carries and that it changes.
+
+    Attributes:
+        symbols: the sizes at the start of an iteration, as the primal loop calls them.
+        params: what the reversed loop calls them at its start: the sizes that the iteration left.
+        final: the sizes after the loop.
+    """
+
+    symbols: list[Value]
+    params: list[Value]
+    final: list[Value]
+
+    def type_of(self, transposer: Transposer, tangent: Value, scope: Scope, init: Value) -> Type:
+        """The type of the cotangent of a carried `tangent` at the start of the reversed body."""
+        env: Env = dict(zip(self.symbols, self.params, strict=True))
+        if not any(s in env for s in tangent.type.symbols()):
+            return init.type
+        others = {s: transposer.resolve(s, scope) for s in tangent.type.symbols() if isinstance(s, Value) and s not in env}
+        return substitute_type({**others, **env}, tangent.type)
 
 
 class Transposer:
@@ -309,7 +333,6 @@ class Transposer:
             return
         frame = self.plan.frames[item.split]
         assert frame.count is not None
-        _refuse_varying_sizes(item)
         b = scope.builder
         count = self.resolve(frame.count, scope)
         free = self.free_tangents(item)
@@ -331,14 +354,18 @@ class Transposer:
         loops = self.primal.loops_inside[item.split]
         init += [self.stacks[k] for k in loops]
         index = Value(I64_SCALAR, "k")
+        changing = self.changing_sizes(item, carried, scope)
         params = [Value(v.type, v.name) for v in init]
+        for place, k in enumerate(carried):
+            params[place] = Value(changing.type_of(self, item.params[k], scope, init[place]), init[place].name)
         if _has_select(body) or any(v in self.masked for v in init):
             self.masked.update(params)
         inner = Scope(b.child(), {}, scope)
-        yields = self.loop_body(item, frame, inner, count, index, params, carried, free)
-        region = Region((index, *params), tuple(inner.builder.instrs), tuple(yields))
-        names = [_bar(item.params[k]) for k in carried] + [_bar(t) for t in free] + ["residuals"] * len(loops)
-        results = b.emit(get_op("for"), (count, *init), {}, (region,), names)
+        yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing)
+        region = Region((index, *changing.params, *params), tuple(inner.builder.instrs), tuple(yields))
+        names = [s.name for s in changing.params] + [_bar(item.params[k]) for k in carried]
+        names += [_bar(t) for t in free] + ["residuals"] * len(loops)
+        results = b.emit(get_op("for"), (count, *changing.final, *init), {}, (region,), names)[len(changing.params) :]
         for result, param in zip(results, params, strict=True):
             self.mask(result, param)
         for tangent, result in zip(free, results[len(carried) :], strict=False):
@@ -371,6 +398,7 @@ class Transposer:
         params: Sequence[Value],
         carried: Sequence[int],
         free: Sequence[Value],
+        changing: ChangingSizes,
     ) -> list[Value]:
         """Emit one iteration backwards; returns the next carry."""
         b = inner.builder
@@ -395,8 +423,19 @@ class Transposer:
             gone_back = local.get(item.params[k])
             yields.append(self.zero(item.params[k], inner) if gone_back is None else gone_back)
         yields += [local[t] for t in free]
-        yields = [fit(b, y, p.type) for y, p in zip(yields, params, strict=False)]
-        return yields + [self.stacks[k] for k in loops]
+        before = [self.resolve(s, inner) for s in changing.symbols]
+        env = dict(zip(changing.params, before, strict=True))
+        yields = [fit(b, y, substitute_type(env, p.type)) for y, p in zip(yields, params, strict=False)]
+        return [*before, *yields, *(self.stacks[k] for k in loops)]
+
+    def changing_sizes(self, item: LinearLoop, carried: Sequence[int], scope: Scope) -> ChangingSizes:
+        """The sizes of carried cotangents that differ from iteration to iteration: they are carried, too."""
+        _, _, carry = loop_parts(item.split.instr)
+        positions = {p: k for k, p in enumerate(carry)}
+        found = {s: None for k in carried for s in item.params[k].type.symbols() if isinstance(s, Value) and s in positions}
+        symbols = list(found)
+        final = [self.resolve(item.split.instr.results[positions[s]], scope) for s in symbols]
+        return ChangingSizes(symbols, [Value(I64_SCALAR, s.name) for s in symbols], final)
 
 
 def fit(b: Builder, value: Value, declared: Type) -> Value:
@@ -450,16 +489,3 @@ def _split(values: Sequence[Value], *lengths: int) -> list[Sequence[Value]]:
         pieces.append(values[start : start + length])
         start += length
     return [*pieces, values[start:]]
-
-
-def _refuse_varying_sizes(item: LinearLoop) -> None:
-    body = item.split.instr.regions[-1]
-    for param in item.params:
-        if any(s in body.params for s in param.type.symbols()):
-            raise UnsupportedError(
-                "the reverse derivative of a loop whose array changes its size is not available",
-                item.split.instr.span,
-                fix="allocate the array at its final size before the loop and write into it",
-            )
-
-
