@@ -611,3 +611,15 @@ def written_after_branch(x, flag):
 
 def test_array_rebound_in_one_arm_can_be_written_later():
     agree(written_after_branch, X, 1.0, also=[(X, -1.0)])
+
+
+def test_names_of_comprehensions_are_their_own():
+    def f(x, n):
+        t = 0.0
+        while t < n:
+            new = [v * k for v, k in zip([x], [t])]
+            for v, k in zip(new, new):
+                t += 1.0 + v * k
+        return x * t
+
+    agree(f, 0.3, 3.0)

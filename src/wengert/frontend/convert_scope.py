@@ -84,8 +84,22 @@ def stores(code: Iterable[ast.AST]) -> set[str]:
 
 
 def loads(code: Iterable[ast.AST]) -> set[str]:
-    """The names that `code` reads, nested functions included."""
-    return {n.id for root in code for n in ast.walk(root) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    """The names that `code` reads in the function it stands in, and those that functions nested in it read from there."""
+    names: set[str] = set()
+    for node in code:
+        if isinstance(node, ast.Name):
+            names |= {node.id} if isinstance(node.ctx, ast.Load) else set()
+        elif isinstance(node, _COMPREHENSIONS):
+            first = node.generators[0].iter
+            own = stores([generator.target for generator in node.generators])
+            names |= loads([first]) | (loads(ast.iter_child_nodes(node)) - own)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            body = [node.body] if isinstance(node, ast.Lambda) else node.body
+            around = [*node.args.defaults, *filter(None, node.args.kw_defaults), *getattr(node, "decorator_list", ())]
+            names |= loads(around) | (loads(body) - function_scope(node, None).bound)
+        else:
+            names |= loads(ast.iter_child_nodes(node))
+    return names
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wengert.frontend.convert_jumps import is_made_up
-from wengert.frontend.convert_scope import captured, stores
+from wengert.frontend.convert_scope import captured, loads, stores
 
 _PREFIX = "__is_set_"
 
@@ -60,12 +60,7 @@ class _Assigned:
         """Note the reads in expressions."""
         nodes = list(nodes)
         known = known | _named_within(nodes)
-        for root in nodes:
-            for node in ast.walk(root):
-                if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load) or node.id in known:
-                    continue
-                if node.id in self.own and not is_made_up(node.id):
-                    self.doubtful.add(node.id)
+        self.doubtful |= {name for name in (loads(nodes) & self.own) - known if not is_made_up(name)}
 
     def block(self, body: Sequence[ast.stmt], known: set[str]) -> set[str]:
         """What is assigned after `body`."""
@@ -154,8 +149,7 @@ class _Marker:
 
     def tests(self, nodes: Sequence[ast.AST], place: ast.stmt) -> list[ast.stmt]:
         """Tests that the variables read in `nodes` are set."""
-        read = {n.id for root in nodes for n in ast.walk(root) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        read -= _named_within(nodes)
+        read = loads(nodes) - _named_within(nodes)
         if isinstance(place, ast.AugAssign) and isinstance(place.target, ast.Name):
             read.add(place.target.id)
         return [_require(name, place) for name in sorted(read & self.names)]

@@ -1,0 +1,1 @@
+"""The corpus: small programs in the style of real code, run in every way that there is."""
