@@ -1,7 +1,8 @@
 """Sample calls of every op, drawn from its declaration: what the tests of the registry run on.
 
 Elementwise ops are drawn from the ranges in `samples`, in every dtype and several shapes. The samples of other ops are
-cases `(operands, attributes)`, an operand being a type to draw (`"f64[2,3]"`), an int, or a tuple of ints.
+cases `(operands, attributes)`, an operand being a type to draw (`"f64[2,3]"`), an int, or a tuple of ints. A word behind a type
+asks for matrices that a factorisation takes: `"f64[3,3] definite"`, see `structured`.
 """
 
 from __future__ import annotations
@@ -116,8 +117,10 @@ def _draw_case(op: OpDef, operands: Sequence[Any], attrs: dict[str, Any], rng: n
     fixed: set[int] = set()
     for k, operand in enumerate(operands):
         if isinstance(operand, str):
-            declared = parse_type(operand)
-            drawn.append(draw(declared.dtype, declared.dims, (-3.0, 3.0), rng))  # type: ignore[arg-type]
+            text, _, structure = operand.partition(" ")
+            declared = parse_type(text)
+            numbers = draw(declared.dtype, declared.dims, (-3.0, 3.0), rng)  # type: ignore[arg-type]
+            drawn.append(structured(numbers, structure))
         else:
             drawn.append(np.asarray(operand, dtype=np.int64)[()])
             if isinstance(operand, int):
@@ -136,6 +139,31 @@ def parse_type(text: str) -> TensorType:
     if found is None or found[1] not in DTYPES:
         raise ArgumentError(f"{text!r} is not a type with known sizes, such as 'f64[2,3]'")
     return TensorType(DTYPES[found[1]], tuple(int(n) for n in found[2].split(",") if n))
+
+
+def structured(numbers: Any, structure: str) -> Any:
+    """Random matrices turned into such that suit an op.
+
+    Args:
+        numbers: matrices of numbers between -3 and 3.
+        structure: "regular" (full rank, well conditioned, singular values apart), "definite" (lower triangles of positive
+            definite matrices with eigenvalues apart; the upper ones hold something else), "singular", or "" for no change.
+
+    Raises:
+        ArgumentError: another word.
+    """
+    if not structure:
+        return numbers
+    rows, columns = numbers.shape[-2:]
+    steps = np.zeros((rows, columns))
+    np.fill_diagonal(steps, 5.0 + 2.0 * np.arange(min(rows, columns)))
+    if structure == "regular":
+        return 0.3 * numbers + steps
+    if structure == "definite":
+        return 0.3 * np.tril(numbers) + steps + np.triu(numbers, 1)
+    if structure == "singular":
+        return np.full_like(numbers, 0.5)
+    raise ArgumentError(f"{structure!r} is no structure of matrices", expected="regular, definite or singular")
 
 
 def draw(dtype: DType, shape: tuple[int, ...], limits: tuple[float, float], rng: np.random.Generator) -> Any:
