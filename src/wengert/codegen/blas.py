@@ -1,10 +1,10 @@
-"""Large matrix products by the BLAS that SciPy brings; the address of its `dgemm` comes from `scipy.linalg.cython_blas`."""
+"""Calls of the BLAS and LAPACK that SciPy brings; their addresses come from `scipy.linalg.cython_blas` and `cython_lapack`."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from wengert.codegen.lowering import Lowering
@@ -14,21 +14,48 @@ DGEMM = "wg_dgemm"
 # Below this many multiplications the call costs more than it saves.
 SMALLEST = 20_000
 
+_ROUTINES = {
+    "cython_blas": ("dgemm", "dsyrk", "dtrsm"),
+    "cython_lapack": ("dgetrf", "dpotrf", "dsyevd", "dgesdd", "dgeqrf", "dorgqr"),
+}
+
+
+def outside_symbols(text: str) -> dict[str, int]:
+    """Addresses of the routines that LLVM text calls; SciPy is imported only where there are any."""
+    return {
+        f"wg_{name}": _address(module, name)
+        for module, names in _ROUTINES.items()
+        for name in names
+        if f"@wg_{name}(" in text
+    }
+
 
 @cache
-def blas_symbols() -> dict[str, int]:
-    """Address of `dgemm`; SciPy is imported only when a program multiplies matrices."""
-    capsule = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__["dgemm"]
+def _address(module: str, name: str) -> int:
+    capsule = importlib.import_module(f"scipy.linalg.{module}").__pyx_capi__[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, (ctypes.py_object,)
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
     api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-    return {DGEMM: api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)) or 0}
+    return api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)) or 0
+
+
+def call_routine(low: Lowering, name: str, arguments: Sequence[str | tuple[str, str]]) -> None:
+    """Call a routine of BLAS or LAPACK, all of whose arguments are addresses.
+
+    Args:
+        low: where to write.
+        name: `dgetrf`.
+        arguments: an address as it is, or `(kind, value)`: a "letter", an "int" (`i64` that fits in 32 bits) or a "number".
+    """
+    kinds = {"letter": _byte, "int": _integer, "number": _number}
+    addresses = [a if isinstance(a, str) else kinds[a[0]](low, a[1]) for a in arguments]
+    low.w.call("void", f"wg_{name}", [("ptr", a) for a in addresses])
 
 
 def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], None]) -> None:
     """`target = x @ y`: `dgemm` where the matrices are large and their rows or columns contiguous, else `simple`."""
-    left, right = _layout(x), _layout(y)
+    left, right = layout(x), layout(y)
     if left is None or right is None:
         simple()
         return
@@ -61,7 +88,7 @@ def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], Non
     w.label(done)
 
 
-def _layout(mem: Mem) -> tuple[bool, str] | None:
+def layout(mem: Mem) -> tuple[bool, str] | None:
     """Whether the columns (not the rows) are contiguous, and the distance between them; None for neither."""
     if mem.strides[1] == "1" and mem.strides[0] != "0":
         return False, mem.strides[0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import effects
-from wengert.codegen.blas import DGEMM, blas_symbols
+from wengert.codegen.blas import outside_symbols
 from wengert.codegen.engine import Machine, build, python_symbols
 from wengert.codegen.entry import Callbacks, numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
@@ -55,7 +55,7 @@ class Compiled:
         module = lower(function, options, self._runtime.callbacks())
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
-        symbols = {**python_symbols(), **numpy_symbols(), **(blas_symbols() if DGEMM in module.text else {})}
+        symbols = {**python_symbols(), **numpy_symbols(), **outside_symbols(module.text)}
         level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
         machine = build(module.text, symbols, level)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)

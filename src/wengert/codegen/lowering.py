@@ -92,6 +92,7 @@ class Lowering:
     dims: dict[Affine, str] = field(default_factory=dict)
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
     waiting: dict[Value, Awaited] = field(default_factory=dict)
+    factors: dict[Any, Any] = field(default_factory=dict)
     settle: Callable[[Lowering], None] = lambda low: None
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -183,6 +184,11 @@ class Lowering:
     def sizes(self, value: Value) -> Index:
         """The dimensions of an array as SSA values."""
         return tuple(self.dim(d) for d in value.dims)
+
+    def remember(self, table: dict[Any, Any], key: Any, found: Any) -> None:
+        """Note something that is known from here to the end of the current frame."""
+        self.frames[-1].log.append((table, key, table.get(key, MISSING)))
+        table[key] = found
 
     # --- frames and instructions --------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Products of matrices and vectors, triangular systems, and the steps on stacks of matrices that rules of linear algebra share."""
+"""Products of matrices and vectors, triangular systems, and steps on stacks of matrices that rules share."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def side_by_matrix(name: str, operands: Operands) -> TensorType:
     """The type of a right-hand side, checked against the square matrices before it: matrices, or one vector for one matrix."""
     left = square(name, operands)
     right = tensor_of(name, operands[1:], FLOAT)
-    fits = right.rank == left.rank and right.dims[:-1] == left.dims[:-1] or (left.rank == 2 and right.dims == left.dims[:1])
+    fits = (right.rank == left.rank and right.dims[:-1] == left.dims[:-1]) or (left.rank == 2 and right.dims == left.dims[:1])
     if not fits:
         raise InternalError(f"{name} of {left} and {right}")
     return right
