@@ -348,28 +348,33 @@ def gather(low: Lowering, instr: Instr) -> None:
     low.bind(result, Lazy(result.tensor.dtype, low.sizes(result), compute, reads, 2, (), (x, where)))
 
 
-def scatter_add(low: Lowering, instr: Instr) -> None:
-    """Rows added one after the other, so that repeated positions add up."""
-    x, where, rows = instr.operands
-    whole = owned(low, x)
-    save(low, [v for v in (where, rows) if whole.buffer in low.array(v).reads], "read while its array is written")
+def write_rows(adds: bool) -> Handler:
+    """`scatter_add` and `scatter`: rows added or stored one after the other, so that repeated positions add up or the last wins."""
 
-    def body(index: Index) -> None:
-        low.memo = {}
-        target = (element(low, where, index[:1]), *index[1:])
-        address = low.address(whole, target)
-        old = low.load(whole.dtype, address, whole.buffer)
-        total = scalars.emit(low.w, "add", whole.dtype, (old, element(low, rows, index)), {})
-        low.store(whole.dtype, total, address, whole.buffer)
-        low.memo = {}
+    def handler(low: Lowering, instr: Instr) -> None:
+        x, where, rows = instr.operands
+        whole = owned(low, x)
+        save(low, [v for v in (where, rows) if whole.buffer in low.array(v).reads], "read while its array is written")
 
-    nest(low, low.sizes(rows), body)
-    low.bind(instr.result, low.current(instr.result, whole.buffer))
+        def body(index: Index) -> None:
+            low.memo = {}
+            address = low.address(whole, (element(low, where, index[:1]), *index[1:]))
+            new = element(low, rows, index)
+            if adds:
+                old = low.load(whole.dtype, address, whole.buffer)
+                new = scalars.emit(low.w, "add", whole.dtype, (old, new), {})
+            low.store(whole.dtype, new, address, whole.buffer)
+            low.memo = {}
+
+        nest(low, low.sizes(rows), body)
+        low.bind(instr.result, low.current(instr.result, whole.buffer))
+
+    return handler
 
 
 HANDLERS: dict[str, Handler] = {
     "const": const, "elementwise": elementwise, "broadcast": broadcast, "transpose": transpose, "reshape": reshape,
     "assume_shape": assume_shape, "iota": iota, "make_array": make_array, "undef": undef, "index": index,
     "update": write_part(store_task), "add_at": write_part(accumulate_task), "gather": gather,
-    "scatter_add": scatter_add, "resize": resize,
+    "scatter_add": write_rows(True), "scatter": write_rows(False), "resize": resize,
 }  # fmt: skip

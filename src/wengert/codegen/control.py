@@ -302,7 +302,7 @@ def _root(low: Lowering, region: Region, value: Value) -> Value | None:
     makers = {r: (i, k) for i in region.instrs for k, r in enumerate(i.results)}
     while value in makers:
         instr, position = makers[value]
-        if instr.op.name in ("update", "add_at", "scatter_add", "resize", "push", "pop") and position == 0:
+        if instr.op.name in ("update", "add_at", "scatter_add", "scatter", "resize", "push", "pop") and position == 0:
             value = instr.operands[0]
         elif instr.op.name == "for":
             value = instr.operands[1 + position]

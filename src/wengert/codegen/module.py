@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen import angles, arrays, control, effects, linalg, matmul, reductions, spectral, stacks, vecmath
+from wengert.codegen import angles, arrays, control, effects, linalg, matmul, order, reductions, spectral, stacks, vecmath
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
@@ -19,7 +19,7 @@ from wengert.ir.core import Function, Value
 
 HANDLERS: dict[str, Any] = {
     **arrays.HANDLERS, **angles.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
-    **matmul.HANDLERS, **linalg.HANDLERS, **spectral.HANDLERS,
+    **matmul.HANDLERS, **linalg.HANDLERS, **spectral.HANDLERS, **order.HANDLERS,
 }  # fmt: skip
 
 SUPPORT = """@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8

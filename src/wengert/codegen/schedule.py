@@ -11,7 +11,7 @@ from dataclasses import replace
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.op import get_op
 
-WRITES = ("update", "add_at", "scatter_add", "resize")
+WRITES = ("update", "add_at", "scatter_add", "scatter", "resize")
 LOOPS = ("for", "while")
 
 

@@ -1,5 +1,7 @@
 """Declarations of the primitive ops with all of their rules. Importing this package fills the registry."""
 
-from wengert.ops import control, elementwise, index, linalg, logic, reduce, shape, spectral, systems, transcendental
+from wengert.ops import control, elementwise, index, linalg, logic, order, reduce, shape, spectral, systems, transcendental
 
-__all__ = ["control", "elementwise", "index", "linalg", "logic", "reduce", "shape", "spectral", "systems", "transcendental"]
+__all__ = [
+    "control", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "spectral", "systems", "transcendental"
+]  # fmt: skip

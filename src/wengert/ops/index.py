@@ -273,6 +273,59 @@ scatter_add = op(
     ),
 )
 
+
+def _infer_scatter(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    whole = tensor_of("scatter", operands)
+    part = _rows_type("scatter", whole, operands[1])
+    if operands[2].type != part:
+        raise InternalError(f"scatter to {whole}: expected {part}, got {operands[2].type}")
+    return (whole,)
+
+
+def _scatter(x: Any, indices: Any, part: Any, *, distinct: bool) -> Any:
+    new = np.array(x)
+    last = np.full(len(new), -1)
+    # NumPy does not promise which of several writes to one place wins.
+    np.maximum.at(last, indices, np.arange(len(indices)))
+    new[last >= 0] = part[last[last >= 0]]
+    return new
+
+
+def _scatter_rows(b: Builder, ct: Value, x: Value, indices: Value, part: Value, *, distinct: bool) -> Value:
+    """The cotangent of the rows that stay: those of rows overwritten later are zero."""
+    rows: Value = b.gather(ct, indices)
+    if distinct:
+        return rows
+    order = b.iota(b.dim(part.dims[0]))
+    winner = b.scatter(b.full(x.dims[:1], 0), indices, order, distinct=False)
+    wins = b.broadcast_to(b.eq(b.gather(winner, indices), order), part.dims, (0,))
+    return b.select(wins, rows, b.zeros_like(rows))
+
+
+scatter = op(
+    "scatter",
+    doc="The array with its entries along axis 0 replaced, one after the other; `distinct` promises that none comes twice.",
+    kind="index",
+    infer=_infer_scatter,
+    impl=_scatter,
+    jvp=LINEAR,
+    linear=(0, 2),
+    transpose=(
+        lambda b, ct, x, indices, part, *, distinct: b.scatter(ct, indices, b.zeros_like(part), distinct=distinct),
+        None,
+        _scatter_rows,
+    ),
+    cost=1,
+    samples=(
+        (("f64[4]", (2, 0, 2), "f64[3]"), {"distinct": False}),
+        (("f64[4]", (2, 0, 1), "f64[3]"), {"distinct": True}),
+        (("f64[3,2]", (1, 1, 0, 1), "f64[4,2]"), {"distinct": False}),
+        (("f64[3]", (), "f64[0]"), {"distinct": False}),
+        (("i64[3]", (2, 2), "i64[2]"), {"distinct": False}),
+        (("bool[3]", (2, 1), "bool[2]"), {"distinct": True}),
+    ),
+)
+
 # --- checking --------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from wengert.types import I64_SCALAR, Dim, TensorType
 
 _I64_RANGE = range(-(2**63), 2**63)
 _RULES = {**algebra.RULES, **reshuffle.RULES}
-_WRITES = frozenset({"update", "add_at", "scatter_add"})
+_WRITES = frozenset({"update", "add_at", "scatter_add", "scatter"})
 _NOT_EVALUATED = frozenset({"stop_gradient", "select"})
 
 

@@ -275,10 +275,20 @@ def _scatter_add(data: list[Any], attrs: dict[str, Any]) -> Version:
         return data[0].changed(key, lambda array: np.add.at(array, key, part))
 
 
+def _scatter(data: list[Any], attrs: dict[str, Any]) -> Version:
+    key, part = _array(data[1]), _array(data[2])
+    if not attrs["distinct"]:
+        # Of several writes to one place the last one wins.
+        places, first = np.unique(key[::-1], return_index=True)
+        key, part = places, part[::-1][first]
+    return data[0].changed(key, lambda array: operator.setitem(array, key, part))
+
+
 _WRITES: dict[str, Callable[[list[Any], dict[str, Any]], Version]] = {
     "update": _update,
     "add_at": _add_at,
     "scatter_add": _scatter_add,
+    "scatter": _scatter,
 }
 
 # --- scalars ---------------------------------------------------------------------------------------------------------

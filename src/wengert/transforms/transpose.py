@@ -32,7 +32,7 @@ from wengert.types import I64_SCALAR, StackType, TensorType, Type
 Cotangents = dict[Value, Value]
 """The cotangent gathered so far for each tangent; absent means zero."""
 
-MASKING = frozenset({"select", "zmul", "update", "resize"})
+MASKING = frozenset({"select", "zmul", "update", "scatter", "gather", "resize"})
 """Ops whose transposes put exact zeros into cotangents."""
 
 
@@ -213,6 +213,8 @@ class Transposer:
                     self.mask(gathered, known)
                 cotangents[tangent] = total = rule(b, gathered, ct, *operands, **attrs)
                 self.mask(total, gathered, ct)
+                if op.name in MASKING:
+                    self.masked.add(total)
             elif op.extra.get("variadic"):
                 rule = op.transpose[0]
                 assert rule is not None
