@@ -349,7 +349,7 @@ def gather(low: Lowering, instr: Instr) -> None:
 
 
 def write_rows(adds: bool) -> Handler:
-    """`scatter_add` and `scatter`: rows added or stored one after the other, so that repeated positions add up or the last wins."""
+    """`scatter_add` and `scatter`: rows added or stored in order, so that repeated positions add up, or the last wins."""
 
     def handler(low: Lowering, instr: Instr) -> None:
         x, where, rows = instr.operands

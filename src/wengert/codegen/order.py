@@ -190,7 +190,8 @@ def searchsorted(low: Lowering, instr: Instr) -> None:
         assert isinstance(place, Mem)
         number = element(low, wanted, index) if wanted.rank else low.scalar(wanted)
         arguments = [
-            ("ptr", place.pointer), ("i64", place.strides[0]), ("i64", place.sizes[0]), (REGISTER[dtype.name], number), ("i1", right)
+            ("ptr", place.pointer), ("i64", place.strides[0]), ("i64", place.sizes[0]),
+            (REGISTER[dtype.name], number), ("i1", right),
         ]  # fmt: skip
         return low.w.call("i64", name, arguments)
 

@@ -5,7 +5,7 @@ Everything here works on IR values; Python numbers in place of dimensions are st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -14,7 +14,8 @@ from wengert.errors import UnsupportedError, describe
 from wengert.frontend.context import current
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, Affine, Dim, DType, dim_add
+from wengert.ir.op import get_op
+from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, Dim, DType, dim_add
 
 E = TypeVar("E", bound=BaseException)
 
@@ -107,23 +108,45 @@ def product_of(dims: Sequence[Affine]) -> Affine:
         elif isinstance(d, int):
             total = dim_add(0, total, d)
         else:
-            total = remember("product", (total, d), lambda t=total, d=d: builder().mul(value_of(t), value_of(d))).affine
+            total = _product(total, d)
     return total
 
 
-def remember(what: str, key: Any, make: Any) -> Value:
+def _product(a: Affine, b: Affine) -> Affine:
+    return remember("product", (a, b), lambda: builder().mul(value_of(a), value_of(b))).affine
+
+
+def remember(what: str, key: Any, make: Callable[[], Value]) -> Value:
     """The value that `make()` emits, or the one it emitted earlier for the same `key` in the same region.
 
     Equal clamps and products thereby are one symbol, so that `x[:i] + y[:i]` has provably equal shapes.
     """
     trace = current()
+    if trace.eager:
+        return make()
     memo = trace.extra.setdefault("emitted", {})
     region = trace.builder
     found = memo.get((what, id(region), key))
     if found is None:
         # The region is kept alive with the entry, so that its id is not used again.
         found = memo[what, id(region), key] = (make(), region)
-    return found[0]
+    kept: Value = found[0]
+    return kept
+
+
+# --- loops -----------------------------------------------------------------------------------------------------------
+
+
+def for_loop(count: Affine, carry: Sequence[Value], body: Callable[..., Sequence[Value]]) -> tuple[Value, ...]:
+    """The final carry of a staged loop; `body(i, *carry)` gives the next one, and what it emits goes into the loop."""
+    b = builder()
+
+    def inside(inner: Builder, *params: Value) -> Sequence[Value]:
+        with current().building(inner):
+            return body(*params)
+
+    region = b.region([I64_SCALAR, *(v.type for v in carry)], inside)
+    return b.emit(get_op("for"), (value_of(count), *carry), {}, (region,))
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

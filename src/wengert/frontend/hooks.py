@@ -214,7 +214,7 @@ class Hooks:
         """`obj[index] += operand`."""
         trace = self.at(site)
         new = loads.apply_in_place(trace, name, old, operand)
-        if new is old and isinstance(new, Array) and new.parent is not None and isinstance(obj, Array):
+        if new is old and isinstance(new, Array) and new.parent is not None and isinstance(obj, Array) and new.root is obj.root:
             return  # written in place through the view
         loads.store_item(trace, obj, index, new)
 

@@ -1,4 +1,4 @@
-"""Reading and writing `x[key]`: NumPy's keys in normal form, with wrap-around, clamping and range checks.
+"""Basic keys of `x[key]` in normal form, with wrap-around, clamping and range checks.
 
 Basic keys (ints, slices, None, ...) become one `views.Index` step, followed by the insertion of new axes. Positions that cannot
 be decided while tracing are wrapped and checked (`wrap_index`) or clamped (slices) at run time.
@@ -6,60 +6,25 @@ be decided while tracing are wrapped and checked (`wrap_index`) or clamped (slic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import dtype_of, is_number, is_static_int, lift, lift_int, result
-from wengert.frontend.broadcasting import broadcast_into
+from wengert.frontend.boxes import dtype_of, is_number, is_static_int, lift, lift_int
 from wengert.frontend.context import NeedsPythonValue
-from wengert.frontend.elementwise import select
 from wengert.frontend.emit import (
     builder,
     difference,
-    ensure,
     fail,
     is_at_least,
-    logical_and,
     remember,
-    to_dtype,
-    unsupported,
     value_of,
 )
-from wengert.frontend.registry import operator_rule
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.views import At, Entry, Index, Part, expand_step, part_or_whole
 from wengert.ir.core import Value
-from wengert.types import BOOL, I64, Affine, dim_add
-
-
-@operator_rule("getitem")
-def getitem(x: Array, key: Any) -> Any:
-    """`x[key]`: a number, a view, or for integer arrays a copy."""
-    advanced = _advanced(key)
-    if advanced is not None:
-        return _gather(x, advanced)
-    view = view_of(x, key)
-    if view.dims or _has_ellipsis(key):
-        return view
-    return result(view.value)
-
-
-@operator_rule("setitem")
-def setitem(x: Array, key: Any, new: Any) -> None:
-    """`x[key] = new`."""
-    advanced = _advanced(key)
-    if advanced is not None:
-        _masked_write(x, advanced, new)
-        return
-    view = view_of(x, key)
-    if view.is_same_view(new):
-        return
-    dtype = x.element
-    view.write(broadcast_into(new, view.dims, lambda v: to_dtype(v, dtype)))
+from wengert.types import I64, Affine, dim_add
 
 
 def view_of(x: Array, key: Any) -> Array:
@@ -253,82 +218,3 @@ def _clamp(wanted: Affine, low: int, high: Affine, size: Affine) -> Affine:
         return b.minimum(b.maximum(wrapped, b.const(low)), value_of(high))
 
     return remember("clamp", (wanted, low, high), emit).affine
-
-
-# --- integer arrays and masks ----------------------------------------------------------------------------------------
-
-
-def _has_ellipsis(key: Any) -> bool:
-    return key is Ellipsis or (isinstance(key, tuple) and any(k is Ellipsis for k in key))
-
-
-def _advanced(key: Any) -> Any:
-    """The array of an advanced key, as an Array; None for basic keys.
-
-    Raises:
-        StagingError: several advanced keys, or one mixed with others.
-    """
-    keys: Sequence[Any] = key if isinstance(key, tuple) else (key,)
-    arrays = [k for k in keys if _is_array_key(k)]
-    if not arrays:
-        return None
-    others = [k for k in keys if not _is_array_key(k) and not _is_full_slice(k)]
-    if len(arrays) > 1 or others or not _is_array_key(keys[0]):
-        unsupported(
-            "indexing with an array together with other indices is not supported yet",
-            "index one axis at a time, or loop over the positions",
-            StagingError,
-        )
-    found = arrays[0]
-    return found if isinstance(found, Array) else Array(lift(np.asarray(found) if isinstance(found, bool) else found))
-
-
-def _is_array_key(key: Any) -> bool:
-    if isinstance(key, Array):
-        return bool(key.dims) or key.element == BOOL
-    if isinstance(key, np.ndarray):
-        return key.ndim > 0
-    return isinstance(key, list | bool | np.bool_) or (isinstance(key, Scalar) and dtype_of(key) == BOOL)
-
-
-def _is_full_slice(key: Any) -> bool:
-    return key is Ellipsis or (isinstance(key, slice) and key == slice(None))
-
-
-def _gather(x: Array, index: Array) -> Any:
-    """`x[index]` for an integer array: rows of `x`."""
-    if index.element == BOOL:
-        unsupported(
-            "boolean-mask indexing is not staged yet; use np.where",
-            "write np.where(mask, x, 0.0), or loop over the elements with an `if`",
-            StagingError,
-        )
-    if index.element != I64 or not x.dims:
-        fail(IndexError, "arrays used as indices must be of integer (or boolean) type")
-    flat = index if index.ndim == 1 else index.ravel()
-    rows = builder().gather(x.value, positions(flat.value, x.dims[0]))
-    return result(rows) if index.ndim == 1 else Array(rows).reshape((*index.shape, *x.shape[1:]))
-
-
-def positions(index: Value, size: Affine) -> Value:
-    """Integer positions with negative ones wrapped; any out of [-size, size) raises IndexError at run time."""
-    b = builder()
-    limit, zero = b.full(index.dims, value_of(size)), b.full(index.dims, 0)
-    wrapped: Value = b.select(b.lt(index, zero), b.add(index, limit), index)
-    inside = b.convert(logical_and(b.ge(wrapped, zero), b.lt(wrapped, limit)), dtype=I64)
-    found = b.eq(b.sum(inside, axes=(0,)), value_of(index.dims[0]))
-    ensure(found, "IndexError", "an index of the integer array is out of bounds for axis 0 with size {}", value_of(size))
-    return wrapped
-
-
-def _masked_write(x: Array, mask: Array, new: Any) -> None:
-    """`x[mask] = number` for a mask of the shape of `x`."""
-    if mask.element != BOOL or not is_number(new) or mask.ndim != x.ndim:
-        unsupported(
-            "writing through an array of indices is not staged yet",
-            "loop over the positions, or use np.where (for `x[mask] = number` the mask must have the shape of x)",
-            StagingError,
-        )
-    dtype = x.element
-    chosen = select(mask, new, x)
-    x.write(broadcast_into(chosen, x.dims, lambda v: to_dtype(v, dtype)))

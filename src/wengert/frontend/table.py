@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.frontend import advanced as _advanced  # noqa: F401 - gives boxes their indexing
 from wengert.frontend import (
     arithmetic,
     table_builtins,
@@ -22,7 +23,6 @@ from wengert.frontend import (
     table_numpy_reduce,
     table_numpy_shape,
 )
-from wengert.frontend import indexing as _indexing  # noqa: F401 - gives boxes their indexing
 from wengert.frontend.boxes import any_box, as_array
 from wengert.frontend.registry import HANDLERS, PASS
 

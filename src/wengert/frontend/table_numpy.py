@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
+from wengert.frontend import advanced
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, result, shape_of
-from wengert.frontend.broadcasting import broadcast_into
 from wengert.frontend.elementwise import ELEMENTWISE, apply, call_ufunc, float_only, select, write_out
-from wengert.frontend.emit import builder, difference, fail, to_dtype, unsupported
-from wengert.frontend.indexing import positions
+from wengert.frontend.emit import builder, difference, to_dtype, unsupported
 from wengert.frontend.registry import HANDLERS, PASS, handle, operator_rule, register
 from wengert.frontend.shapes import static_int
 from wengert.ir.core import Value
@@ -195,16 +194,9 @@ def _outer(ufunc: Any, a: Any, b: Any) -> Any:
 
 def _add_at(ufunc: Any, target: Any, index: Any, values: Any = None) -> None:
     """`np.add.at(x, index, values)`: repeated positions add up."""
-    if ufunc is not np.add or not isinstance(target, Array) or isinstance(index, tuple | slice):
-        unsupported(f"np.{ufunc.__name__}.at is supported for np.add with one array of positions", error=StagingError)
-    where_to = as_array(np.asarray(index) if not is_box(index) else index)
-    if where_to.ndim > 1 or where_to.element.name != "i64":
-        fail(IndexError, "np.add.at needs a one-dimensional array of integer positions here")
-    where_to = where_to if where_to.ndim else where_to.reshape((1,))
-    rows = positions(where_to.value, target.dims[0])
-    dtype = target.element
-    added = broadcast_into(values, (*where_to.dims, *target.dims[1:]), lambda v: to_dtype(v, dtype))
-    target.write(builder().scatter_add(target.value, rows, added))
+    if ufunc not in (np.add, np.subtract) or not isinstance(target, Array):
+        unsupported(f"np.{ufunc.__name__}.at is supported for np.add and np.subtract, on arrays made in the function")
+    advanced.add_at(target, index, values if ufunc is np.add else apply(np.negative, values))
 
 
 def _register_methods() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
+from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, promote, shape_of
 from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands, unify
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
-from wengert.frontend.indexing import setitem
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import axes_from, axis_number, dims_from, python_shape, reshaped, static_int
