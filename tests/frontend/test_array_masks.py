@@ -89,7 +89,8 @@ def several(a):
 
 def mixed(t):
     first = total(t[[0, 1], :, [1, 0]]) + total(t[:, [0, 1], [1, 0]]) + total(t[[0, 1], None, [1, 0]])
-    return first + total(t[0, :, [1, 0]]) + total(t[..., [1, 0]]) + total(t[[0, 1], ..., [1, 0]]) + total(t[:, I[:, None], [[0, 1]]])
+    second = total(t[..., [1, 0]]) + total(t[[0, 1], ..., [1, 0]]) + total(t[:, I[:, None], [[0, 1]]])
+    return first + second + total(t[0, :, [1, 0]])
 
 
 def mixed_store(t):
