@@ -27,7 +27,8 @@ def agree_everywhere(f, *args, staged=True, tolerance=2e-8, gradient=True):
         found = outcomes["eager"][1]
         found = found if isinstance(found, tuple) else (found,)
         for k in range(len(args)):
-            assert largest_difference(np.asarray(found[k]), differences(f, args, k)) < tolerance, (found[k], differences(f, args, k))
+            expected = differences(f, args, k)
+            assert largest_difference(np.asarray(found[k]), expected) < tolerance, (found[k], expected)
 
 
 def differences(f, args, k):
