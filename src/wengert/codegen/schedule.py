@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from wengert.ir.calls import has_effects
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.op import get_op
 
@@ -183,4 +184,4 @@ def _movable(instrs: list[Instr], uses: list[set[Value]], rest: list[int], wante
 
 
 def _has_effects(instr: Instr) -> bool:
-    return instr.op.effects or any(i.op.effects for r in instr.regions for i in walk(r.instrs))
+    return has_effects(instr) or any(has_effects(i) for r in instr.regions for i in walk(r.instrs))

@@ -28,10 +28,14 @@ def verify(fn: Function) -> None:
     """Raise InternalError unless `fn` is well formed; the message has the instruction and the whole function."""
     _Verifier(fn, fn.functions).function()
     for name, callee in fn.functions.items():
-        verifier = _Verifier(callee, fn.functions)
         if callee.name != name or callee.functions:
-            verifier.fail(f"it is called @{callee.name} and known as @{name}, or holds functions itself")
-        verifier.function(is_callee=True)
+            raise InternalError(f"@{callee.name} is known as @{name}, or holds functions itself")
+        verify_body(callee, fn.functions)
+
+
+def verify_body(fn: Function, functions: Mapping[str, Function]) -> None:
+    """Raise InternalError unless `fn` by itself is well formed; its calls lead to `functions`, which are not looked into."""
+    _Verifier(fn, functions).function(is_callee=True)
 
 
 class _Verifier:

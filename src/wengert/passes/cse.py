@@ -10,9 +10,10 @@ import struct
 from collections.abc import Hashable
 from typing import Any
 
+from wengert.ir.calls import has_effects
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
-from wengert.types import I64_SCALAR
+from wengert.types import I64_SCALAR, StackType
 
 _COMMUTATIVE = frozenset(
     {"add", "mul", "zmul", "maximum", "minimum", "eq", "ne", "and", "or", "xor", "bitand", "bitor", "bitxor", "hypot"}
@@ -35,7 +36,7 @@ class _Merger(Rewriter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.available: dict[Hashable, Value] = {}
+        self.available: dict[Hashable, tuple[Value, ...]] = {}
         self.added: list[Hashable] = []
 
     def region(self, region: Region) -> Region:
@@ -51,13 +52,41 @@ class _Merger(Rewriter):
         if is_pure(new) and len(new.results) == 1 and new.op.name != "undef":
             key = value_key(new)
             first = self.available.get(key)
-            if first is not None and self.can_replace(instr.result, first):
-                self.replace(instr, first)
+            if first is not None and self.can_replace(instr.result, first[0]):
+                self.replace(instr, *first)
                 return
             if first is None:
-                self.available[key] = new.result
-                self.added.append(key)
+                self.note(key, new)
+        elif _is_pure_call(new):
+            key = ("call", new.operands, freeze(new.attrs))
+            first = self.available.get(key)
+            if first is not None and self.same_results(instr, first):
+                return
+            if first is None:
+                self.note(key, new)
         b.append(new)
+
+    def note(self, key: Hashable, instr: Instr) -> None:
+        """Make the results of `instr` available."""
+        self.available[key] = instr.results
+        self.added.append(key)
+
+    def same_results(self, instr: Instr, values: tuple[Value, ...]) -> bool:
+        """Make the results of a call become `values` (sizes first, as types refer to them); False if they cannot."""
+        for done, (old, new) in enumerate(zip(instr.results, values, strict=True)):
+            if not self.can_replace(old, new):
+                for again in instr.results[:done]:
+                    del self.env[again]
+                return False
+            self.env[old] = new
+        return True
+
+
+def _is_pure_call(instr: Instr) -> bool:
+    """Whether a call may be merged with an equal one: no effects, no stacks."""
+    if instr.op.name != "call" or has_effects(instr):
+        return False
+    return not any(isinstance(v.type, StackType) for v in (*instr.operands, *instr.results))
 
 
 def value_key(instr: Instr) -> Hashable:

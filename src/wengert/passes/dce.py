@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wengert.ir.calls import has_effects
 from wengert.ir.core import Function, Instr, Region, Value
 
 
@@ -59,7 +60,7 @@ class _Marker:
         for instr in instrs:
             for position, result in enumerate(instr.results):
                 self.owner[result] = (instr, position)
-            effect = instr.op.effects
+            effect = has_effects(instr)
             for region in instr.regions:
                 offset = 1 if instr.op.name == "for" else 0
                 for position, param in enumerate(region.params):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from wengert.errors import InternalError
+from wengert.ir.calls import refresh, same_signature, signature_of
 from wengert.ir.core import Function
 from wengert.ir.printer import print_function
-from wengert.ir.verify import verify
+from wengert.ir.verify import verify_body
 from wengert.passes.bounds import bounds
 from wengert.passes.carries import carries
 from wengert.passes.cse import cse
@@ -21,6 +23,7 @@ from wengert.passes.dce import dce
 from wengert.passes.fold import fold
 from wengert.passes.forward import forward
 from wengert.passes.hoist import hoist
+from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.stacks import stacks
 
 Pass = Callable[[Function], Function]
@@ -40,7 +43,7 @@ _MOST_ROUNDS = 20
 
 
 def optimize(fn: Function) -> Function:
-    """`fn` with the same meaning and less work: all passes in order, repeated until nothing changes.
+    """`fn` and its callees with the same meaning and less work: all passes in order, repeated until nothing changes.
 
     Raises:
         InternalError: the passes do not settle, or (with WENGERT_CHECK=1) one of them breaks the IR.
@@ -49,25 +52,63 @@ def optimize(fn: Function) -> Function:
     passes = [p for p in PASSES if p.__name__ not in disabled]
     checked = os.environ.get("WENGERT_CHECK", "") not in ("", "0")
     dumped = os.environ.get("WENGERT_DUMP", "") == "all"
-    settled: dict[Pass, Function] = {}
+    if not fn.functions:
+        return _settle(fn, passes, _Watch(checked, dumped, {}))
     for _ in range(_MOST_ROUNDS):
         before = fn
-        for apply in passes:
-            if settled.get(apply) is not fn:  # what a pass gave it would give again
-                fn = settled[apply] = _apply(apply, fn, checked, dumped)
+        fn = prune_interfaces(refresh(fn)) if "interfaces" not in disabled else refresh(fn)
+        watch = _Watch(checked, dumped, fn.functions)
+        main = _settle(replace(fn, functions={}), passes, watch)
+        functions = {name: _settle(callee, passes, watch, is_callee=True) for name, callee in fn.functions.items()}
+        same = main.instrs is fn.instrs and main.results == fn.results
+        if not same or any(functions[name] is not callee for name, callee in fn.functions.items()):
+            fn = refresh(replace(main, functions=functions))
         if fn is before:
             return fn
     raise InternalError(f"the passes do not settle on\n{print_function(fn)}")
 
 
-def _apply(apply: Pass, fn: Function, checked: bool, dumped: bool) -> Function:
-    new = apply(fn)
-    if new is not fn:
-        if dumped:
-            print(f"# after {apply.__name__}\n{print_function(new, spans=True)}", file=sys.stderr)
-        if checked:
-            try:
-                verify(new)
-            except InternalError as error:
-                raise InternalError(f"pass {apply.__name__} broke the IR: {error}") from error
-    return new
+def _settle(fn: Function, passes: Sequence[Pass], watch: _Watch, is_callee: bool = False) -> Function:
+    """`fn` after `passes` in order until nothing changes; of a callee, only what leaves its signature as it is."""
+    signature = signature_of(fn) if is_callee else None
+    settled: dict[Pass, Function] = {}
+    for _ in range(_MOST_ROUNDS):
+        before = fn
+        for apply in passes:
+            if settled.get(apply) is fn:  # what a pass gave it would give again
+                continue
+            new = watch.apply(apply, fn)
+            if signature is not None and not same_signature(signature, signature_of(new)):
+                new = fn
+            fn = settled[apply] = new
+        if fn is before:
+            return fn
+    raise InternalError(f"the passes do not settle on\n{print_function(fn)}")
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Runs passes and looks at what they give.
+
+    Attributes:
+        checked: whether to verify.
+        dumped: whether to print.
+        functions: what calls may lead to.
+    """
+
+    checked: bool
+    dumped: bool
+    functions: dict[str, Function]
+
+    def apply(self, apply: Pass, fn: Function) -> Function:
+        """`fn` after one pass."""
+        new = apply(fn)
+        if new is not fn:
+            if self.dumped:
+                print(f"# after {apply.__name__}\n{print_function(new, spans=True)}", file=sys.stderr)
+            if self.checked:
+                try:
+                    verify_body(new, self.functions)
+                except InternalError as error:
+                    raise InternalError(f"pass {apply.__name__} broke the IR: {error}") from error
+        return new

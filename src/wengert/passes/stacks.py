@@ -21,7 +21,7 @@ class _Group:
 
     Attributes:
         makers: the instructions that make its stacks.
-        returned: a result of the function is among them.
+        returned: a parameter or result of the function, or of a call in it, is among them.
         keep: positions of the elements that stay.
         source: what others are: the element at another position, or one value.
     """
@@ -93,9 +93,13 @@ def _collect(fn: Function, roots: dict[Value, Value]) -> dict[Value, _Group]:
             groups[instr.operands[0]].pops.append(instr)
         elif instr.op.name in ("stack_new", "undef") and instr.result in groups:
             groups[instr.result].makers.append(instr)
-    for result in fn.results:
-        if result in groups:
-            groups[result].returned = True
+        elif instr.op.name == "call":
+            for value in (*instr.operands, *instr.results):
+                if value in groups:
+                    groups[value].returned = True
+    for value in (*fn.params, *fn.results):
+        if value in groups:
+            groups[value].returned = True
     return groups
 
 

@@ -6,12 +6,14 @@ no tangent, no cotangent and cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wengert.errors import UnsupportedError
-from wengert.ir.core import Instr, Region, Value
+from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import LINEAR, Marker, OpDef
 from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
+
+Pattern = frozenset[int]
 
 
 def can_vary(declared: Type) -> bool:
@@ -60,31 +62,81 @@ def refuse_missing_rule(instr: Instr) -> None:
         raise UnsupportedError(f"the derivative of `{instr.op.name}` is not available: {marker.reason}", instr.span)
 
 
-def varied_values(instrs: Sequence[Instr], seeds: Iterable[Value]) -> set[Value]:
-    """Values that depend differentiably on `seeds`."""
+class Callees:
+    """How the results of functions depend on their parameters, per pattern: a fixpoint over the calls among them.
+
+    Attributes:
+        functions: by name.
+    """
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self.functions = functions
+        self._found: dict[tuple[str, str, Pattern], Pattern] = {}
+        self._settling = False
+
+    def varied(self, instr: Instr, params: Iterable[int]) -> Pattern:
+        """The results of the call `instr` that depend differentiably on the parameters at the positions `params`."""
+        return self._ask("varied", instr.attrs["callee"], frozenset(params))
+
+    def useful(self, instr: Instr, results: Iterable[int]) -> Pattern:
+        """The parameters of the call `instr` that the results at the positions `results` depend on differentiably."""
+        return self._ask("useful", instr.attrs["callee"], frozenset(results))
+
+    def _ask(self, what: str, name: str, pattern: Pattern) -> Pattern:
+        key = (what, name, pattern)
+        if key not in self._found:
+            self._found[key] = frozenset()
+            if not self._settling:
+                self._settle()
+        return self._found[key]
+
+    def _settle(self) -> None:
+        self._settling = True
+        before: dict[tuple[str, str, Pattern], Pattern] = {}
+        while before != self._found:
+            before = dict(self._found)
+            for what, name, pattern in before:
+                callee = self.functions[name]
+                ends = callee.params if what == "varied" else callee.results
+                spread = varied_values if what == "varied" else useful_values
+                marked = spread(callee.instrs, [v for k in pattern if can_vary((v := ends[k]).type)], self)
+                others = callee.results if what == "varied" else callee.params
+                self._found[what, name, pattern] = frozenset(k for k, v in enumerate(others) if v in marked)
+        self._settling = False
+
+
+def varied_values(instrs: Sequence[Instr], seeds: Iterable[Value], calls: Callees | None = None) -> set[Value]:
+    """Values that depend differentiably on `seeds`; without `calls`, results of a call on each of its operands."""
     varied = set(seeds)
-    _spread_forward(instrs, varied)
+    _spread_forward(instrs, varied, calls)
     return varied
 
 
-def _spread_forward(instrs: Sequence[Instr], varied: set[Value]) -> None:
+def _spread_forward(instrs: Sequence[Instr], varied: set[Value], calls: Callees | None) -> None:
     for instr in instrs:
-        if not instr.regions:
+        if instr.op.name == "call" and calls is not None:
+            reached = calls.varied(instr, _positions(instr.operands, varied))
+            varied.update(instr.results[k] for k in reached)
+        elif not instr.regions:
             if any(instr.operands[k] in varied for k in differentiable_operands(instr)):
                 varied.update(r for r in instr.results if can_vary(r.type))
         elif instr.op.name == "if":
             for region in instr.regions:
-                _spread_forward(region.instrs, varied)
+                _spread_forward(region.instrs, varied, calls)
                 _union(varied, region.results, instr.results)
         else:
-            _spread_loop(instr, varied)
+            _spread_loop(instr, varied, calls)
 
 
-def _spread_loop(instr: Instr, varied: set[Value]) -> None:
+def _positions(values: Sequence[Value], marked: set[Value]) -> list[int]:
+    return [k for k, v in enumerate(values) if v in marked]
+
+
+def _spread_loop(instr: Instr, varied: set[Value], calls: Callees | None) -> None:
     body, init, carry = loop_parts(instr)
     _union(varied, init, carry)
     while True:
-        _spread_forward(body.instrs, varied)
+        _spread_forward(body.instrs, varied, calls)
         if not _union(varied, body.results, carry):
             break
     _union(varied, carry, instr.results)
@@ -104,32 +156,45 @@ def _union(marked: set[Value], sources: Sequence[Value], targets: Sequence[Value
     return bool(new)
 
 
-def useful_values(instrs: Sequence[Instr], results: Iterable[Value]) -> set[Value]:
-    """Values that `results` depend on differentiably."""
+def useful_values(instrs: Sequence[Instr], results: Iterable[Value], calls: Callees | None = None) -> set[Value]:
+    """Values that `results` depend on differentiably; without `calls`, results of a call on each of its operands."""
     useful = set(results)
-    _spread_backward(instrs, useful)
+    _spread_backward(instrs, useful, calls)
     return useful
 
 
-def _spread_backward(instrs: Sequence[Instr], useful: set[Value]) -> None:
+def _spread_backward(instrs: Sequence[Instr], useful: set[Value], calls: Callees | None) -> None:
     for instr in reversed(instrs):
-        if not instr.regions:
+        if instr.op.name == "call" and calls is not None:
+            needed = calls.useful(instr, _positions(instr.results, useful))
+            useful.update(instr.operands[k] for k in needed)
+        elif not instr.regions:
             if any(r in useful for r in instr.results):
                 useful.update(instr.operands[k] for k in differentiable_operands(instr))
         elif instr.op.name == "if":
             for region in instr.regions:
                 _union(useful, instr.results, region.results)
-                _spread_backward(region.instrs, useful)
+                _spread_backward(region.instrs, useful, calls)
         else:
             body, init, carry = loop_parts(instr)
             _union(useful, instr.results, body.results)
             _union(useful, instr.results, carry)  # a loop that runs no iteration returns its initial values
-            _spread_backward(body.instrs, useful)
+            _spread_backward(body.instrs, useful, calls)
             while _union(useful, carry, body.results):
-                _spread_backward(body.instrs, useful)
+                _spread_backward(body.instrs, useful, calls)
             _union(useful, carry, init)
 
 
-def active_values(instrs: Sequence[Instr], seeds: Iterable[Value], results: Iterable[Value]) -> set[Value]:
+def active_values(
+    instrs: Sequence[Instr], seeds: Iterable[Value], results: Iterable[Value], calls: Callees | None = None
+) -> set[Value]:
     """Values that are both varied and useful."""
-    return varied_values(instrs, seeds) & useful_values(instrs, (r for r in results if can_vary(r.type)))
+    useful = useful_values(instrs, (r for r in results if can_vary(r.type)), calls)
+    return varied_values(instrs, seeds, calls) & useful
+
+
+def call_pattern(instr: Instr, active: set[Value], calls: Callees) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of the parameters and results of a call that take part in a derivative."""
+    results = _positions(instr.results, active)
+    useful = calls.useful(instr, results)
+    return tuple(k for k in _positions(instr.operands, active) if k in useful), tuple(results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wengert.ir.builder import Builder
+from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Region, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import inline
@@ -43,7 +44,7 @@ def jacobian(fn: Function, wrt: Sequence[int], mode: str = "auto") -> Function:
                 blocks[k, p] = block
     jacobians = tuple(blocks[k, p] for k in outputs for p in wrt)
     name, instrs = f"{fn.name}_jacobian", tuple(builder.instrs)
-    return Function(name, fn.dims, fn.params, instrs, (*results, *jacobians), fn.span, builder.functions)
+    return refresh(Function(name, fn.dims, fn.params, instrs, (*results, *jacobians), fn.span, builder.functions))
 
 
 def _prefers_reverse(result: Value, param: Value, mode: str) -> bool:

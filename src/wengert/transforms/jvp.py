@@ -6,16 +6,20 @@ Primal instructions keep their values, so the result reads as the original progr
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from wengert.errors import InternalError
 from wengert.ir.builder import Builder
+from wengert.ir.calls import Signature, refresh, signature_of, unused_name
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import LINEAR, Marker
 from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
 from wengert.transforms.activity import (
+    Callees,
     active_values,
+    call_pattern,
     differentiable_operands,
     loop_parts,
     refuse_missing_rule,
@@ -44,14 +48,16 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
             raise InternalError(f"parameter {param} of {fn.name} has no tangent")
         tangents[param] = tangent = Value(param.type, tangent_name(param))
         tangent_params.append(tangent)
-    active = active_values(fn.instrs, list(tangents), fn.results)
-    _Forward(active).block(builder, fn.instrs, tangents)
+    forward = _Callees(fn.functions)
+    active = active_values(fn.instrs, list(tangents), fn.results, forward.callees)
+    _Forward(active, forward).block(builder, fn.instrs, tangents)
     results = list(fn.results)
     for result in fn.results:
         if result.is_float:
             results.append(tangent_or_zero(builder, result, tangents))
     params = (*fn.params, *tangent_params)
-    return Function(f"{fn.name}_jvp", fn.dims, params, tuple(builder.instrs), tuple(results), fn.span)
+    name, instrs = f"{fn.name}_jvp", tuple(builder.instrs)
+    return refresh(Function(name, fn.dims, params, instrs, tuple(results), fn.span, forward.finished()))
 
 
 def tangent_name(value: Value) -> str:
@@ -120,11 +126,74 @@ def _stack_tangents(b: Builder, instr: Instr, tangents: Tangents) -> None:
             tangents[primal] = dot if same else b.assume_shape(dot, *[b.dim(d) for d in primal.dims])
 
 
+@dataclass(eq=False)
+class _Callee:
+    """The forward derivative of a function for one pattern: the callee, its tangent parameters, what call sites know.
+
+    Attributes:
+        fn: a copy of the callee.
+        moving: positions of the parameters that have a tangent.
+        results: positions of the results that have one.
+        tangents: the tangent parameters.
+        name: of the derivative.
+        signature: of the derivative.
+    """
+
+    fn: Function
+    moving: tuple[int, ...]
+    results: tuple[int, ...]
+    tangents: list[Value]
+    name: str
+    signature: Signature
+
+
+class _Callees:
+    """The functions of the derived program: those of the given one, and forward derivatives as calls ask for them."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self.callees = Callees(functions)
+        self.functions = dict(functions)
+        self.known: dict[tuple[str, tuple[int, ...], tuple[int, ...]], _Callee] = {}
+        self.pending: list[_Callee] = []
+
+    def get(self, instr: Instr, moving: tuple[int, ...], results: tuple[int, ...]) -> _Callee:
+        """The derivative of the callee of `instr` along the parameters `moving`, with tangents of `results`."""
+        key = (instr.attrs["callee"], moving, results)
+        found = self.known.get(key)
+        if found is not None:
+            return found
+        fn = fresh_copy(self.callees.functions[key[0]])
+        dots = [Value(tangent_type(fn.params[k].type), tangent_name(fn.params[k])) for k in moving]
+        name = unused_name(f"{fn.name}_jvp", [*self.functions, *(c.name for c in self.pending)])
+        plain = signature_of(fn)
+        types = (*plain.results, *(tangent_type(plain.results[k]) for k in results))
+        self.known[key] = new = _Callee(fn, moving, results, dots, name, Signature(fn.dims, (*fn.params, *dots), types))
+        self.pending.append(new)
+        self.functions[name] = fn  # the place is taken; `finished` fills it
+        return new
+
+    def finished(self) -> dict[str, Function]:
+        """All functions, those that were asked for differentiated."""
+        while self.pending:
+            callee = self.pending.pop()
+            fn = callee.fn
+            tangents: dict[Value, Value] = {fn.params[k]: d for k, d in zip(callee.moving, callee.tangents, strict=True)}
+            outputs = [fn.results[k] for k in callee.results]
+            active = active_values(fn.instrs, list(tangents), outputs, self.callees)
+            builder = Builder(fn.span)
+            _Forward(active, self).block(builder, fn.instrs, tangents)
+            dots = [tangent_or_zero(builder, r, tangents) for r in outputs]
+            params, results = (*fn.params, *callee.tangents), (*fn.results, *dots)
+            self.functions[callee.name] = Function(callee.name, fn.dims, params, tuple(builder.instrs), results, fn.span)
+        return self.functions
+
+
 class _Forward:
     """The forward transform of blocks, given the set of active values."""
 
-    def __init__(self, active: set[Value]) -> None:
+    def __init__(self, active: set[Value], callees: _Callees) -> None:
         self.active = active
+        self.callees = callees
 
     def block(self, b: Builder, instrs: Sequence[Instr], tangents: Tangents) -> None:
         """Emit `instrs` and their tangents into `b`; `tangents` gains the results'."""
@@ -132,6 +201,8 @@ class _Forward:
             b.span = instr.span
             if not any(r in self.active for r in instr.results):
                 b.append(instr)
+            elif instr.op.name == "call":
+                self.call(b, instr, tangents)
             elif instr.op.name == "if":
                 self.branch(b, instr, tangents)
             elif instr.regions:
@@ -147,6 +218,14 @@ class _Forward:
         tangent = tangent_of_instr(b, instr, tangents)
         if tangent is not None:
             tangents[instr.result] = tangent
+
+    def call(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
+        moving, results = call_pattern(instr, self.active, self.callees.callees)
+        callee = self.callees.get(instr, moving, results)
+        operands = [*instr.operands, *(tangent_or_zero(b, instr.operands[k], tangents) for k in moving)]
+        attrs = {"callee": callee.name, "_signature": callee.signature}
+        derived = Instr(instr.op, tuple(operands), instr.results, attrs, (), instr.span)
+        _append_region_instr(b, derived, operands, (), results, tangents)
 
     def branch(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
         moving = [k for k, r in enumerate(instr.results) if r in self.active]
