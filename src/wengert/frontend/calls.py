@@ -19,8 +19,9 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
-from wengert.frontend.context import NeedsPythonValue, Trace, current
+from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
+from wengert.frontend.recursion import staged_call, watch
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import before_method
@@ -28,8 +29,6 @@ from wengert.frontend.table import find
 from wengert.frontend.text import TracedException, TracedText
 from wengert.tree import flatten
 
-RECURSION_LIMIT = 200
-BRANCHED_RECURSION_LIMIT = 6
 _CONTAINERS = (list, dict, set, tuple, frozenset)
 _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
@@ -86,27 +85,18 @@ def _call_function(fn: types.FunctionType, args: tuple[Any, ...], kwargs: dict[s
 
 
 def _entered(trace: Trace, converted: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a converted function, watching for recursion that tracing cannot follow."""
-    code = fn.__code__
-    if not trace.eager and len(trace.active) > 8:
-        _check_recursion(trace, code, fn)
-    trace.active.append((code, trace.depth))
+    """Run a converted function; a call that tracing cannot follow becomes an instruction."""
+    if not trace.eager and (trace.active or trace.recursive) and watch(trace, fn, args, kwargs):
+        return staged_call(trace, converted, fn, args, kwargs)
+    trace.active.append((fn.__code__, trace.depth, fn, (*args, *kwargs.values())))
     try:
         return converted(*args, **kwargs)
     except RecursionError as error:
+        if trace.eager:
+            raise
         raise StagingError(f"{fn.__qualname__} recurses too deeply to be traced", trace.span) from error
     finally:
         trace.active.pop()
-
-
-def _check_recursion(trace: Trace, code: types.CodeType, fn: Any) -> None:
-    depths = [depth for active, depth in trace.active if active is code]
-    reason = f"recursion is not staged yet, and {fn.__qualname__} calls itself"
-    branched = len(set(depths) | {trace.depth}) > BRANCHED_RECURSION_LIMIT
-    if branched and trace.tests:
-        raise NeedsPythonValue(trace.tests[-1], f"{reason} under a traced condition", trace.span)
-    if branched or len(depths) > RECURSION_LIMIT:
-        raise StagingError(reason, trace.span, fix="write it as a loop, or run it with wg.eager()")
 
 
 def _call_method(fn: types.MethodType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -96,7 +96,9 @@ class Trace:
         depth: how many regions that may or may not run are open.
         unroll: loops (by their `LoopInfo`) that must not be staged.
         tests: predicates of the arms being traced, outermost first.
-        active: code objects of the user's functions that are running, with the depth at their entry.
+        active: the user's functions that are running: code, depth at entry, function, arguments.
+        recursive: code of functions that call themselves under a traced condition.
+        stack: recursive functions that are being traced, outermost first.
         born: Python containers and objects made while tracing, by id, with the builder of the region they were made in.
         frozen: Python containers that must not be changed any more, by id, with the reason.
         assumptions: `(size, minimum)` pairs that hold for the arguments at hand and that the trace relies on.
@@ -113,6 +115,8 @@ class Trace:
     unroll: set[Any] = field(default_factory=set)
     tests: list[Value] = field(default_factory=list)
     active: list[Any] = field(default_factory=list)
+    recursive: set[Any] = field(default_factory=set)
+    stack: list[Any] = field(default_factory=list)
     born: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     frozen: dict[int, tuple[Any, str]] = field(default_factory=dict)
     assumptions: dict[tuple[Affine, int], None] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,
     Location,
+    NoValueYet,
     Outcome,
     Variables,
     applied,
@@ -169,7 +170,8 @@ class _Branch:
             for arm in (first, second):
                 self.fail_inside(arm)
             self.emit_if(first, [], second, [])
-            raise ArmEnded(None)
+            waits = isinstance(first.ended, NoValueYet) or isinstance(second.ended, NoValueYet)
+            raise NoValueYet if waits else ArmEnded(None)
         dead, alive = (first, second) if first.ended is not None else (second, first)
         assert dead.ended is not None
         failure = dead.ended.failure

@@ -31,6 +31,13 @@ class ArmEnded(BaseException):
         self.failure = failure
 
 
+class NoValueYet(ArmEnded):
+    """The arm being traced calls a recursive function whose result is not known yet: for now, what follows never runs."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+
 @dataclass
 class Failure:
     """An exception to be raised at run time.

@@ -25,6 +25,7 @@ from wengert.frontend.capture_paths import CapturedInput, Guard, compile_guards,
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
+from wengert.frontend.recursion import RecursionFound
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_state import ArmEnded, spoil
@@ -123,8 +124,9 @@ def trace(
     leaves, tree = flatten((tuple(args), dict(kwargs)))
     known: set[Any] = set(static)
     unroll: set[Any] = set()
+    recursive: set[Any] = set()
     for _ in range(MAX_RETRACES):
-        run = _Run(fn, leaves, tree, known, unroll, eager_builder)
+        run = _Run(fn, leaves, tree, known, unroll, recursive, eager_builder)
         try:
             return run.traced()
         except NeedsPythonValue as need:
@@ -133,6 +135,9 @@ def trace(
                 raise _refusal(need) from need
             known |= wanted
             unroll |= loops
+            recursive.clear()
+        except RecursionFound as found:
+            recursive.add(found.code)
     raise StagingError("tracing does not come to an end: too many values have to be known")
 
 
@@ -160,6 +165,7 @@ class _Run:
         tree: TreeDef,
         static: set[Any],
         unroll: set[Any],
+        recursive: set[Any],
         eager: Builder | None,
     ) -> None:
         self.fn = fn
@@ -168,7 +174,7 @@ class _Run:
         self.static = static
         self.eager = eager is not None
         self.builder: Any = eager if eager is not None else TraceBuilder()
-        self.trace = Trace(self.builder, self.eager, unroll=set(unroll))
+        self.trace = Trace(self.builder, self.eager, unroll=set(unroll), recursive=set(recursive))
         self.trace.captures = Captures(self.trace, self.captured_input)
         self.trace.enter = functools.partial(convert, make_hooks=Hooks)
         self.trace.journal.spoil = functools.partial(spoil, self.trace)
