@@ -21,7 +21,8 @@ from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
-from wengert.frontend.recursion import staged_call, watch
+from wengert.frontend.recursion import staged_call
+from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import before_method

@@ -7,42 +7,52 @@ known, the arm that calls is taken as one that does not return, so that the firs
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
-from wengert.errors import ArgumentError, Span, StagingError
+from wengert.errors import Span, StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box, lift
+from wengert.frontend.boxes import box
 from wengert.frontend.context import Trace
 from wengert.frontend.emit import value_of
 from wengert.frontend.recursion_close import Draft, close, complete, draft_call
 from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of
+from wengert.frontend.recursion_watch import is_same_function
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, form_of, is_number, is_same, join, lower, mutable_parts
-from wengert.frontend.staging_forms import raise_up, take_apart
-from wengert.frontend.staging_state import ArmEnded, Location, NoValueYet, Outcome, Variables, applied, bear, freeze
-from wengert.frontend.staging_state import is_poisoned, link, made_in, run_region
+from wengert.frontend.staging_forms import (
+    UNSET,
+    CannotMergeError,
+    Form,
+    form_of,
+    join,
+    lower,
+    mutable_parts,
+    raise_up,
+    take_apart,
+)
+from wengert.frontend.staging_state import (
+    Location,
+    NoValueYet,
+    Outcome,
+    Variables,
+    applied,
+    bear,
+    freeze,
+    is_poisoned,
+    link,
+    made_in,
+    run_region,
+)
 from wengert.ir.calls import unused_name
 from wengert.ir.core import Value
-from wengert.tree import flatten
 from wengert.types import I64_SCALAR, Affine, Dim, TensorType, dim_of, dim_substitute
 
 MAX_ATTEMPTS = 24
 MAX_FORMS = 8
-DEPTH_LIMIT = 50
-BRANCHED_LIMIT = 6
-
-
-class RecursionFound(BaseException):
-    """A function calls itself in a way that cannot be followed: the trace starts again, with calls of it staged."""
-
-    def __init__(self, code: types.CodeType) -> None:
-        super().__init__()
-        self.code = code
 
 
 class _Again(BaseException):
@@ -68,89 +78,9 @@ class State:
     entered: Any = None
 
 
-# --- when ------------------------------------------------------------------------------------------------------------
-
-
-def watch(trace: Trace, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether this call of a function must be staged.
-
-    A function that is running already is followed as long as something static drives the recursion and it is not deep.
-
-    Raises:
-        RecursionFound: it must, and so must the calls around it.
-    """
-    code = fn.__code__
-    if code in trace.recursive and any(_holds_box(trace, obj) for obj in (*args, *kwargs.values())):
-        return True
-    running = [entry for entry in trace.active if entry[0] is code and _same_function(entry[2], fn)]
-    if not running:
-        return False
-    _, depth, _, before = running[-1]
-    if trace.depth > depth:
-        driven = _driver(before, (*args, *kwargs.values()))
-        levels = len({entry[1] for entry in running} | {trace.depth})
-        found = driven == 0 or levels > driven
-    else:
-        found = len(running) > DEPTH_LIMIT
-    if found and code not in trace.recursive:
-        raise RecursionFound(code)
-    return found
-
-
-def _holds_box(trace: Trace, obj: Any) -> bool:
-    if isinstance(obj, Scalar | Array):
-        return True
-    if isinstance(obj, str | int | float | types.FunctionType) or obj is None:
-        return False
-    try:
-        return any(isinstance(x, Scalar | Array) for x in flatten(obj)[0])
-    except ArgumentError:
-        return True
-
-
-def _same_function(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    ours, theirs = (tuple(map(_contents, f.__closure__ or ())) for f in (a, b))
-    return len(ours) == len(theirs) and all(x is y for x, y in zip(ours, theirs))
-
-
-def _contents(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return UNSET
-
-
-def _driver(before: Sequence[Any], now: Sequence[Any]) -> int:
-    """To how many levels the static parts of arguments that have changed are followed; 0 if none has."""
-    if len(before) != len(now):
-        return DEPTH_LIMIT
-    limit = 0
-    for a, b in zip(before, now):
-        if a is b:
-            continue
-        try:
-            (xs, x_structure), (ys, y_structure) = flatten(a), flatten(b)
-        except ArgumentError:
-            return DEPTH_LIMIT
-        if x_structure != y_structure:
-            return DEPTH_LIMIT
-        for x, y in zip(xs, ys, strict=True):
-            if isinstance(x, Scalar | Array) or isinstance(y, Scalar | Array) or is_same(x, y):
-                continue
-            if not (is_number(x) and is_number(y)):
-                return DEPTH_LIMIT
-            limit = BRANCHED_LIMIT
-    return limit
-
-
-# --- how -------------------------------------------------------------------------------------------------------------
-
-
 def staged_call(trace: Trace, converted: Any, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """A call of a recursive function as an instruction."""
-    forms = [each for each in trace.stack if each.fn.__code__ is fn.__code__ and _same_function(each.fn, fn)]
+    forms = [each for each in trace.stack if each.fn.__code__ is fn.__code__ and is_same_function(each.fn, fn)]
     for known in reversed(forms):
         try:
             return known.inner_call(args, kwargs)
@@ -246,12 +176,17 @@ class Recursive:
         trace.active = [(self.fn.__code__, trace.depth + 1, self.fn, (*self.given[0], *self.given[1].values()))]
         trace.stack.append(self)
         try:
-            return run_region(trace, builder, Variables(None), lambda: self.converted(*entered[0], **entered[1]), self.what, entry)
+            body = partial(self.run_body, entered)
+            return run_region(trace, builder, Variables(None), body, self.what, entry)
         except CannotMergeError as error:
             self.refuse(str(error))
         finally:
             trace.stack.pop()
             trace.active = active
+
+    def run_body(self, entered: Sequence[Any]) -> Any:
+        """The body on the arguments that stand for those of all calls."""
+        return self.converted(*entered[0], **entered[1])
 
     def lowered(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Value]:
         """The values of the moving arguments."""
@@ -363,7 +298,7 @@ class Recursive:
     def result_of(self, obj: Any) -> Result:
         """The form of a result."""
         parts = mutable_parts(obj)
-        outer = [part for part in parts if not made_in(self.trace, part, self.builder) and not isinstance(part, types.FunctionType)]
+        outer = [part for part in parts if not made_in(self.trace, part, self.builder)]
         if any(part is made for part in parts for made in self.arguments.rebuilt):
             self.refuse("it returns a container that was passed to it")
         if outer and outer[0] is obj:

@@ -6,7 +6,8 @@ loop that turns out to need a Python value is run as Python after all, if its le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from wengert.errors import StagingError
@@ -18,7 +19,7 @@ from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
 from wengert.frontend.staging_forms import UNSET, CannotMergeError
 from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedSequence, staged
-from wengert.frontend.staging_state import Outcome, Variables, read_cell, run_region
+from wengert.frontend.staging_state import NoValueYet, Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value
 from wengert.ir.op import get_op
 from wengert.types import I64_SCALAR
@@ -73,6 +74,18 @@ def _run_unless(stopped: Value, info: BranchInfo, item: Any, body: Callable[[Any
     stage_branch(inner, stopped, variables, lambda: None, lambda: body(item))
 
 
+@contextmanager
+def skipped_without_value(trace: Trace, variables: Variables) -> Iterator[None]:
+    """A staged loop that calls a recursive function whose result is not known yet: for now it runs no round."""
+    before, mark = variables.read(), trace.journal.mark()
+    try:
+        yield
+    except NoValueYet:
+        trace.journal.rollback(mark)
+        variables.write(before)
+        trace.extra["skipped_loop"] = True
+
+
 # --- for -------------------------------------------------------------------------------------------------------------
 
 
@@ -83,7 +96,8 @@ def _stage_for(
     before, mark = variables.read(), trace.journal.mark()
     span = trace.span
     try:
-        _ForLoop(trace, info, variables, sequence, length, body).run()
+        with skipped_without_value(trace, variables):
+            _ForLoop(trace, info, variables, sequence, length, body).run()
         return
     except NeedsPythonValue as need:
         reason: Exception = need
@@ -146,6 +160,8 @@ class _Loop:
             except NeedsPythonValue as need:
                 self.note_dependence(need)
                 raise
+            if isinstance(outcome.ended, NoValueYet):
+                raise outcome.ended
             if outcome.ended is not None:
                 raise StagingError("the body of this loop always raises", self.info.span)
             if (enough is not None and enough(outcome)) or self.carry.absorb(outcome):
@@ -234,6 +250,8 @@ class _Loop:
             return found if isinstance(found, Value) else self.trace.builder.const(found)
 
         outcome = self.region(builder, params, evaluate, counted)
+        if isinstance(outcome.ended, NoValueYet):
+            raise outcome.ended
         if outcome.ended is not None:
             raise StagingError("the condition of this loop always raises", self.info.span)
         changed = [n for n, a, b in zip(self.variables.names, outcome.variables, self.entered(params, counted)) if a is not b]
@@ -415,6 +433,11 @@ class _WhileRunner:
 
     def stage(self, static: bool = False) -> None:
         """Stage the loop from the state at hand."""
+        with skipped_without_value(self.trace, self.variables):
+            self.stage_at_once(static)
+
+    def stage_at_once(self, static: bool) -> None:
+        """Stage the loop, whose body has a value."""
         loop_ = _Loop(self.trace, self.info, self.variables)
         outcome, results = loop_.while_(lambda _: self.test(), lambda _: self.body(), counted=False)
         if any(i.entry is UNSET and i.label.strip("'") not in self.info.made_up for i in loop_.carry.items.values()):

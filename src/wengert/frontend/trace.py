@@ -25,13 +25,14 @@ from wengert.frontend.capture_paths import CapturedInput, Guard, compile_guards,
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
-from wengert.frontend.recursion import RecursionFound
+from wengert.frontend.recursion_watch import RecursionFound
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_state import ArmEnded, spoil
 from wengert.frontend.stores import unbox_stores
 from wengert.frontend.text import TracedText
 from wengert.ir.builder import Builder
+from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value, walk
 from wengert.tree import TreeDef, flatten
 from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType
@@ -319,6 +320,7 @@ class _Run:
             _span_of(self.fn),
             dict(self.builder.functions),
         )
+        function = refresh(function)
         start = dict(zip(self.param_leaves, self.params, strict=True))
         written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
         numpy = [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
