@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wengert.api import (
         EagerFallbackWarning,
+        custom_jvp,
+        custom_vjp,
         eager,
         grad,
         hessian,
@@ -38,6 +40,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "wengert.api": [
         "EagerFallbackWarning",
+        "custom_jvp",
+        "custom_vjp",
         "eager",
         "grad",
         "hessian",
@@ -72,6 +76,8 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "jit",
     "eager",
     "stop_gradient",
+    "custom_jvp",
+    "custom_vjp",
     "check_grads",
     "explain",
     "fit",

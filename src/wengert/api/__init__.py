@@ -1,5 +1,6 @@
 """The public functions: argument handling, trees, guards, caching, choice of mode."""
 
+from wengert.api.custom import custom_jvp, custom_vjp
 from wengert.api.derivatives import grad, jit, stop_gradient, value_and_grad
 from wengert.api.directional import jvp, vjp
 from wengert.api.jacobians import hessian, jacobian
@@ -7,6 +8,8 @@ from wengert.api.mode import EagerFallbackWarning, eager
 
 __all__ = [
     "EagerFallbackWarning",
+    "custom_jvp",
+    "custom_vjp",
     "eager",
     "grad",
     "hessian",

@@ -22,6 +22,7 @@ from wengert.frontend.broadcasting import unify
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import to_dtype, values_of
 from wengert.frontend.trace import StaticLeaf
+from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
 from wengert.ir.rewrite import inline
 from wengert.tape.backward import pull_back, push_forward
@@ -203,5 +204,26 @@ def jacobian(
     inner = trace_inner(fn, args, kwargs, positions)
     builder = current().builder
     function = inner.function
+    if current().eager and any(i.op.name == "custom" for i in function.instrs):
+        return inner, _finish(_rows(builder, function))
     blocks = inline(builder, jacobian_of_ir(function, range(len(positions))), inner.arguments)
     return inner, _finish(blocks[len(function.results) :])
+
+
+def _rows(builder: Builder, function: Function) -> list[Value]:
+    """The blocks of the Jacobian of a recorded list, one pull-back per output element: what rules run in Python need."""
+    blocks: list[Value] = []
+    for result in function.results:
+        if not result.is_float:
+            continue
+        made = [builder.full((*result.dims, *p.dims), 0.0) for p in function.params]
+        for place in np.ndindex(*[int(d) for d in result.dims if isinstance(d, int)]):
+            index = [builder.const(k) for k in place]
+            spec = ("i",) * len(place)
+            seed = builder.update(builder.zeros_like(result), builder.const(1.0), *index, spec=spec) if place else None
+            bars = pull_back(builder, function.instrs, [result], [seed or builder.const(1.0)], function.params)
+            for k, bar in enumerate(bars):
+                whole = (*spec, *(":",) * bar.rank)
+                made[k] = builder.update(made[k], bar, *index, spec=whole) if place else bar
+        blocks += made
+    return blocks

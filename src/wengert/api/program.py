@@ -17,6 +17,7 @@ from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.trace import Traced, trace
 from wengert.ir.core import Function
+from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
 from wengert.types import Dim
@@ -130,7 +131,7 @@ class Program:
         return variant
 
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
-        function = optimize(self.lower(traced, positions))
+        function = optimize(inline_custom(self.lower(traced, positions)))
         compiled = compile_native(function)
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
         return Variant(traced, function, compiled, statics, _size_conditions(traced))

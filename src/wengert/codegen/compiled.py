@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -110,6 +111,7 @@ class _Runtime:
         self._definition: _MethodDef | None = None
         self._entry: Callable[..., tuple[Any, ...]] | None = None
         self._sites: Sequence[Site] = ()
+        self._held = threading.local()
         # Compiled code holds their addresses, so these very objects are kept.
         self._fail, self._convert, self._show = self.fail, self.convert, self.show
 
@@ -138,8 +140,8 @@ class _Runtime:
         effects.raise_status(self._sites, operands, status)
 
     def show(self, status: int, operands: int) -> None:
-        """Print what a `host_print` asks for."""
-        effects.print_site(self._sites, operands, status)
+        """Run what a `host_print` or a `host_call` asks for."""
+        self._held.arrays = effects.run_site(self._sites, operands, status)
 
     def convert(self, *args: Any) -> tuple[Any, ...]:
         """Call again with arguments converted to what native code takes."""

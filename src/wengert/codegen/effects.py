@@ -12,10 +12,13 @@ import numpy as np
 from wengert.codegen.lowering import LIKELY, OUT_OF_MEMORY, PYTHON_ERROR, Handler, Lowering, Site
 from wengert.codegen.nests import save
 from wengert.codegen.storage import Mem
+from wengert.codegen.text import REGISTER
 from wengert.errors import InternalError
 from wengert.ir.core import Instr, Value
+from wengert.ir.effects import host_call as call_host
 from wengert.ir.effects import host_print as print_values
 from wengert.ir.effects import raise_check, raise_index
+from wengert.types import Affine, Dim
 
 
 def check(low: Lowering, instr: Instr) -> None:
@@ -37,12 +40,44 @@ def wrap_index(low: Lowering, instr: Instr) -> None:
 
 def host_print(low: Lowering, instr: Instr) -> None:
     """Call back into Python, which formats and prints."""
-    w = low.w
     status, stores = _site(low, instr, instr.operands)
+    _call_python(low, status, stores)
+
+
+def host_call(low: Lowering, instr: Instr) -> None:
+    """Call back into Python, which leaves the results (of arrays: their addresses) in the operand buffer."""
+    w = low.w
+    own = set(instr.results)
+    sizes = [d for r in instr.results for d in r.dims if not _refers_to(d, own)]
+    status, stores = _site(low, instr, instr.operands, [low.dim(d) for d in sizes])
+    low.operand_words = max(low.operand_words, len(instr.results))
+    _call_python(low, status, stores)
+    words = []
+    for k, result in enumerate(instr.results):
+        at = w.let(f"getelementptr inbounds i64, ptr %operands, i64 {k}")
+        words.append(w.let(f"load {'ptr' if result.rank else REGISTER[result.tensor.dtype.name]}, ptr {at}, align 8"))
+    for result, word in zip(instr.results, words, strict=True):
+        if not result.rank:
+            low.bind(result, word)
+    for result, word in zip(instr.results, words, strict=True):
+        if result.rank:
+            mem = low.allocate(result, "the result of Python code")
+            low.bind(result, mem)
+            count = low.product(mem.sizes)
+            size = w.let(f"mul i64 {count}, {result.tensor.dtype.itemsize}")
+            w.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {mem.pointer}, ptr {word}, i64 {size}, i1 false)")
+
+
+def _refers_to(size: Affine, values: set[Value]) -> bool:
+    return isinstance(size, Dim) and any(symbol in values for symbol, _ in size.terms)
+
+
+def _call_python(low: Lowering, status: int, stores: Sequence[str]) -> None:
+    w = low.w
     for text in stores:
         w.do(text)
     failed = w.call("i32", "wg_print", [("i64", str(status)), ("ptr", "%operands")], " nounwind")
-    done = w.fresh("printed")
+    done = w.fresh("called")
     w.branch(w.let(f"icmp eq i32 {failed}, 0"), done, low.fail(PYTHON_ERROR), LIKELY)
     w.label(done)
 
@@ -54,8 +89,8 @@ def _leave_unless(low: Lowering, condition: str, instr: Instr, values: Sequence[
     low.w.label(passed)
 
 
-def _site(low: Lowering, instr: Instr, values: Sequence[Value]) -> tuple[int, list[str]]:
-    """A new site: its status, and the stores that put its operands into the operand buffer."""
+def _site(low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """A new site: its status, and the stores that put its operands, and `sizes`, into the operand buffer."""
     words: list[tuple[str, str]] = []
     kinds: list[Any] = []
     save(low, [v for v in values if v.rank and not _is_plain(low, v)], "shown in a message")
@@ -69,6 +104,8 @@ def _site(low: Lowering, instr: Instr, values: Sequence[Value]) -> tuple[int, li
         assert isinstance(place, Mem)
         words += [("ptr", place.pointer), *(("i64", s) for s in place.sizes)]
         kinds.append((dtype.name, value.rank))
+    words += [("i64", size) for size in sizes]
+    kinds += ["i64"] * len(sizes)
     low.operand_words = max(low.operand_words, len(words))
     low.sites.append(Site(instr, tuple(kinds)))
     stores = []
@@ -135,10 +172,28 @@ def raise_status(sites: Sequence[Site], address: int, status: int) -> NoReturn:
     raise_check(attrs, span, values)
 
 
-def print_site(sites: Sequence[Site], address: int, status: int) -> None:
-    """Run a `host_print`."""
+def run_site(sites: Sequence[Site], address: int, status: int) -> list[Any]:
+    """Run a `host_print` or a `host_call`.
+
+    Returns:
+        What must stay alive until native code has copied it: arrays whose addresses are in the operand buffer now.
+    """
     site = sites[status - 1]
-    print_values(site.instr.attrs, read_operands(site, address))
+    instr, values = site.instr, read_operands(site, address)
+    if instr.op.name == "host_print":
+        print_values(instr.attrs, values)
+        return []
+    sizes = iter(values[len(instr.operands) :])
+    found = call_host(instr.attrs, instr.results, values[: len(instr.operands)], lambda _: next(sizes), instr.span)
+    for k, value in enumerate(found):
+        if isinstance(value, np.ndarray):
+            word = struct.pack("=Q", value.ctypes.data)
+        elif isinstance(value, bool):
+            word = struct.pack("=Q", value)
+        else:
+            word = struct.pack("=d" if isinstance(value, float) else "=q", value)
+        ctypes.memmove(address + 8 * k, word, 8)
+    return found
 
 
-HANDLERS: dict[str, Handler] = {"check": check, "wrap_index": wrap_index, "host_print": host_print}
+HANDLERS: dict[str, Handler] = {"check": check, "wrap_index": wrap_index, "host_print": host_print, "host_call": host_call}

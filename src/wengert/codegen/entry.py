@@ -32,7 +32,7 @@ class Callbacks:
     Attributes:
         fail: takes a status and the address of the operand buffer and raises.
         convert: takes the arguments, converts them and calls again.
-        show: takes the status of a `host_print` and the address of the operand buffer and prints.
+        show: takes the status of a `host_print` or `host_call` and the address of the operand buffer, and runs it.
     """
 
     fail: int

@@ -7,12 +7,14 @@ same exception and the same message in every mode.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
-from wengert.errors import Span, describe
+from wengert.errors import InternalError, Span, describe
+from wengert.ir.core import Value
+from wengert.types import Affine, Dim
 
 
 def raise_check(attrs: dict[str, Any], span: Span | None = None, extras: Sequence[Any] = ()) -> NoReturn:
@@ -82,3 +84,73 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return value
+
+
+def host_call(
+    attrs: dict[str, Any], results: Sequence[Value], values: Sequence[Any], size_of: Callable[[Affine], int], span: Span | None
+) -> list[Any]:
+    """Run a `host_call`: what `_function(*values)` returns, checked against the types of `results`.
+
+    Args:
+        attrs: of the instruction. `_function` takes Python numbers and arrays of its own, and returns one object per result.
+        results: what the instruction defines.
+        values: of the operands.
+        size_of: gives the size that a dimension stands for, where it does not refer to one of `results`.
+        span: the user's line.
+
+    Returns:
+        Python numbers and C-contiguous arrays.
+    """
+    function = attrs.get("_function")
+    name = str(attrs.get("name", "a host call"))
+    if function is None:
+        raise InternalError(f"{name} has no function: the program was read from text", span)
+    found = function(*[np.array(v) if isinstance(v, np.ndarray) and v.ndim else plain(v) for v in values])
+    if not results:
+        return []
+    if not isinstance(found, tuple | list) or len(found) != len(results):
+        raise TypeError(describe(f"{name} did not give {len(results)} values", span, found=repr(type(found))))
+    known: dict[Any, int] = {}
+    checked = []
+    for result, value in zip(results, found, strict=True):
+        checked.append(_conforming(result, value, known, size_of, name, span))
+        if not result.rank:
+            known[result] = checked[-1]
+    return checked
+
+
+def _conforming(
+    result: Value, value: Any, known: dict[Any, int], size_of: Callable[[Affine], int], name: str, span: Span | None
+) -> Any:
+    """`value` as `result` is declared; other dtypes are only taken where nothing is lost."""
+    dtype = result.tensor.dtype.numpy
+    array = np.asarray(value)
+    if not np.can_cast(array.dtype, dtype, casting="same_kind") or array.ndim != result.rank:
+        raise TypeError(
+            describe(
+                f"{name} gave a result of another type than before",
+                span,
+                found=f"{array.dtype} of shape {array.shape}",
+                expected=str(result.type),
+            )
+        )
+    for axis, (declared, size) in enumerate(zip(result.dims, array.shape, strict=True)):
+        expected = _size(declared, known, size_of)
+        if expected != size:
+            raise ValueError(
+                describe(
+                    f"{name} gave an array of another shape than before",
+                    span,
+                    found=f"size {size} of axis {axis}",
+                    expected=str(expected),
+                )
+            )
+    if result.rank:
+        return np.require(array, dtype, "C")
+    return array.astype(dtype).item()
+
+
+def _size(declared: Affine, known: dict[Any, int], size_of: Callable[[Affine], int]) -> int:
+    if isinstance(declared, Dim) and any(symbol in known for symbol, _ in declared.terms):
+        return declared.const + sum(c * (known[s] if s in known else size_of(Dim(0, ((s, 1),)))) for s, c in declared.terms)
+    return size_of(declared)

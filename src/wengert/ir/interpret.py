@@ -13,7 +13,7 @@ import numpy as np
 
 from wengert.errors import ArgumentError, InternalError
 from wengert.ir.core import Function, Instr, Region, Value
-from wengert.ir.effects import host_print, raise_check, wrap_index
+from wengert.ir.effects import host_call, host_print, raise_check, wrap_index
 from wengert.types import Affine, Dim, Slot, TensorType
 
 Env = dict[Any, Any]
@@ -187,6 +187,15 @@ class _Interpreter:
         host_print(instr.attrs, values)
         return ()
 
+    def run_host_call(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
+        found = host_call(instr.attrs, instr.results, values, lambda d: dim_value(d, self.env), instr.span)
+        return tuple(self.conform(r, v, instr) for r, v in zip(instr.results, found, strict=True))
+
+    def run_custom(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
+        primal: Function = instr.attrs["_rule"].primal
+        inner = _Interpreter(bind_arguments(primal, values), self.trace_hook)
+        return tuple(inner.region(primal.body))
+
     def run_undef(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
         declared = instr.result.type
         if not isinstance(declared, TensorType):
@@ -209,5 +218,7 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Instr, list[Any]], tuple[Any, ...]]]
     "check": _Interpreter.run_check,
     "wrap_index": _Interpreter.run_wrap_index,
     "host_print": _Interpreter.run_host_print,
+    "host_call": _Interpreter.run_host_call,
+    "custom": _Interpreter.run_custom,
     "undef": _Interpreter.run_undef,
 }

@@ -198,3 +198,17 @@ check = op(
     effects=True,
 )
 host_print = op("host_print", doc="Print at run time.", kind="effect", infer=_infer_nothing, effects=True)
+
+
+def _infer_host_call(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    return tuple(attrs["elements"])
+
+
+host_call = op(
+    "host_call",
+    doc="Call a Python function at run time with the values of the operands; the results have the declared types.",
+    kind="effect",
+    infer=_infer_host_call,
+    effects=True,
+    jvp=NOT_YET("it is computed by Python code at run time, through which nothing is differentiated"),
+)

@@ -6,14 +6,14 @@ linearised and transposed once, by the same code that serves the compiled mode; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import copy_region
-from wengert.transforms.activity import active_values, differentiable_operands
+from wengert.transforms.activity import active_values, differentiable_operands, refuse_missing_rule
 from wengert.transforms.jvp import tangent_of_instr
 from wengert.transforms.linearize import Block, LinearOp, SplitBuilder
 from wengert.transforms.primal import Primal
@@ -149,7 +149,11 @@ def pull_back(
         if result in active:
             gather(result, start, False)
     for instr in reversed(instrs):
-        if len(instr.results) != 1:
+        if instr.op.name == "custom":
+            _pull_custom(builder, instr, active, cotangents, gather)
+            continue
+        if len(instr.results) != 1 or instr.op.name == "host_call":
+            _refuse_cut(instr, cotangents)
             continue
         seed = cotangents.pop(instr.results[0], None)
         if seed is None:
@@ -179,9 +183,51 @@ def push_forward(
     active = active_values(instrs, wrt, results)
     tangents = dict(zip(wrt, seeds, strict=True))
     for instr in instrs:
-        if len(instr.results) == 1 and instr.result in active:
+        if instr.op.name == "host_call":
+            _refuse_cut(instr, active)
+        elif instr.op.name == "custom":
+            _push_custom(builder, instr, active, tangents)
+        elif len(instr.results) == 1 and instr.result in active:
             builder.span = instr.span
             tangent = tangent_of_instr(builder, instr, tangents)
             if tangent is not None:
                 tangents[instr.result] = tangent
     return [tangents[r] if r in tangents else builder.zeros_like(r) for r in results]
+
+
+def _refuse_cut(instr: Instr, moving: Container[Value]) -> None:
+    """Raise if a derivative would have to pass through code without one."""
+    if instr.op.name == "host_call" and any(r in moving for r in instr.results):
+        refuse_missing_rule(instr)
+
+
+def _pull_custom(
+    builder: Builder,
+    instr: Instr,
+    active: set[Value],
+    cotangents: dict[Value, Value],
+    gather: Callable[[Value, Value, bool], None],
+) -> None:
+    """The reverse of a call of a function with a rule of its own."""
+    found = [cotangents.pop(r, None) for r in instr.results]
+    if all(ct is None for ct in found):
+        return
+    rule = instr.attrs["_rule"]
+    builder.span = instr.span
+    rule.refuse_hidden(instr, active)
+    for k, term in zip(rule.arguments.differentiable, rule.pull(builder, found), strict=True):
+        if instr.operands[k] in active:
+            gather(instr.operands[k], term, False)
+
+
+def _push_custom(builder: Builder, instr: Instr, active: set[Value], tangents: dict[Value, Value]) -> None:
+    """The tangents of a call of a function with a rule of its own."""
+    moving = [k for k in instr.attrs["_rule"].arguments.differentiable if instr.operands[k] in tangents]
+    if not any(r in active for r in instr.results):
+        return
+    rule = instr.attrs["_rule"]
+    builder.span = instr.span
+    rule.refuse_hidden(instr, active)
+    if moving:
+        given = [tangents.get(instr.operands[k]) for k in rule.arguments.differentiable]
+        tangents.update(zip(instr.results, rule.push(builder, given), strict=True))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import InternalError, Span
-from wengert.ir.builder import Builder
+from wengert.ir.builder import Builder, resolve_slots
 from wengert.ir.core import Instr, Region, Value
-from wengert.ir.effects import host_print, raise_check, wrap_index
+from wengert.ir.effects import host_call, host_print, raise_check, wrap_index
 from wengert.ir.op import OpDef, get_op
 from wengert.ir.rewrite import substitute_type
 from wengert.ops.index import numpy_index
@@ -28,6 +28,7 @@ from wengert.types import (
     F64_SCALAR,
     I64,
     I64_SCALAR,
+    Affine,
     DType,
     StackType,
     TensorType,
@@ -224,6 +225,19 @@ class EvalBuilder(Builder):
         host_print(attrs, [self.known(o) for o in operands])
         return ()
 
+    def _host_call(self, operands: Sequence[Value], attrs: Any, regions: Any, env: Env) -> tuple[Value, ...]:
+        """Recorded where a number or array goes in and comes out, so that a derivative through it is refused, not zero."""
+        op = get_op("host_call")
+        types = [substitute_type(env, t) for t in attrs["elements"]]
+        formal: list[Value] = []
+        for declared in types:
+            formal.append(Value(resolve_slots(declared, formal)))
+        found = host_call(attrs, formal, [self.known(o) for o in operands], _static_size, self.span)
+        results = tuple([self.lift_known(value) for value in found])
+        if self.record and any(o.is_float for o in operands) and any(r.is_float for r in results):
+            self.instrs.append(Instr(op, tuple(operands), results, attrs, (), self.span))
+        return results
+
     def _wrap_index(self, operands: Sequence[Value], attrs: Any, regions: Any, env: Env) -> tuple[Value, ...]:
         """Checked now, so that what is recorded is a constant."""
         position, size = (_data(o) for o in operands)
@@ -234,6 +248,16 @@ class EvalBuilder(Builder):
         if isinstance(declared, StackType):
             return (KnownValue(declared, ()),)
         return (self.zeros_like(declared),)
+
+
+def _static_size(declared: Affine) -> int:
+    if isinstance(declared, int):
+        return declared
+    total = declared.const
+    for symbol, coefficient in declared.terms:
+        assert isinstance(symbol, Value)
+        total += coefficient * int(_data(symbol))
+    return total
 
 
 def _data(value: Value) -> Any:
@@ -341,6 +365,7 @@ _STRUCTURAL: dict[str, Callable[..., tuple[Value, ...]]] = {
     "pop": EvalBuilder._pop,
     "check": EvalBuilder._check,
     "host_print": EvalBuilder._host_print,
+    "host_call": EvalBuilder._host_call,
     "wrap_index": EvalBuilder._wrap_index,
     "undef": EvalBuilder._undef,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from wengert.errors import UnsupportedError
+from wengert.errors import GradientCutError, UnsupportedError
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import LINEAR, Marker, OpDef
 from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
@@ -44,6 +44,9 @@ def differentiable_operands(instr: Instr) -> list[int]:
     op: OpDef = instr.op
     if op.name in ("push", "pop"):
         return [k for k, o in enumerate(instr.operands) if can_vary(o.type)]
+    if op.name == "with_pullback":
+        count = len(instr.operands)
+        return list(range(count - instr.attrs["moving"], count))
     if isinstance(op.jvp, Marker):
         if op.jvp is LINEAR:
             positions = op.linear if op.linear is not None else range(len(instr.operands))
@@ -58,6 +61,12 @@ def differentiable_operands(instr: Instr) -> list[int]:
 def refuse_missing_rule(instr: Instr) -> None:
     """Raise if the op's derivative does not exist yet."""
     marker = instr.op.jvp
+    if instr.op.name == "host_call":
+        raise GradientCutError(
+            f"{instr.attrs.get('name', 'a host call')} has no derivative, and a differentiated value is passed to it",
+            instr.span,
+            fix="give it a derivative with wg.wrap(...), or wrap its arguments in wg.stop_gradient(...) if they need none",
+        )
     if isinstance(marker, Marker) and marker.name == "NOT_YET":
         raise UnsupportedError(f"the derivative of `{instr.op.name}` is not available: {marker.reason}", instr.span)
 

@@ -26,6 +26,7 @@ from wengert.transforms.activity import (
     tangent_elements,
     tangent_type,
 )
+from wengert.transforms.custom import expand, remove_markers
 from wengert.types import StackType
 
 Tangents: TypeAlias = MutableMapping[Value, Value]
@@ -48,6 +49,8 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
             raise InternalError(f"parameter {param} of {fn.name} has no tangent")
         tangents[param] = tangent = Value(param.type, tangent_name(param))
         tangent_params.append(tangent)
+    outputs = [k for k, r in enumerate(fn.results) if r.is_float]
+    fn = expand(fn, wrt, outputs, reverse=False)
     forward = _Callees(fn.functions)
     active = active_values(fn.instrs, list(tangents), fn.results, forward.callees)
     _Forward(active, forward).block(builder, fn.instrs, tangents)
@@ -57,7 +60,7 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
             results.append(tangent_or_zero(builder, result, tangents))
     params = (*fn.params, *tangent_params)
     name, instrs = f"{fn.name}_jvp", tuple(builder.instrs)
-    return refresh(Function(name, fn.dims, params, instrs, tuple(results), fn.span, forward.finished()))
+    return remove_markers(refresh(Function(name, fn.dims, params, instrs, tuple(results), fn.span, forward.finished())))
 
 
 def tangent_name(value: Value) -> str:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
+from wengert.ir.op import get_op
 from wengert.transforms.activity import can_vary, loop_parts, tangent_elements, tangent_type
 from wengert.transforms.jvp import tangent_entry, tangent_name, tangent_of_instr, tangent_or_zero
 from wengert.types import StackType
@@ -114,6 +115,8 @@ class Linearizer:
                 self.branch(block, instr)
             elif instr.regions:
                 self.loop(block, instr)
+            elif instr.op.name == "with_pullback":
+                self.pullback(block, instr)
             else:
                 block.primal.append(instr)
                 self.leaf(builder, block, instr)
@@ -135,6 +138,17 @@ class Linearizer:
         tangent = tangent_of_instr(builder, instr, block.tangents)
         if tangent is not None:
             block.tangents[instr.result] = tangent
+
+    def pullback(self, block: Block, instr: Instr) -> None:
+        """The user's pullback stays whole: one linear operation from all tangents to all tangents."""
+        outs, moving = instr.attrs["outs"], instr.attrs["moving"]
+        saved, inputs = instr.operands[outs : len(instr.operands) - moving], instr.operands[len(instr.operands) - moving :]
+        block.primal.append(instr)
+        positions = [k for k, value in enumerate(inputs) if value in block.tangents]
+        attrs = {"_bwd": instr.attrs["_bwd"], "positions": tuple(positions)}
+        operands = (*saved, *(block.tangents[inputs[k]] for k in positions))
+        results = self._results(block, instr.results)
+        block.linear.append(LinearOp(Instr(get_op("pullback"), operands, tuple(results), attrs, (), instr.span)))
 
     def _stack_op(self, block: Block, instr: Instr, operands: Sequence[Value], primal: Sequence[Value]) -> None:
         results = [self._tangent(v) if can_vary(v.type) else v for v in primal]

@@ -14,7 +14,7 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import Rule, get_op
-from wengert.ir.rewrite import Env, substitute_type
+from wengert.ir.rewrite import Env, inline, substitute_type
 from wengert.transforms.activity import loop_parts
 from wengert.transforms.linearize import (
     Block,
@@ -191,6 +191,9 @@ class Transposer:
         if instr.op.name in ("push", "pop"):
             self.stack(instr, cotangents, scope)
             return
+        if instr.op.name == "pullback":
+            self.pullback(instr, cotangents, scope)
+            return
         ct = cotangents.pop(instr.result, None)
         if ct is None:
             return
@@ -229,6 +232,24 @@ class Transposer:
                 if masked or op.name in MASKING:
                     self.masked.add(term)
                 self.add(b, cotangents, tangent, term)
+
+    def pullback(self, instr: Instr, cotangents: Cotangents, scope: Scope) -> None:
+        """The user's own pullback, in line, on all cotangents at once."""
+        found = [cotangents.pop(r, None) for r in instr.results]
+        if all(ct is None for ct in found):
+            return
+        b, positions = scope.builder, instr.attrs["positions"]
+        seeds = [
+            self.zero(r, scope) if ct is None else self.fitted(ct, r, scope)
+            for ct, r in zip(found, instr.results, strict=True)
+        ]
+        count = len(instr.operands) - len(positions)
+        saved = [self.resolve(o, scope) for o in instr.operands[:count]]
+        terms = inline(b, instr.attrs["_bwd"], [*saved, *seeds])
+        for k, tangent in zip(positions, instr.operands[count:], strict=True):
+            term = fit(b, terms[k], self.phantom(tangent, scope).type)
+            self.mask(term, *(ct for ct in found if ct is not None))
+            self.add(b, cotangents, tangent, term)
 
     def rules(self, instr: Instr, masked: bool) -> tuple[Rule | None, ...]:
         """The transposes of an op: where zero is strong, if the cotangent may be zero and a coefficient infinite."""

@@ -12,6 +12,7 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value, walk
 from wengert.transforms.activity import active_values
+from wengert.transforms.custom import expand, remove_markers
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
 from wengert.transforms.primal import emit_primal
@@ -39,6 +40,8 @@ def value_and_grad(fn: Function, wrt: Sequence[int]) -> Function:
 
 def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
     fn = fresh_copy(fn)
+    floats = [k for k, r in enumerate(fn.results[: 1 if seeded else None]) if r.is_float]
+    fn = expand(fn, wrt, floats, reverse=True)
     wanted = [fn.params[k] for k in wrt]
     outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
     linearizer = Linearizer(active_values(fn.instrs, wanted, outputs))
@@ -66,4 +69,4 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
         gradients.append(builder.zeros_like(param) if found is None else found)
     params = fn.params if seeded else (*fn.params, *seeds)
     name = f"{fn.name}_{'grad' if seeded else 'vjp'}"
-    return Function(name, fn.dims, params, tuple(builder.instrs), (*fn.results, *gradients), fn.span)
+    return remove_markers(Function(name, fn.dims, params, tuple(builder.instrs), (*fn.results, *gradients), fn.span))
