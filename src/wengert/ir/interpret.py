@@ -193,7 +193,7 @@ class _Interpreter:
 
     def run_custom(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
         primal: Function = instr.attrs["_rule"].primal
-        inner = _Interpreter(bind_arguments(primal, values), self.trace_hook)
+        inner = _Interpreter(bind_arguments(primal, values), self.trace_hook, primal.functions)
         return tuple(inner.region(primal.body))
 
     def run_undef(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:

@@ -16,5 +16,6 @@ from wengert.ops import (
 )
 
 __all__ = [
-    "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "spectral", "systems", "transcendental"
+    "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "spectral", "systems",
+    "transcendental",
 ]  # fmt: skip
