@@ -18,6 +18,7 @@ from wengert.codegen.engine import Machine, build, python_symbols
 from wengert.codegen.entry import Callbacks, numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
 from wengert.codegen.module import lower
+from wengert.codegen.thread_stack import stack_limit
 from wengert.errors import ArgumentError, InternalError, describe
 from wengert.ir.core import Function, Value
 from wengert.types import Dim, TensorType
@@ -113,11 +114,11 @@ class _Runtime:
         self._sites: Sequence[Site] = ()
         self._held = threading.local()
         # Compiled code holds their addresses, so these very objects are kept.
-        self._fail, self._convert, self._show = self.fail, self.convert, self.show
+        self._fail, self._convert, self._show, self._measure = self.fail, self.convert, self.show, self.measure
 
     def callbacks(self) -> Callbacks:
         """Addresses of the methods below."""
-        return Callbacks(id(self._fail), id(self._convert), id(self._show))
+        return Callbacks(id(self._fail), id(self._convert), id(self._show), id(self._measure))
 
     def attach(self, machine: Machine, sites: Sequence[Site]) -> Callable[..., tuple[Any, ...]]:
         """Take the native code and wrap its entry into a builtin function."""
@@ -142,6 +143,11 @@ class _Runtime:
     def show(self, status: int, operands: int) -> None:
         """Run what a `host_print` or a `host_call` asks for."""
         self._held.arrays = effects.run_site(self._sites, operands, status)
+
+    def measure(self, number: int, address: int) -> None:
+        """Write the lowest address that frames of this thread may reach, and the thread's number, to `address`."""
+        words = (ctypes.c_uint64 * 2).from_address(address)
+        words[0], words[1] = stack_limit(), threading.get_native_id()
 
     def convert(self, *args: Any) -> tuple[Any, ...]:
         """Call again with arguments converted to what native code takes."""

@@ -119,7 +119,7 @@ def python_symbols() -> dict[str, int]:
     """Addresses of the functions and types of the Python C API that compiled code uses."""
     functions = (
         "PyFloat_FromDouble", "PyLong_FromLongLong", "PyLong_AsLongLong", "PyErr_Occurred", "PyTuple_New",
-        "PyTuple_SetItem", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef",
+        "PyTuple_SetItem", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef", "PyThread_get_thread_native_id",
     )  # fmt: skip
     found = {}
     for name in functions:

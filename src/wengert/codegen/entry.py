@@ -33,11 +33,13 @@ class Callbacks:
         fail: takes a status and the address of the operand buffer and raises.
         convert: takes the arguments, converts them and calls again.
         show: takes the status of a `host_print` or `host_call` and the address of the operand buffer, and runs it.
+        measure: takes a number and an address, and writes there how far down the thread's stack may grow, and the thread.
     """
 
     fail: int
     convert: int
     show: int
+    measure: int
 
 
 @cache
@@ -63,11 +65,18 @@ def kernel_parameters(function: Function) -> list[str]:
     ]
 
 
-def entry_text(function: Function, callbacks: Callbacks, words: int) -> tuple[str, Writer]:
-    """The entry function, and the writer that knows what it declares; `words` is the size of the operand buffer."""
+def entry_text(function: Function, callbacks: Callbacks, words: int, is_recursive: bool = False) -> tuple[str, Writer]:
+    """The entry function, and the writer that knows what it declares.
+
+    Args:
+        function: what the kernel computes.
+        callbacks: addresses of the Python callables.
+        words: the size of the operand buffer.
+        is_recursive: whether calls among the kernel's functions look at the limit of the thread's stack.
+    """
     w = Writer()
     w.label("start")
-    _Entry(w, function, callbacks).write(words)
+    _Entry(w, function, callbacks).write(words, is_recursive)
     body = "\n".join([*w.entry, *w.lines[1:]])
     text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
@@ -79,7 +88,7 @@ class _Entry:
         self.function = function
         self.callbacks = callbacks
 
-    def write(self, words: int) -> None:
+    def write(self, words: int, is_recursive: bool) -> None:
         w, function = self.w, self.function
         self.require(f"icmp eq i64 %n, {len(function.params)}")
         arguments: list[str] = []
@@ -96,11 +105,27 @@ class _Entry:
         dims = self.dims(shapes)
         slots = [w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results]
         operands = w.slot("i64", count=words)
+        if is_recursive:
+            self.measure_stack()
         passed = [f"ptr {operands}", *(f"i64 {d}" for d in dims), *arguments, *(f"ptr {s}" for s in slots)]
         status = w.let(f"call i64 @wg.kernel({', '.join(passed)})")
         self.stop_unless(f"icmp eq i64 {status}, 0", "failed")
         self.results(slots)
         self.failures(status, operands)
+
+    def measure_stack(self) -> None:
+        """Find out how far down frames may reach, if this is another thread than last time."""
+        w = self.w
+        thread = w.call("i64", "PyThread_get_thread_native_id", [])
+        last = w.let("load i64, ptr getelementptr inbounds (i64, ptr @wg.stack, i64 1)")
+        ready, measure = w.fresh("ready"), w.fresh("measure")
+        w.branch(w.let(f"icmp eq i64 {thread}, {last}"), ready, measure, ", !prof !1")
+        w.label(measure)
+        called = [("ptr", pointer(self.callbacks.measure)), ("i64", "0"), ("ptr", "@wg.stack")]
+        found = w.call("ptr", "wg_call", called)
+        w.call("void", "Py_DecRef", [("ptr", found)])
+        w.branch(w.let(f"icmp eq ptr {found}, null"), "nothing", ready, ", !prof !2")
+        w.label(ready)
 
     # --- arguments ----------------------------------------------------------------------------------------------
 

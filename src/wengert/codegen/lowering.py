@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from wengert.codegen.interfaces import Interface
 from wengert.codegen.liveness import Frame, Uses
 from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack
 from wengert.codegen.text import MEMORY, REGISTER, Writer
@@ -97,9 +98,12 @@ class Lowering:
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     cold: list[str] = field(default_factory=list)
-    exits: list[tuple[int, str]] = field(default_factory=list)
+    exits: list[tuple[int | str, str]] = field(default_factory=list)
     span: Span | None = None
     operand_words: int = 1
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    first_scope: int = 0
+    first_kept: int = 0
 
     def __post_init__(self) -> None:
         self.body = self.function.body
@@ -261,7 +265,8 @@ class Lowering:
 
     def new_buffer(self, what: str = "", writable: bool = True) -> Buffer:
         """A growable allocation that is freed when the function ends; `what` is for the report."""
-        buffer = Buffer(self.new_scope(), writable, self.w.slot("ptr", "null"), self.w.slot("i64", "0"))
+        record = self.w.record([("ptr", "null"), ("i64", "0")])
+        buffer = Buffer(self.new_scope(), writable, record, self.w.field(record, 1))
         self.buffers.append(buffer)
         if what:
             self.note("allocation", what)
@@ -347,7 +352,7 @@ class Lowering:
         w.label(ready)
         return w.let(f"load ptr, ptr {buffer.pointer}")
 
-    def fail(self, status: int, stores: Sequence[str] = ()) -> str:
+    def fail(self, status: int | str, stores: Sequence[str] = ()) -> str:
         """A new cold block that leaves the function with `status`, after `stores`."""
         block = self.w.fresh("fail")
         self.cold += [f"{block}:", *(f"  {s}" for s in stores), "  br label %leave"]
@@ -401,7 +406,8 @@ class Lowering:
 
     def alias(self, buffer: Buffer) -> str:
         """Alias metadata of an access to `buffer`: distinct buffers never overlap."""
-        return f", !alias.scope !{scope_list(buffer.scope)}, !noalias !{others_list(buffer.scope)}"
+        scope = self.first_scope + buffer.scope
+        return f", !alias.scope !{scope_list(scope)}, !noalias !{others_list(scope)}"
 
 
 def scope_list(scope: int) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from wengert.codegen import angles, arrays, control, effects, linalg, matmul, order, reductions, spectral, stacks, vecmath
+from wengert.codegen import angles, arrays, calls, control, effects, linalg, matmul, order, reductions, spectral, stacks, vecmath
+from wengert.codegen.calls import close_callee, open_callee, write_return
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
+from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import Task, run, settle, store_task
 from wengert.codegen.schedule import schedule
@@ -18,11 +21,13 @@ from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
 from wengert.ir.core import Function, Value
 
 HANDLERS: dict[str, Any] = {
-    **arrays.HANDLERS, **angles.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
+    **arrays.HANDLERS, **calls.HANDLERS,
+    **angles.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
     **matmul.HANDLERS, **linalg.HANDLERS, **spectral.HANDLERS, **order.HANDLERS,
 }  # fmt: skip
 
-SUPPORT = """@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
+SUPPORT = """@wg.stack = internal global [2 x i64] zeroinitializer, align 8
+@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
 define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity) noinline nounwind {{
   %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
   %held = load ptr, ptr %at
@@ -102,6 +107,8 @@ define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {
 # Defined in SUPPORT, so not to be declared again.
 # Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
 KEPT_BYTES = 1 << 26
+# Number of the metadata node that is the alias domain of the first function.
+DOMAINS = 2_000_000
 _OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free", "wg_call")
 _SUPPORT_DECLARATIONS = {
     "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
@@ -120,24 +127,69 @@ class Module:
 
 def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     """The LLVM module of a function."""
-    low = Lowering(schedule(function), options, HANDLERS, settle=settle)
+    found = interfaces(function)
+    low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
-    kernel = _kernel(low)
-    entry, entry_writer = entry_text(function, callbacks, low.operand_words)
-    declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations, **low.w.declarations}
-    helpers = vecmath.helpers(low.w.helpers)
+    kernels, lowered = [_kernel(low)], [low]
+    for interface in found.values():
+        lowered.append(_following(lowered[-1], interface))
+        kernels.append(_callee(lowered[-1], interface))
+    words = max(each.operand_words for each in lowered)
+    entry, entry_writer = entry_text(function, callbacks, words, any(i.is_recursive for i in found.values()))
+    declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations}
+    for each in lowered:
+        declarations.update(each.w.declarations)
+    helpers = vecmath.helpers(set().union(*(each.w.helpers for each in lowered)))
     here = host()
     parts = [
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
-        SUPPORT.format(show=pointer(callbacks.show), kept=len(low.buffers), limit=KEPT_BYTES),
+        SUPPORT.format(show=pointer(callbacks.show), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
-        kernel,
+        *kernels,
         entry,
-        *_metadata(low),
+        *_metadata(lowered),
     ]
     return Module("\n".join(parts) + "\n", low)
+
+
+def _following(low: Lowering, interface: Interface) -> Lowering:
+    """The lowering of a callee, after that of another function in the same module."""
+    new = Lowering(
+        schedule(interface.function), low.options, low.handlers, settle=settle, interfaces=low.interfaces,
+        sites=low.sites, notes=low.notes, first_scope=low.first_scope + low.scopes, first_kept=_first_kept(low),
+    )  # fmt: skip
+    new.w.kernels, new.w.simple_loops = low.w.kernels, low.w.simple_loops
+    return new
+
+
+def _first_kept(low: Lowering) -> int:
+    """The number of the first buffer of the function behind `low`."""
+    return low.first_kept + len(low.buffers)
+
+
+def _callee(low: Lowering, interface: Interface) -> str:
+    w, interface = low.w, replace(interface, function=low.function)
+    low.enter(low.body)
+    parameters, targets = open_callee(low, interface)
+    low.block(low.body)
+    scalars = close_callee(low, interface, targets)
+    end = w.block if w.block != "start" else "begin"
+    w.jump("leave")
+    w.label("leave")
+    status = w.let("phi i64 " + ", ".join([f"[ 0, %{end} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)]))
+    undefined = [f"[ poison, %{b} ]" for _, b in low.exits]
+    registers = [REGISTER[r.tensor.dtype.name] for r in low.function.results if is_scalar(r)]
+    returned = [
+        w.let(f"phi {register} " + ", ".join([f"[ {scalar}, %{end} ]", *undefined]))
+        for register, scalar in zip(registers, scalars, strict=True)
+    ]
+    _keep_buffers(low)
+    write_return(low, interface, returned, status)
+    lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
+    head = f"define internal fastcc {interface.returned()} {interface.symbol}({', '.join(parameters)})"
+    return f"{head} nounwind {vector_width()} {{\nstart:\n" + "\n".join(lines) + "\n}"
 
 
 def _kernel(low: Lowering) -> str:
@@ -186,9 +238,7 @@ def _return(low: Lowering) -> None:
     w.label("leave")
     incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
     status = w.let(f"phi i64 {incoming}")
-    for k, buffer in enumerate(low.buffers):
-        held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
-        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size)])
+    _keep_buffers(low)
     if made:
         w.branch(w.let(f"icmp eq i64 {status}, 0"), "success", "failure", LIKELY)
         w.label("failure")
@@ -199,11 +249,19 @@ def _return(low: Lowering) -> None:
     w.do(f"ret i64 {status}")
 
 
+def _keep_buffers(low: Lowering) -> None:
+    """Keep the memory of this call for the next one."""
+    w = low.w
+    for k, buffer in enumerate(low.buffers, low.first_kept):
+        held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
+        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size)])
+
+
 def _take_kept(low: Lowering) -> list[str]:
     """Take the memory that the last call left behind; a call inside of this one finds none and gets its own."""
     lines = []
-    for k, buffer in enumerate(low.buffers):
-        at = f"getelementptr inbounds ([{len(low.buffers)} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 {k}"
+    for k, buffer in enumerate(low.buffers, low.first_kept):
+        at = f"getelementptr inbounds ({{ptr, i64}}, ptr @wg.kept, i64 {k}"
         lines += [
             f"  %kept{k} = load ptr, ptr {at}, i32 0)",
             f"  %size{k} = load i64, ptr {at}, i32 1)",
@@ -244,21 +302,29 @@ def _new_array(low: Lowering, value: Value, position: int) -> Mem:
     return low.memory(value, buffer, w.let(f"load ptr, ptr {at}"))
 
 
-def _metadata(low: Lowering) -> list[str]:
-    """Branch weights and alias scopes: every buffer is a scope of its own."""
+def _metadata(lowered: Sequence[Lowering]) -> list[str]:
+    """Branch weights and alias scopes: every buffer is a scope of its own, every function a domain of them."""
     lines = [
         '!1 = !{!"branch_weights", i32 2000, i32 1}',
         '!2 = !{!"branch_weights", i32 1, i32 2000}',
-        "!3 = distinct !{!3}",
     ]
     # Interleaving pays for reductions; loops that only store would just become longer.
     lines.append('!4 = !{!"llvm.loop.interleave.count", i32 1}')
-    lines += [f"!{n} = distinct !{{!{n}, !4}}" for n in range(SIMPLE_LOOPS, SIMPLE_LOOPS + low.w.simple_loops)]
-    nodes = [scope_list(k) - 1 for k in range(low.scopes)]
-    for k, node in enumerate(nodes):
+    lines += [f"!{n} = distinct !{{!{n}, !4}}" for n in range(SIMPLE_LOOPS, SIMPLE_LOOPS + lowered[-1].w.simple_loops)]
+    for number, low in enumerate(lowered):
+        lines += _scopes(low, DOMAINS + number)
+    return lines
+
+
+def _scopes(low: Lowering, domain: int) -> list[str]:
+    """The alias scopes of one function."""
+    lines = [f"!{domain} = distinct !{{!{domain}}}"]
+    numbers = range(low.first_scope, low.first_scope + low.scopes)
+    nodes = [scope_list(k) - 1 for k in numbers]
+    for k, node in zip(numbers, nodes, strict=True):
         others = ", ".join(f"!{n}" for n in nodes if n != node)
         lines += [
-            f"!{node} = distinct !{{!{node}, !3}}",
+            f"!{node} = distinct !{{!{node}, !{domain}}}",
             f"!{scope_list(k)} = !{{!{node}}}",
             f"!{others_list(k)} = !{{{others}}}",
         ]

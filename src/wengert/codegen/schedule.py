@@ -156,7 +156,7 @@ def _overwrites(instr: Instr) -> list[Value]:
     """Arrays that an instruction would like to overwrite."""
     if instr.op.name in WRITES:
         return [instr.operands[0]] if instr.operands[0].rank else []
-    if instr.op.name in LOOPS:
+    if instr.op.name in LOOPS or instr.op.name == "call":
         return [o for o in instr.operands if hasattr(o.type, "dims") and o.rank]
     return []
 

@@ -24,9 +24,11 @@ STACK_SCOPE = 1
 
 def new_stack(low: Lowering) -> Stack:
     """An empty stack without memory."""
-    buffer = Buffer(STACK_SCOPE, False, low.w.slot("ptr", "null"), low.w.slot("i64", "0"))
+    w = low.w
+    record = w.record([("ptr", "null"), ("i64", "0"), ("i64", "0"), ("i64", str(FIRST_CAPACITY))])
+    buffer = Buffer(STACK_SCOPE, False, record, w.field(record, 1))
     low.buffers.append(buffer)
-    return Stack(buffer, low.w.slot("i64", "0"), low.w.slot("i64", str(FIRST_CAPACITY)))
+    return Stack(buffer, w.field(record, 2), w.field(record, 3))
 
 
 def stack_new(low: Lowering, instr: Instr) -> None:

@@ -113,6 +113,23 @@ class Writer:
             self.entry.append(f"  store {type} {initial}, ptr {name}, align 8")
         return name
 
+    def record(self, words: Sequence[tuple[str, str]]) -> str:
+        """A stack slot for consecutive words of eight bytes (type and initial value); `field` gives their addresses."""
+        name = "%" + self.fresh("s")
+        self.entry.append(f"  {name} = alloca [{len(words)} x i64], align 8")
+        for position, (type, initial) in enumerate(words):
+            at = self.field(name, position)
+            self.entry.append(f"  store {type} {initial}, ptr {at}, align 8")
+        return name
+
+    def field(self, record: str, position: int) -> str:
+        """The address of a word of a record; computed in the entry block."""
+        if not position:
+            return record
+        name = "%" + self.fresh("f")
+        self.entry.append(f"  {name} = getelementptr inbounds i64, ptr {record}, i64 {position}")
+        return name
+
     def call(self, result: str, name: str, arguments: Sequence[tuple[str, str]], attributes: str = "") -> str:
         """Call an outside function and return the result ("" for void); declares it on first use."""
         types = ", ".join(t for t, _ in arguments)
