@@ -175,7 +175,10 @@ def test_requests_for_python_values():
 
 def test_eager_answers():
     with eager() as b:
+        constant = box(b.lift_known(4.0))
+        assert float(constant * 2.0) == 8.0 and np.asarray(constant) == 4.0
         x = box(b.lift_known(2.5))
+        b.note_input(0, x.value)
         assert (x > 1) is True
         assert isinstance(np.sin(x) > 1, np.bool_)
         with pytest.raises(GradientCutError, match=r"user.py:7[\s\S]*stop_gradient"):

@@ -144,7 +144,7 @@ class Grad(Transformed):
         return self._finish(*hot.run(leaves)), hot
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Any, list[Any]]:
-        traced, builder = self.program.record(args, kwargs)
+        traced, builder = self.program.record(args, kwargs, positions)
         loss = scalar_loss(traced, self.what, self.has_aux)
         values = list(traced.function.results)
         out = rebuild(traced, [builder.known(v) for v in values])

@@ -59,7 +59,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     program = _program(fn, lower_jvp)
     variant, leaves = program.variant(primals, {}, positions)
     if variant is None:
-        traced, builder = program.record(primals, {})
+        traced, builder = program.record(primals, {}, positions)
         results = list(traced.function.results)
         wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
         seeds = [builder.lift_known(d) for d in directions]
@@ -101,7 +101,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
             return tuple(tree_of_gradients(bars, selected))
 
         return rebuild(traced, results), pull_native
-    traced, builder = program.record(primals, {})
+    traced, builder = program.record(primals, {}, positions)
     values = list(traced.function.results)
     results = [builder.known(v) for v in values]
     wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]

@@ -43,7 +43,7 @@ class Jacobian(Transformed):
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Traced, list[Any]]:
         """One pull-back per output element over the recorded list."""
-        traced, builder = self.program.record(args, kwargs)
+        traced, builder = self.program.record(args, kwargs, positions)
         wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
         blocks: list[Any] = []
         for result in traced.function.results:

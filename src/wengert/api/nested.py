@@ -69,8 +69,11 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     trace = current()
     leaves, tree = flatten_call(args, kwargs)
     arguments = [lift(leaves[k]) for k in positions]
-    child = trace.builder.child() if not trace.eager else EvalBuilder(trace.span)
+    child = trace.builder.child() if not trace.eager else EvalBuilder(trace.span, parent=_eager_builder(trace))
     params = [_parameter(trace, a) for a in arguments]
+    if isinstance(child, EvalBuilder):
+        for k, param in zip(positions, params, strict=True):
+            child.note_input(k, param)
     inner_leaves = list(leaves)
     for k, param in zip(positions, params, strict=True):
         inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
@@ -93,6 +96,10 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     name = getattr(fn, "__name__", "function")
     function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span, dict(child.functions))
     return Inner(function, arguments, out_tree, places)
+
+
+def _eager_builder(trace: Trace) -> EvalBuilder | None:
+    return trace.builder if isinstance(trace.builder, EvalBuilder) else None
 
 
 def _parameter(trace: Trace, argument: Value) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -93,6 +94,7 @@ class Program:
         self.refused: set[Any] = set()
         self._lock = threading.RLock()
         self._noticed = False
+        self._reason: StagingError | None = None
 
     def variant(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Variant | None, list[Any]]:
         """The compilation for these arguments, and the flat leaves; None means that they have to run eagerly."""
@@ -112,7 +114,7 @@ class Program:
                 if self.strict:
                     raise
                 self.refused.add(key)
-                self._notice(error)
+                self._reason = error
                 return None, leaves
             known = self.variants.setdefault(key, [])
             known.insert(0, variant)
@@ -136,22 +138,41 @@ class Program:
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
         return Variant(traced, function, compiled, statics, _size_conditions(traced))
 
-    def _notice(self, error: UnsupportedError) -> None:
-        if not self._noticed:
+    def _notice(self) -> None:
+        """Say once that the function runs eagerly and why; called when it has, since eager mode may refuse it too."""
+        if self._reason is not None and not self._noticed:
             self._noticed = True
             name = getattr(self.fn, "__qualname__", repr(self.fn))
-            warnings.warn(f"{name} runs eagerly: {error}", EagerFallbackWarning, stacklevel=5)
+            message = f"{name} runs eagerly: {self._reason}"
+            warnings.warn(message, EagerFallbackWarning, stacklevel=_frames_to_the_user())
 
-    def record(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Traced, EvalBuilder]:
-        """Run eagerly; the trace has the list of what ran, the builder every value."""
-        builder = EvalBuilder()
+    def record(
+        self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int] | None = None
+    ) -> tuple[Traced, EvalBuilder]:
+        """Run eagerly; the trace has the list of what ran, the builder every value.
+
+        Args:
+            args: positional arguments.
+            kwargs: arguments by name.
+            positions: the flat leaves to differentiate at (None for all): values that depend on others only may leave the trace.
+        """
+        builder = EvalBuilder(positions=positions)
         traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
+        self._notice()
         if traced.written:
             leaves, _ = flatten_call(args, kwargs)
             inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
             arrays = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray)]
             refuse_shared(inputs, [traced.param_leaves.index(k) for k in traced.written], arrays, traced)
         return traced, builder
+
+
+def _frames_to_the_user() -> int:
+    """The `stacklevel` that makes a warning point at the call from outside of wengert."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "wengert":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequence[int], traced: Traced) -> None:

@@ -9,14 +9,25 @@ import dataclasses
 import functools
 import inspect
 import types
+from collections import ChainMap, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from wengert.errors import GradientCutError, SourceUnavailableError, StagingError
+from wengert.errors import GradientCutError, SourceUnavailableError, StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import is_box
+from wengert.frontend.boxes import any_box, is_box
+from wengert.frontend.calls_escape import (
+    ask_for_integers,
+    closes_over_traced,
+    holds_callback,
+    holds_traced,
+    is_library_span,
+    name_of,
+    plain_arguments,
+    refuse,
+)
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
@@ -25,12 +36,19 @@ from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_state import bear
-from wengert.frontend.stores import before_method
+from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute, set_item
 from wengert.frontend.table import find
+from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.text import TracedException, TracedText
-from wengert.tree import flatten
 
-_CONTAINERS = (list, dict, set, tuple, frozenset)
+_STORES = frozenset(
+    {
+        *(list, dict, set, tuple, frozenset, deque, OrderedDict, defaultdict, ChainMap),
+        *(property, staticmethod, classmethod, slice, functools.partial),
+    }
+)
+_NUMERIC = (float, int, complex, np.ndarray, np.generic)
+_STORING = {"__setattr__": set_attribute, "__setitem__": set_item, "__delattr__": delete_attribute, "__delitem__": delete_item}
 _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
@@ -57,7 +75,7 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if found is not PASS:
             return found
         return _real(current(), fn, args, kwargs, is_safe=True)
-    rule = _KINDS.get(type(fn))
+    rule = KINDS.get(type(fn))
     if rule is not None:
         return rule(fn, args, kwargs)
     return _call_class(fn, args, kwargs) if isinstance(fn, type) else _call_object(fn, args, kwargs)
@@ -72,8 +90,9 @@ def _call_function(fn: types.FunctionType, args: tuple[Any, ...], kwargs: dict[s
     root = module.partition(".")[0]
     if root == "wengert":
         return fn(*args, **kwargs)
-    native = root in ("numpy", "scipy") or root in _NATIVE_MODULES
-    if is_trusted_module(module) and (native or not holds_traced(trace, args, kwargs)):
+    if root in ("numpy", "scipy"):
+        return _call_library(fn, fn, args, kwargs)
+    if is_trusted_module(module) and (root in _NATIVE_MODULES or not holds_traced(trace, args, kwargs)):
         return _real(trace, fn, args, kwargs, is_safe=root in _NATIVE_MODULES)
     assert trace.enter is not None
     try:
@@ -83,6 +102,31 @@ def _call_function(fn: types.FunctionType, args: tuple[Any, ...], kwargs: dict[s
             raise
         return _real(trace, fn, args, kwargs)
     return _entered(trace, converted, fn, args, kwargs)
+
+
+def _call_library(fn: Any, python: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy or SciPy that is written in Python: with traced values, converted like the user's own."""
+    trace = current()
+    callback = holds_callback(args, kwargs)
+    if not callback and (not holds_traced(trace, args, kwargs) or plain_arguments(trace, args, kwargs) is not None):
+        return _real(trace, fn, args, kwargs)
+    span = trace.span
+    assert trace.enter is not None
+    try:
+        return _entered(trace, trace.enter(python), python, args, kwargs)
+    except (UnsupportedError, GradientCutError) as error:
+        trace.span = span
+        if not (is_library_span(error.span) or isinstance(error, SourceUnavailableError)) or is_library_span(span):
+            raise
+        refuse(trace, name_of(fn), error)
+
+
+def _call_dispatcher(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A public NumPy function: the Python function behind it, where there is one."""
+    python = getattr(fn, "_implementation", None)
+    if isinstance(python, types.FunctionType):
+        return _call_library(fn, python, args, kwargs)
+    return _real(current(), fn, args, kwargs)
 
 
 def _entered(trace: Trace, converted: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -119,7 +163,7 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
     trace, name = current(), fn.__name__
     if isinstance(owner, list | dict | set):
         if isinstance(owner, list) and name in ("index", "count", "remove") and holds_traced(trace, args, {}):
-            _refuse(trace, f"list.{name}")
+            refuse(trace, f"list.{name}")
         before_method(trace, owner, name)
         if name == "sort" and kwargs.get("key") is not None:
             key = kwargs["key"]
@@ -160,6 +204,30 @@ def _call_partial(fn: functools.partial[Any], args: tuple[Any, ...], kwargs: dic
     return call(fn.func, (*given, *args), {**named, **kwargs})
 
 
+def _call_wrapper(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A special method of an object made in C, such as `x.__add__`, and `type.__call__` as metaclasses call it."""
+    if fn.__name__ == "__call__" and isinstance(fn.__self__, type):
+        return _construct(fn.__self__, args, kwargs)
+    owner: Any = fn.__self__
+    if isinstance(owner, float | int) and any_box(*args):
+        return special_method(fn.__name__, owner, *args)
+    store: Any = _STORING.get(fn.__name__)
+    if store is not None:
+        return store(current(), owner, *args)
+    return _real(current(), fn, args, kwargs, is_safe=not isinstance(owner, _NUMERIC))
+
+
+def _call_descriptor(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A method taken from the class of a number or array, such as `float.__add__(x, y)`."""
+    if args and is_box(args[0]) and issubclass(python_type(args[0]), fn.__objclass__):
+        if isinstance(fn, types.WrapperDescriptorType):
+            return special_method(fn.__name__, *args)
+        return call(getattr(args[0], fn.__name__), args[1:], kwargs)
+    if args and not issubclass(fn.__objclass__, _NUMERIC) and isinstance(args[0], fn.__objclass__):
+        return call(fn.__get__(args[0]), args[1:], kwargs)
+    return _real(current(), fn, args, kwargs)
+
+
 def _call_wrapped(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A `functools.lru_cache`: without the cache, whose keys traced values cannot be."""
     return call(fn.__wrapped__, args, kwargs)
@@ -177,10 +245,14 @@ def _call_object(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _real(current(), fn, args, kwargs)
 
 
-_KINDS: dict[type, Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = {
+KINDS: dict[type, Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = {
     types.FunctionType: _call_function,
     types.MethodType: _call_method,
     types.BuiltinFunctionType: _call_builtin,
+    types.MethodWrapperType: _call_wrapper,
+    types.WrapperDescriptorType: _call_descriptor,
+    types.MethodDescriptorType: _call_descriptor,
+    type(np.dot): _call_dispatcher,
     functools.partial: _call_partial,
     type(functools.lru_cache(lambda: None)): _call_wrapped,
 }
@@ -193,18 +265,44 @@ def _call_class(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     trace = current()
     if issubclass(cls, BaseException) and holds_traced(trace, args, kwargs) and not trace.eager:
         return TracedException(cls, args, kwargs)
-    init = cls.__init__
-    own_new = cls.__new__ is not object.__new__
-    if own_new or type(cls).__call__ is not type.__call__ or not isinstance(init, types.FunctionType):
-        is_safe = cls in _CONTAINERS or (isinstance(cls.__new__, types.FunctionType) and issubclass(cls, tuple))
-        return bear(trace, _real(trace, cls, args, kwargs, is_safe or not is_trusted_module(cls.__module__)))
-    if is_trusted_module(cls.__module__):
-        return bear(trace, _real(trace, cls, args, kwargs))
+    meta = type(cls).__call__
+    if meta is not type.__call__ and isinstance(meta, types.FunctionType) and not is_trusted_module(meta.__module__):
+        return call(meta, (cls, *args), kwargs)
+    return _construct(cls, args, kwargs)
+
+
+def _construct(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A new object, its Python-written `__new__` and `__init__` run as converted code."""
+    trace = current()
+    init, make = cls.__init__, cls.__new__
+    trusted = is_trusted_module(cls.__module__)
+    if trusted and not (_is_numeric_class(cls) and (holds_traced(trace, args, kwargs) or holds_callback(args, kwargs))):
+        return bear(trace, _real(trace, cls, args, kwargs, _only_stores(cls, True)))
+    if isinstance(make, types.FunctionType) and not is_generated(make) and not is_trusted_module(make.__module__):
+        new = call(make, (cls, *args), kwargs)
+        if isinstance(new, cls):
+            made: Any = type(new)
+            call(made.__init__, (new, *args), kwargs)
+        return bear(trace, new)
+    if make is not object.__new__ or not isinstance(init, types.FunctionType):
+        return bear(trace, _real(trace, cls, args, kwargs, is_safe=_only_stores(cls, trusted)))
     if dataclasses.is_dataclass(cls) and is_generated(init):
         return bear(trace, _make_dataclass(cls, args, kwargs))
     new = bear(trace, object.__new__(cls))
     call(init, (new, *args), kwargs)
     return new
+
+
+def _is_numeric_class(cls: Any) -> bool:
+    """Whether it is a class of NumPy or SciPy written in Python."""
+    return cls.__module__.partition(".")[0] in ("numpy", "scipy") and isinstance(cls.__init__, types.FunctionType)
+
+
+def _only_stores(cls: Any, trusted: bool) -> bool:
+    """Whether making an object of the class takes no number out of its arguments."""
+    if issubclass(cls, dict | list | tuple) and not isinstance(cls.__init__, types.FunctionType):
+        return True
+    return cls in _STORES or (not trusted and not issubclass(cls, _NUMERIC))
 
 
 def is_generated(fn: types.FunctionType) -> bool:
@@ -213,12 +311,14 @@ def is_generated(fn: types.FunctionType) -> bool:
 
 
 def _make_dataclass(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An instance of a dataclass: its `__init__` has no source, but `__post_init__` has."""
+    """An instance of a dataclass: its `__init__` has no source, but `__post_init__` and `__setattr__` have."""
     post = getattr(cls, "__post_init__", None)
-    if post is None:
+    setter = cls.__setattr__
+    own_setter = isinstance(setter, types.FunctionType) and not is_generated(setter)
+    if post is None and not own_setter:
         return cls(*args, **kwargs)
     bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments
-    new = object.__new__(cls)
+    new = bear(current(), object.__new__(cls))
     extra = []
     for name, field in cls.__dataclass_fields__.items():
         kind = getattr(field, "_field_type").name  # noqa: B009 - private, and the only way to tell
@@ -232,9 +332,12 @@ def _make_dataclass(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             value = field.default
         if kind == "_FIELD_INITVAR":
             extra.append(value)
+        elif value is not dataclasses.MISSING and own_setter:
+            call(setter, (new, name, value), {})
         elif value is not dataclasses.MISSING:
             object.__setattr__(new, name, value)
-    call(post, (new, *extra), {})
+    if post is not None:
+        call(post, (new, *extra), {})
     return new
 
 
@@ -245,7 +348,13 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
     """Call `fn` as it is."""
     if not is_safe:
         if holds_traced(trace, args, kwargs):
-            _refuse(trace, _name(fn))
+            plain = plain_arguments(trace, args, kwargs)
+            if plain is None:
+                ask_for_integers(trace, name_of(fn), args, kwargs)
+                refuse(trace, name_of(fn))
+            args, kwargs = plain
+        if closes_over_traced(trace, args, kwargs):
+            refuse(trace, name_of(fn))
         if not trace.eager:
             _refuse_impure(trace, fn)
     whole = trace.captures.whole
@@ -260,14 +369,6 @@ def own_array(trace: Trace, array: np.ndarray[Any, Any]) -> Any:
     return Array(_constant(trace, array))
 
 
-def _refuse(trace: Trace, name: str) -> None:
-    fix = "write it with functions that wengert knows, or wrap its arguments in wg.stop_gradient(...) if they need no gradient"
-    if trace.eager:
-        raise GradientCutError(f"{name} is not known to wengert, and a traced value is passed to it", trace.span, fix=fix)
-    what = f"{name} cannot be staged: wengert does not know it, and a traced value is passed to it"
-    raise StagingError(what, trace.span, fix=fix)
-
-
 def _refuse_impure(trace: Trace, fn: Any) -> None:
     owner = getattr(fn, "__self__", None)
     module = (type(owner).__module__ if owner is not None and not isinstance(owner, types.ModuleType) else fn.__module__) or ""
@@ -275,33 +376,7 @@ def _refuse_impure(trace: Trace, fn: Any) -> None:
     impure = any(module == m or module.startswith(m + ".") for m in _IMPURE) or fn in (input, open)
     if impure and (module != "time" or name in _CLOCKS) and not isinstance(fn, type) and name != "default_rng":
         raise StagingError(
-            f"{_name(fn)} gives another result at every call, and staging would keep the first one",
+            f"{name_of(fn)} gives another result at every call, and staging would keep the first one",
             trace.span,
             fix="draw the numbers outside of the function and pass them in",
         )
-
-
-def _name(fn: Any) -> str:
-    owner = getattr(fn, "__self__", None)
-    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or type(fn).__name__
-    module = getattr(fn, "__module__", None)
-    if owner is not None and not isinstance(owner, types.ModuleType):
-        return str(name)
-    return f"{module}.{name}" if module and module != "builtins" else str(name)
-
-
-def holds_traced(trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a box is among the arguments, or in containers and objects that are."""
-    return any(_holds(trace, a) for a in args) or any(_holds(trace, a) for a in kwargs.values())
-
-
-def _holds(trace: Trace, obj: Any) -> bool:
-    if is_box(obj) or isinstance(obj, TracedText):
-        return True
-    if isinstance(obj, float | int | str | np.ndarray | type | types.FunctionType | types.ModuleType) or obj is None:
-        return False
-    if isinstance(obj, types.MethodType):
-        return _holds(trace, obj.__self__)
-    if trace.captures is not None and id(obj) in trace.captures.known:
-        return False
-    return any(is_box(leaf) for leaf in flatten(obj)[0])

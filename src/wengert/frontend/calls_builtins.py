@@ -80,8 +80,6 @@ def traced_accumulate(iterable: Iterable[Any], func: Any = None, *, initial: Any
 @special(sorted)
 def traced_sorted(iterable: Iterable[Any], /, *, key: Any = None, reverse: bool = False) -> Any:
     """`sorted`, where the keys are known."""
-    if isinstance(iterable, Array):
-        return PASS
     return bear(current(), sorted(iterable, key=key and (lambda x: call(key, (x,), {})), reverse=reverse))
 
 

@@ -136,6 +136,10 @@ class Trace:
             raise InternalError("a staged value has no run-time value while tracing")
         return self.builder.known(value)
 
+    def depends_on_input(self, value: Value) -> bool:
+        """Whether `value` has a derivative to lose: it was computed from an input; in eager mode only."""
+        return not self.eager or bool(self.builder.depends_on_input(value))
+
     def assume_at_least(self, size: Affine, minimum: int) -> bool:
         """Rely on `size >= minimum`, if `size` is made of argument sizes only and it holds for the arguments at hand.
 

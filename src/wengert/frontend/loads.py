@@ -28,7 +28,11 @@ from wengert.frontend.stores import (
     set_item,
     snapshot,
 )
+from wengert.frontend.table_builtins import python_type, special_method
 
+_AS_THEY_ARE = frozenset(
+    f"__{name}__" for name in ("copy", "deepcopy", "getitem", "setitem", "iter", "contains", "format", "repr", "str", "hash")
+)
 _METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 _OWN = (float, int, str, list, tuple, dict, bool, type(None), np.ndarray, Scalar, Array)
 
@@ -36,7 +40,7 @@ _OWN = (float, int, str, list, tuple, dict, bool, type(None), np.ndarray, Scalar
 def attribute(obj: Any, name: str) -> Any:
     """`obj.name`."""
     if is_box(obj):
-        return getattr(obj, name)
+        return _of_box(obj, name)
     trace = current()
     if isinstance(obj, types.ModuleType):
         value = getattr(obj, name)
@@ -58,6 +62,22 @@ def attribute(obj: Any, name: str) -> Any:
             trace.captures.guard(place, "is", value.__func__)
         return value
     return trace.captures.load(Path("attribute", path, name), value)
+
+
+def _of_box(obj: Any, name: str) -> Any:
+    """An attribute of what a box stands for; special methods are those of numbers and arrays."""
+    if not name.startswith("__"):
+        return getattr(obj, name)
+    stands_for = python_type(obj)
+    if name == "__class__":
+        return stands_for
+    if not hasattr(stands_for, name):
+        raise AttributeError(f"'{stands_for.__name__}' object has no attribute {name!r}")
+    if not callable(getattr(stands_for, name)):
+        return getattr(obj, name)
+    if name in _AS_THEY_ARE:
+        return getattr(obj, name)
+    return functools.partial(special_method, name, obj)
 
 
 def _descriptor(cls: type, name: str) -> Any:

@@ -84,8 +84,8 @@ class Operators:
             unsupported(f"{name} is not supported on traced values yet", fix="write it with other NumPy functions")
         return handler(*args, **kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        _refuse_number(self, "C code that needs a NumPy array")
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(_plain(self, "C code that needs a NumPy array"), dtype)
 
     def __deepcopy__(self, memo: Any) -> Any:
         return OPERATORS["copy"](self)
@@ -94,11 +94,13 @@ class Operators:
         return OPERATORS["copy"](self)
 
 
-def _refuse_number(box: Any, reason: str) -> NoReturn:
-    """Refuse to give the run-time value of `box`: as a request while staging, as an error in eager mode."""
+def _plain(box: Any, reason: str) -> Any:
+    """The run-time value of `box`: in eager mode, and if it depends on no input; else a request to retrace, or an error."""
     trace = current()
     if not trace.eager:
         raise NeedsPythonValue(box.value, reason, trace.span)
+    if not trace.depends_on_input(box.value):
+        return trace.known(box.value)
     raise GradientCutError(
         f"a traced {box.value.type} would be turned into a plain number here, and its gradient lost",
         trace.span,
@@ -135,7 +137,7 @@ class Scalar(Operators):
         return int(self._known("int() of a traced number"))
 
     def __float__(self) -> float:
-        _refuse_number(self, "float() of a traced number outside of converted code")
+        return float(_plain(self, "float() of a traced number outside of converted code"))
 
     def __hash__(self) -> int:
         return hash(self._known("a dictionary key or set element"))

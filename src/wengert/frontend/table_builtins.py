@@ -6,12 +6,14 @@ Builtins that only pass references around (`list`, `zip`, `getattr`, ...) are re
 from __future__ import annotations
 
 import builtins
+import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from wengert.errors import StagingError
 from wengert.frontend.arithmetic import as_number, item, stop_gradient_of
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, box, is_box, is_python_number, lift, promote, result, type_name
@@ -226,6 +228,34 @@ def stop_gradient(tree: Any) -> Any:
         tree: a box, or containers of boxes and other leaves, which stay as they are.
     """
     return stop_gradient_of(tree) if is_box(tree) else map_leaves(stop_gradient_of, tree)
+
+
+_CONVERSIONS: dict[str, Callable[..., Any]] = {
+    "__float__": float,
+    "__int__": int,
+    "__bool__": bool,
+    "__round__": round,
+    "__abs__": abs,
+    "__trunc__": math.trunc,
+    "__floor__": math.floor,
+    "__ceil__": math.ceil,
+    "__divmod__": divmod,
+    "__len__": len,
+}
+
+
+def special_method(name: str, owner: Any, *others: Any) -> Any:
+    """What the special method `name` (`__add__`, `__rsub__`, `__float__`, ...) of a number or array gives, one of them traced."""
+    conversion = _CONVERSIONS.get(name)
+    if conversion is not None:
+        return handle(conversion, owner, *others)
+    plain = name.strip("_")
+    for candidate in (plain, f"{plain}_"):
+        if hasattr(operator, candidate):
+            return getattr(operator, candidate)(owner, *others)
+    if plain.startswith("r") and len(others) == 1:
+        return special_method(f"__{plain[1:]}__", others[0], owner)
+    return unsupported(f"{name} of a {type_name(owner)} is not supported on traced values", error=StagingError)
 
 
 # --- functions that only pass references around ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.frontend import float_bits
 from wengert.frontend.arithmetic import as_number
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box, is_number, lift, lift_as, type_name
@@ -281,3 +282,54 @@ def prod(iterable: Iterable[Any], /, *, start: Any = 1) -> Any:
     for item in items:
         total = total * item
     return total
+
+
+# --- the representation of floats ------------------------------------------------------------------------------------
+
+
+@register(math.remainder)
+def ieee_remainder(x: Any, y: Any, /) -> Any:
+    """`math.remainder`."""
+    if not any_box(x, y):
+        return PASS
+    b = builder()
+    dividend, divisor = number(x, "remainder"), number(y, "remainder")
+    unknown = logical_or(b.isnan(dividend), b.isnan(divisor))
+    allowed = logical_and(b.ne(divisor, 0.0), b.isfinite(dividend))
+    ensure(logical_or(allowed, unknown), "ValueError", message_of(lambda: math.remainder(1.0, 0.0)))
+    return wrap(float_bits.ieee_remainder(dividend, divisor))
+
+
+@register(math.nextafter)
+def next_after(x: Any, y: Any, /) -> Any:
+    """`math.nextafter`, one step."""
+    return wrap(float_bits.next_after(number(x, "nextafter"), number(y, "nextafter"))) if any_box(x, y) else PASS
+
+
+@register(math.ulp)
+def unit_in_last_place(x: Any, /) -> Any:
+    """`math.ulp`."""
+    return wrap(float_bits.unit_in_last_place(number(x, "ulp"))) if is_box(x) else PASS
+
+
+@register(math.frexp)
+def split(x: Any, /) -> Any:
+    """`math.frexp`."""
+    if not is_box(x):
+        return PASS
+    mantissa, exponent = float_bits.split(number(x, "frexp"))
+    return wrap(mantissa), wrap(exponent)
+
+
+@register(math.ldexp)
+def scale_by_power(x: Any, i: Any, /) -> Any:
+    """`math.ldexp`."""
+    if not any_box(x, i):
+        return PASS
+    b = builder()
+    base, exponent = number(x, "ldexp"), lift(i)
+    if exponent.is_float or not is_number(i):
+        fail(TypeError, "Expected an int as second argument to ldexp.")
+    found = float_bits.scale_by_power(base, to_dtype(exponent, I64))
+    ensure(logical_or(b.isfinite(found), logical_not(b.isfinite(base))), "OverflowError", _POW_RANGE)
+    return wrap(found)

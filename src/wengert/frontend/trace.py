@@ -17,6 +17,7 @@ import numpy as np
 
 from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
+from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.calls import call
@@ -250,6 +251,7 @@ class _Run:
         """A scalar parameter."""
         if self.eager:
             value: Value = self.builder.lift_known(leaf.item() if isinstance(leaf, np.generic) else leaf, self.names[k])
+            self.builder.note_input(k, value)
         else:
             value = Value(TensorType(dtype), self.names[k])
             if dtype == I64:
@@ -263,6 +265,7 @@ class _Run:
         dtype = _dtype(leaf, self.names[k], _span_of(self.fn))
         if self.eager:
             value: Value = self.builder.lift_known(np.asarray(leaf, dtype.numpy), self.names[k])
+            self.builder.note_input(k, value)
         else:
             dims = tuple(self.size(k, axis, size) for axis, size in enumerate(leaf.shape))
             value = Value(TensorType(dtype, dims), self.names[k])

@@ -63,11 +63,23 @@ class EvalBuilder(Builder):
 
     Attributes:
         record: whether `instrs` keeps the instructions that ran.
+        positions: the inputs that are differentiated at, by their position; None for all.
     """
 
-    def __init__(self, span: Span | None = None, record: bool = True) -> None:
+    def __init__(
+        self,
+        span: Span | None = None,
+        record: bool = True,
+        *,
+        positions: Sequence[int] | None = None,
+        parent: EvalBuilder | None = None,
+    ) -> None:
         super().__init__(span)
         self.record = record
+        self.positions = positions
+        self._parent = parent
+        self._active: set[Value] = set() if parent is None else parent._active
+        self._scanned = 0
 
     def lift_known(self, array: Any, name: str = "") -> KnownValue:
         """A value of the given number or array, which is not copied and must not be changed afterwards."""
@@ -86,6 +98,23 @@ class EvalBuilder(Builder):
         """The number (a Python one) or the array of `value`. The array must not be changed."""
         data = _data(value)
         return np.array(data.buffer()) if isinstance(data, Version) else data
+
+    def note_input(self, position: int, value: Value) -> None:
+        """Declare `value` an input of the program that runs."""
+        if self.positions is None or position in self.positions:
+            self._active.add(value)
+
+    def depends_on_input(self, value: Value) -> bool:
+        """Whether a change of the inputs moves `value`, by what has run so far."""
+        if not self.record:
+            return True
+        if self._parent is not None:
+            self._parent.depends_on_input(value)
+        for instr in self.instrs[self._scanned :]:
+            if instr.op.name != "stop_gradient" and not self._active.isdisjoint(instr.operands):
+                self._active.update(r for r in instr.results if r.is_float)
+        self._scanned = len(self.instrs)
+        return value in self._active
 
     def child(self) -> Builder:
         """A builder for a region: it records, since the region's parameters are not known yet."""
