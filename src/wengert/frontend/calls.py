@@ -36,7 +36,7 @@ from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_state import bear
-from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute, set_item
+from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute_plainly, set_item
 from wengert.frontend.table import find
 from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.text import TracedException, TracedText
@@ -48,7 +48,12 @@ _STORES = frozenset(
     }
 )
 _NUMERIC = (float, int, complex, np.ndarray, np.generic)
-_STORING = {"__setattr__": set_attribute, "__setitem__": set_item, "__delattr__": delete_attribute, "__delitem__": delete_item}
+_STORING = {
+    "__setattr__": set_attribute_plainly,
+    "__setitem__": set_item,
+    "__delattr__": delete_attribute,
+    "__delitem__": delete_item,
+}
 _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})

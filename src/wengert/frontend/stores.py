@@ -105,8 +105,8 @@ def refuse_array(trace: Trace) -> None:
 # --- attributes ------------------------------------------------------------------------------------------------------
 
 
-def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
-    """`obj.name = value` for an ordinary object."""
+def set_attribute(trace: Trace, obj: Any, name: str, value: Any, store: Callable[[Any, str, Any], None] = setattr) -> None:
+    """`obj.name = value` for an ordinary object; `store` is what does it."""
     if isinstance(obj, type | types.ModuleType | types.FunctionType) and not trace.eager and id(obj) not in trace.born:
         raise StagingError(
             f"writes to state outside of the function are not staged: {getattr(obj, '__name__', obj)}.{name} is changed",
@@ -115,8 +115,8 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
         )
     check_writable(trace, obj)
     if not is_journaled(trace):
-        setattr(obj, name, value)
-        _note_eager(trace, obj, name, lambda: getattr(obj, name), lambda new: setattr(obj, name, new))
+        store(obj, name, value)
+        _note_eager(trace, obj, name, lambda: getattr(obj, name), lambda new: store(obj, name, new))
         return
 
     def get() -> Any:
@@ -126,9 +126,14 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
         if new is UNSET:
             delattr(obj, name)
         else:
-            setattr(obj, name, new)
+            store(obj, name, new)
 
     trace.journal.write((id(obj), "attribute", name), obj, get, put, value)
+
+
+def set_attribute_plainly(trace: Trace, obj: Any, name: str, value: Any) -> None:
+    """`object.__setattr__(obj, name, value)`."""
+    set_attribute(trace, obj, name, value, object.__setattr__)
 
 
 def _note_eager(trace: Trace, obj: Any, place: str, get: Callable[[], Any], put: Callable[[Any], None]) -> None:
