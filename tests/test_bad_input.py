@@ -53,7 +53,7 @@ RUN_TIME = [
     Case(programs.divide, (1.0, 0.0), ZeroDivisionError, "division", "return x / y"),
 ]
 AT_TRACE_TIME = [
-    Case(programs.complex_numbers, (1.0,), UnsupportedError, "complex numbers", "x * 1j"),
+    Case(programs.single_precision, (1.0,), UnsupportedError, "float32", "np.float32(0.5) * x"),
     Case(programs.missing_key, ({"x": 1.0},), KeyError, "scale", 'p["scale"]'),
     Case(programs.missing_name, (1.0,), NameError, "undefined_name", "undefined_name"),
     Case(programs.wrong_call, (1.0,), TypeError, "square.*positional argument", "square(x, x)"),
@@ -347,7 +347,7 @@ def test_random_sizes_and_indices(fn, kinds):
             programs.index_in_loop,
             programs.add_arrays,
             programs.multiply_matrices,
-            programs.complex_numbers,
+            programs.single_precision,
         )
     ]
     + [

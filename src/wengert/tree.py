@@ -1,7 +1,8 @@
 """Nested containers: take them apart into leaves, and put leaves back into the same structure.
 
 A *tree* is any nesting of dicts, lists, tuples, named tuples, dataclasses and plain Python objects; everything
-else is a *leaf*. `None` is a container with nothing in it. The one idea: the structure (`TreeDef`) is a value of its
+else is a *leaf*. `None` is a container with nothing in it, and a complex number or array one with two leaves, its real
+and its imaginary part. The one idea: the structure (`TreeDef`) is a value of its
 own, hashable and comparable, so compiled code can be keyed by it.
 
 Example:
@@ -32,7 +33,7 @@ import numpy as np
 
 from wengert.errors import ArgumentError
 
-__all__ = ["TreeDef", "flatten", "map_leaves", "register_leaf"]
+__all__ = ["ComplexParts", "TreeDef", "flatten", "map_leaves", "register_complex", "register_leaf"]
 
 IsLeaf = Callable[[Any], bool]
 T = TypeVar("T", bound=type)
@@ -45,7 +46,7 @@ class TreeDef:
     are. The hash is computed once.
 
     Attributes:
-        kind: One of `leaf none tuple list dict object`.
+        kind: One of `leaf none tuple list dict object complex`.
         cls: The class to rebuild, or None for a leaf.
         keys: Dict keys or attribute names in order; empty for sequences. For a `tuple`, `list` or `dict` subclass
             that carries attributes, the attribute names stand last, see `num_attributes`.
@@ -101,7 +102,7 @@ class TreeDef:
     def steps(self) -> list[str]:
         """Return the way to each child as a suffix: `.name` for attributes, `['key']` and `[0]` for items."""
         count = len(self.children) - self.num_attributes
-        if self.kind == "object":
+        if self.kind in ("object", "complex"):
             return [f".{name}" for name in self.keys]
         if self.kind == "dict":
             items = [f"[{key!r}]" for key in self.keys[:count]]
@@ -110,6 +111,12 @@ class TreeDef:
         else:
             items = [f"[{i}]" for i in range(count)]
         return items + [f".{name}" for name in self.keys[len(self.keys) - self.num_attributes :]]
+
+    def imaginary(self) -> list[bool]:
+        """Return for each leaf whether it is the imaginary part of a complex number."""
+        if self.kind == "complex":
+            return [False, True]
+        return [False] if self.kind == "leaf" else [part for child in self.children for part in child.imaginary()]
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -203,6 +210,29 @@ def register_leaf(cls: T) -> T:
     return cls
 
 
+class ComplexParts:
+    """A complex number or array taken apart: what `unflatten` gives where the parts are neither numbers nor arrays.
+
+    Attributes:
+        real: the real part.
+        imag: the imaginary part, of the same shape.
+    """
+
+    __slots__ = ("imag", "real")
+
+    def __init__(self, real: Any, imag: Any) -> None:
+        self.real = real
+        self.imag = imag
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.real!r}, {self.imag!r})"
+
+
+def register_complex(cls: type[ComplexParts], part: type | tuple[type, ...]) -> None:
+    """Declare that complex numbers with a part of the classes `part` are put together as `cls(real, imag)`."""
+    _COMPLEX_CLASSES.append((part, cls))
+
+
 # --- walking: one function per kind of container ---
 
 Walker = Callable[[Any, list[Any], "IsLeaf | None"], TreeDef]
@@ -210,6 +240,8 @@ Walker = Callable[[Any, list[Any], "IsLeaf | None"], TreeDef]
 _LEAF = TreeDef("leaf")
 _NONE = TreeDef("none", type(None))
 _LEAF_CLASSES: list[type] = []
+_COMPLEX_CLASSES: list[tuple[type | tuple[type, ...], type[ComplexParts]]] = []
+_COMPLEX = TreeDef("complex", complex, ("real", "imag"), (_LEAF, _LEAF))
 _FLAT_TUPLES: dict[int, TreeDef] = {}
 _SLOTS: dict[type, tuple[str, ...]] = {}
 _FLAT_LIMIT = 1024
@@ -226,6 +258,20 @@ def _walk(obj: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
 
 def _walk_none(obj: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
     return _NONE
+
+
+def _walk_complex(obj: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
+    """A complex number, or its parts."""
+    leaves += [obj.real, obj.imag]
+    return _COMPLEX
+
+
+def _walk_array(obj: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
+    """An array: a leaf, unless it is complex."""
+    if obj.dtype.kind == "c":
+        return _walk_complex(obj, leaves, is_leaf)
+    leaves.append(obj)
+    return _LEAF
 
 
 def _walk_items(items: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> list[TreeDef]:
@@ -336,7 +382,9 @@ _BUILTIN_WALKERS: dict[type, Walker | None] = {
     list: _walk_list,
     dict: _walk_dict,
     defaultdict: _walk_defaultdict,
-    **dict.fromkeys((float, int, bool, str, complex, bytes, np.ndarray, np.float64, np.float32, np.int64)),
+    np.ndarray: _walk_array,
+    **dict.fromkeys((complex, np.complex128, np.complex64, ComplexParts), _walk_complex),
+    **dict.fromkeys((float, int, bool, str, bytes, np.float64, np.float32, np.int64)),
 }
 _WALKERS: dict[type, Walker | None] = dict(_BUILTIN_WALKERS)
 
@@ -350,6 +398,8 @@ def _classify(cls: type) -> Walker | None:
         return _BUILTIN_WALKERS[cls]
     if issubclass(cls, tuple(_LEAF_CLASSES)):
         return None
+    if issubclass(cls, ComplexParts):
+        return _walk_complex
     if issubclass(cls, (tuple, list, dict)):
         return _walk_subclass if cls is OrderedDict or hasattr(cls, "_fields") or _is_python_class(cls) else None
     if cls in (types.SimpleNamespace, Namespace):
@@ -389,6 +439,8 @@ def _build(node: TreeDef, leaves: Iterator[Any]) -> Any:
         return tuple(values)
     if node.cls is list:
         return values
+    if node.kind == "complex":
+        return _put_together(*values)
     if node.cls is dict:
         return dict(zip(node.keys, values, strict=True))
     if node.cls is defaultdict:
@@ -398,6 +450,20 @@ def _build(node: TreeDef, leaves: Iterator[Any]) -> Any:
         new = node.cls.__new__ if node.cls is types.SimpleNamespace else object.__new__
         return _with_attributes(new(node.cls), node.keys, values)
     return _build_subclass(node, values)
+
+
+def _put_together(real: Any, imag: Any) -> Any:
+    """A complex number or array from its parts."""
+    for part, cls in _COMPLEX_CLASSES:
+        if isinstance(real, part) or isinstance(imag, part):
+            return cls(real, imag)
+    if isinstance(real, np.ndarray | np.floating) and isinstance(imag, np.ndarray | np.floating | float):
+        whole = np.empty(np.shape(real), np.result_type(real, np.complex64))
+        whole.real, whole.imag = real, imag
+        return whole if whole.ndim else whole[()]
+    if isinstance(real, float | int) and isinstance(imag, float | int):
+        return complex(real, imag)
+    return ComplexParts(real, imag)
 
 
 def _build_subclass(node: TreeDef, values: list[Any]) -> Any:

@@ -229,8 +229,6 @@ def test_unknown_operands():
         stage(lambda x: x + "text", 1.0)
     with pytest.raises(TypeError):
         stage(lambda x: x & 1, 1.0)
-    with pytest.raises(UnsupportedError, match="complex"):
-        stage(lambda x: x + 1j, 1.0)
     with pytest.raises(UnsupportedError, match="float32"):
         stage(lambda x: x * np.float32(2.0), 1.0)
     with pytest.raises(UnsupportedError, match="float32"):

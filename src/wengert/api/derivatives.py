@@ -13,7 +13,7 @@ from wengert.api.arguments import differentiable_leaves, flatten_call, is_differ
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
 from wengert.api.program import Program, Variant
-from wengert.api.results import rebuild, tree_of_gradients
+from wengert.api.results import conjugated, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 from wengert.tape.backward import pull_back
@@ -196,21 +196,43 @@ class _HotCall:
         if self.assemble is not None:
             return out, self.assemble(found)
         gradients = iter(found[len(found) - self.count :])
-        return out, self.trees.unflatten([next(gradients) if m else None for m in self.moves])
+        return out, self.trees.unflatten(conjugated(self.trees, [next(gradients) if m else None for m in self.moves]))
 
 
-def grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False) -> Grad:
+class Holomorphic(Transformed):
+    """The complex derivative of a holomorphic function: by the Cauchy-Riemann equations, the gradient of its real part."""
+
+    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, with_value: bool) -> None:
+        super().__init__(fn, "value_and_grad" if with_value else "grad")
+        self.with_value = with_value
+
+        def real_part(*args: Any, **kwargs: Any) -> Any:
+            found = fn(*args, **kwargs)
+            return found.real, found
+
+        self.gradient = Grad(functools.wraps(fn)(real_part), argnums, has_aux=True, with_value=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The derivative (and value) at these arguments."""
+        (_, value), derivative = self.gradient(*args, **kwargs)
+        return (value, derivative) if self.with_value else derivative
+
+
+def grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False, holomorphic: bool = False) -> Any:
     """The gradient of a scalar function.
 
     Args:
         fn: returns one float (with `has_aux`, a pair of that and anything else).
         argnums: which positional argument, or a sequence of them, to differentiate with respect to.
         has_aux: whether `fn` returns `(loss, aux)`; then the result is `(gradient, aux)`.
+        holomorphic: whether `fn` is a holomorphic function that returns a complex number; the result is then its complex
+            derivative. That it is holomorphic is not checked.
 
     Returns:
         A callable with the signature of `fn`; its result has the structure of the chosen argument (a tuple of them for a
         sequence), floats where that has floats and arrays where that has arrays. Leaves without a derivative (strings,
-        booleans) come back as None.
+        booleans) come back as None. For a complex argument `x + iy` it is `df/dx - i df/dy`, as in JAX; its conjugate points
+        uphill.
 
     Raises:
         ArgumentError: at the call, if the output is not a float scalar or a chosen argument is an integer.
@@ -220,12 +242,20 @@ def grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False) ->
         >>> wg.grad(lambda x: x * x)(3.0)
         6.0
     """
-    return Grad(fn, argnums, has_aux, with_value=False)
+    return _gradient(fn, argnums, has_aux, holomorphic, with_value=False)
 
 
-def value_and_grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False) -> Grad:
+def value_and_grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False, holomorphic: bool = False) -> Any:
     """Like `grad`, but returns the pair of the function's result and the gradient, computed together."""
-    return Grad(fn, argnums, has_aux, with_value=True)
+    return _gradient(fn, argnums, has_aux, holomorphic, with_value=True)
+
+
+def _gradient(fn: Callable[..., Any], argnums: ArgNums, has_aux: bool, holomorphic: bool, with_value: bool) -> Any:
+    if not holomorphic:
+        return Grad(fn, argnums, has_aux, with_value)
+    if has_aux:
+        raise ArgumentError("has_aux and holomorphic do not go together", fix="return the complex number alone")
+    return Holomorphic(fn, argnums, with_value)
 
 
 def stop_gradient(x: Any) -> Any:

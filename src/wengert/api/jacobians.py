@@ -13,7 +13,7 @@ from wengert.api.derivatives import ArgNums, Grad, Transformed
 from wengert.api.lowering import lower_jacobian
 from wengert.api.program import Program
 from wengert.api.results import Selected, rebuild, tree_of_gradients
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, UnsupportedError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back
@@ -63,6 +63,11 @@ class Jacobian(Transformed):
 
     def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:
         """Blocks in the structure of the result, each leaf holding the structure of the chosen arguments."""
+        if any(traced.out_tree.imaginary()) or any(any(tree.imaginary()) for tree, _ in selected):
+            raise UnsupportedError(
+                "jacobian of a function with complex arguments or results",
+                fix="take the Jacobian of the real and imaginary parts, as functions of real and imaginary parts",
+            )
         count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
         rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
         cells: list[Any] = []

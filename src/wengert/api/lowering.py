@@ -80,6 +80,9 @@ def scalar_loss(traced: Traced, what: str, has_aux: bool) -> Value | None:
         tree = tree.children[0]
     fix = "use jacobian, or reduce it with sum() or mean()"
     span = traced.function.span
+    if tree.kind == "complex":
+        hint = "return a real number, or pass holomorphic=True"
+        raise ArgumentError(f"{what} needs a real number; the output is complex", span, fix=hint)
     if tree.kind != "leaf":
         hint = "return (loss, aux) and pass has_aux=True" if tree.kind == "tuple" else fix
         raise ArgumentError(f"{what} needs a scalar; the output is a {tree.kind}", span, found=str(tree), fix=hint)

@@ -37,12 +37,22 @@ def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
 
 
 def tree_of_gradients(gradients: Sequence[Any], selected: Selected) -> list[Any]:
-    """Gradients put back into the structures that they were taken with respect to; None where a leaf has none."""
+    """Gradients put back into the structures that they were taken with respect to; None where a leaf has none.
+
+    The gradient with respect to a complex number `x + iy` is `df/dx - i df/dy`, as in JAX: for a holomorphic function the
+    complex derivative of its real part.
+    """
     remaining = iter(gradients)
     return [
-        tree.unflatten([next(remaining) if is_differentiable(leaf) else None for leaf in leaves])
+        tree.unflatten(conjugated(tree, [next(remaining) if is_differentiable(leaf) else None for leaf in leaves]))
         for tree, leaves in selected
     ]
+
+
+def conjugated(tree: TreeDef, leaves: Sequence[Any]) -> list[Any]:
+    """The leaves of a tree with those negated that are imaginary parts: cotangents of real pairs as complex ones, and back."""
+    flags = zip(leaves, tree.imaginary(), strict=True)
+    return [-leaf if is_imaginary and leaf is not None else leaf for leaf, is_imaginary in flags]
 
 
 def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
@@ -102,4 +112,4 @@ def matching_cotangents(out_tree: TreeDef, cotangent: Any) -> list[Any]:
         raise ArgumentError(
             "the cotangent does not have the structure of the function's result", found=str(given_tree), expected=str(tree)
         )
-    return [direction for leaf, direction in zip(leaves, given, strict=True) if leaf is mark]
+    return conjugated(out_tree, [direction for leaf, direction in zip(leaves, given, strict=True) if leaf is mark])

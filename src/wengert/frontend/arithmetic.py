@@ -11,8 +11,9 @@ import numpy as np
 from wengert.frontend import python_numbers as python
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, is_operand, is_python_number, lift, type_name
+from wengert.frontend.complexes import is_complex
 from wengert.frontend.elementwise import apply
-from wengert.frontend.emit import builder, fail, unsupported
+from wengert.frontend.emit import builder, fail
 from wengert.frontend.python_numbers import compare, to_int
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Scalar
@@ -61,8 +62,8 @@ def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
             found = None if may_raise and not numpy and not (type(y) is float and y) else _short_cut(op, x, y)
             if found is not None:
                 return Scalar(found, numpy)
-        if isinstance(x, complex | np.complexfloating) or isinstance(y, complex | np.complexfloating):
-            unsupported("complex numbers are not supported", "compute with real and imaginary parts as two real numbers")
+        if is_complex(x) or is_complex(y):
+            return OPERATORS["complex"](name, x, y)
         if not (_takes(x, y) and _takes(y, x)):
             return NotImplemented
         if is_python_number(x) and is_python_number(y):
@@ -73,7 +74,12 @@ def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
 
 
 def _unary(name: str, ufunc: Any, python_rule: Rule) -> None:
-    OPERATORS[name] = lambda x: python_rule(x) if is_python_number(x) else apply(ufunc, x)
+    def operator(x: Any) -> Any:
+        if is_complex(x):
+            return OPERATORS["complex"](name, x)
+        return python_rule(x) if is_python_number(x) else apply(ufunc, x)
+
+    OPERATORS[name] = operator
 
 
 def _compare(name: str, ufunc: Any) -> None:
@@ -84,6 +90,8 @@ def _compare(name: str, ufunc: Any) -> None:
         found = _short_cut(op, x, y)
         if found is not None:
             return box(found, _is_numpy(x) or _is_numpy(y))
+        if is_complex(x) or is_complex(y):
+            return OPERATORS["complex"](name, x, y)
         if not (_takes(x, y) and _takes(y, x)):
             return NotImplemented
         if isinstance(x, Scalar) and not isinstance(y, Array | np.ndarray | list | tuple):
@@ -101,6 +109,8 @@ def _as_flavour(found: Any, x: Any, y: Any) -> Any:
 
 
 def _matmul(x: Any, y: Any) -> Any:
+    if is_complex(x) or is_complex(y):
+        return OPERATORS["complex"]("matmul", x, y)
     if is_python_number(x) and is_python_number(y):
         fail(TypeError, f"unsupported operand type(s) for @: '{type_name(x)}' and '{type_name(y)}'")
     return handle(np.matmul, x, y)
@@ -115,6 +125,8 @@ def _divmod(x: Any, y: Any) -> Any:
 
 
 def _positive(x: Any) -> Any:
+    if is_complex(x):
+        return OPERATORS["complex"]("pos", x)
     return python.positive(x) if is_python_number(x) else apply(np.positive, x)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
+from wengert.frontend.complexes import is_complex, join
 from wengert.frontend.context import Trace
 from wengert.ir.core import Value
 from wengert.tree import flatten
@@ -66,6 +67,8 @@ class Captures:
         if isinstance(value, _AS_IS):
             self.guard(path, "is", value)
             return value
+        if is_complex(value):
+            return join(*(self.load(Path("attribute", path, name), getattr(value, name)) for name in ("real", "imag")))
         if type(value) in (float, np.float64):
             return self._number(path, value)
         if isinstance(value, np.ndarray):

@@ -61,7 +61,9 @@ class Packing:
         if len(leaves) != len(self.leaves):
             expected = repr(self.treedef)
             raise InternalError("the gradient is not like the parameters", found=repr(treedef), expected=expected)
-        return self._concatenate(leaves)
+        # The gradient of a complex parameter is df/dx - i df/dy; the step goes along df/dx and df/dy.
+        flags = self.treedef.imaginary()
+        return self._concatenate([-leaf if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)])
 
     def scale(self) -> Vector:
         """Return the typical size of each entry: the root mean square of its leaf at the start, 1 where that is 0."""
