@@ -39,7 +39,7 @@ from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute_plainly, set_item
 from wengert.frontend.table import find
 from wengert.frontend.table_builtins import python_type, special_method
-from wengert.frontend.table_complex import call_complex, involves_complex, takes_real_too
+from wengert.frontend.table_complex import call_complex, involves_complex, is_known, takes_real_too
 from wengert.frontend.text import TracedException, TracedText
 
 _STORES = frozenset(
@@ -76,8 +76,8 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         found = special(*args, **kwargs)
         if found is not PASS:
             return found
-    if fn is complex or involves_complex(args, kwargs) or (type(fn) is types.BuiltinFunctionType and takes_real_too(fn)):
-        found = call_complex(fn, args, kwargs) if _is_hashable(fn) else PASS
+    if (handler is not None or is_known(fn)) and (takes_real_too(fn) or involves_complex(args, kwargs)):
+        found = call_complex(fn, args, kwargs)
         if found is not PASS:
             return found
     if handler is not None:
@@ -89,10 +89,6 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if rule is not None:
         return rule(fn, args, kwargs)
     return _call_class(fn, args, kwargs) if isinstance(fn, type) else _call_object(fn, args, kwargs)
-
-
-def _is_hashable(fn: Any) -> bool:
-    return isinstance(fn, types.BuiltinFunctionType | types.FunctionType | np.ufunc | type | type(np.dot) | type(np.array))
 
 
 # --- kinds of callables ----------------------------------------------------------------------------------------------

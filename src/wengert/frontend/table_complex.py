@@ -19,6 +19,8 @@ from wengert.frontend.emit import fail, unsupported
 from wengert.frontend.registry import HANDLERS, OPERATORS, PASS, handle, operator_rule
 
 Function = Callable[..., Any]
+_LONG = 64
+_KINDS = (type(cmath.exp), type(np.exp), type, type(np.dot), type(np.array), type(np.where), type(np.angle))
 
 
 def involves_complex(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -28,7 +30,7 @@ def involves_complex(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 def _involves(x: Any) -> bool:
     if isinstance(x, list | tuple):
-        return any(_involves(item) for item in x)
+        return any(_involves(item) for item in (x if len(x) < _LONG else (x[0], x[-1])))
     return is_complex(x) or x is complex or x is np.complex128
 
 
@@ -360,9 +362,14 @@ for _name, _rule in (("exp", exp), ("log", log), ("sqrt", sqrt), ("sin", sin), (
     _RULES[getattr(np, _name)] = _RULES[getattr(cmath, _name)] = _on_complex(_rule)
 for _name, _rule in (("sinh", sinh), ("cosh", cosh), ("tanh", tanh)):
     _RULES[getattr(np, _name)] = _RULES[getattr(cmath, _name)] = _on_complex(_rule)
-_CMATH = frozenset(f for f in _RULES if getattr(f, "__module__", "") == "cmath")
+_CMATH = frozenset([complex, *(f for f in _RULES if getattr(f, "__module__", "") == "cmath")])
+
+
+def is_known(function: Any) -> bool:
+    """Whether the function has a rule for complex numbers, and may have none for real ones."""
+    return type(function) in _KINDS and (function in _RULES or function is complex)
 
 
 def takes_real_too(function: Any) -> bool:
-    """Whether calls with real traced numbers belong here as well: the functions of `cmath`."""
-    return function in _CMATH
+    """Whether calls with real traced numbers belong here as well: the functions of `cmath`, and `complex` itself."""
+    return type(function) in _KINDS and function in _CMATH
