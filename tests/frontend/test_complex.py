@@ -11,7 +11,7 @@ from tests.frontend.agreement import agree
 from wengert.testing.modes import assert_modes_agree
 
 POINTS = [0.7 + 0.4j, -0.7 + 0.4j, -0.3 - 1.2j, 0.2 - 0.9j]
-ELEMENTARY = "exp log sqrt sin cos tan sinh cosh tanh".split()  # noqa: SIM905
+ELEMENTARY = "exp log sqrt sin cos tan sinh cosh tanh".split()
 
 
 def check(f, *args):
