@@ -16,6 +16,8 @@ from wengert.frontend import advanced as _advanced  # noqa: F401 - gives boxes t
 from wengert.frontend import (
     arithmetic,
     table_builtins,
+    table_contractions,
+    table_linalg,
     table_math,
     table_numpy,
     table_numpy_create,
@@ -31,6 +33,8 @@ __all__ = ["PASS", "SOURCES", "find"]
 SOURCES = (
     arithmetic,
     table_builtins,
+    table_contractions,
+    table_linalg,
     table_math,
     table_numpy,
     table_numpy_create,

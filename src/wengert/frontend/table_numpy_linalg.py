@@ -1,4 +1,4 @@
-"""Handlers of products and norms: `dot`, `matmul`, `inner`, `outer`, `trace`, `linalg.norm`, ..."""
+"""Handlers of products: `dot`, `matmul`, `inner`, `outer`, `cross`, and of `trace`."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ import numpy as np
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote, result
-from wengert.frontend.broadcasting import assume, unify
+from wengert.frontend.broadcasting import assume, broadcast_shapes, spread, unify
 from wengert.frontend.elementwise import apply, write_out
-from wengert.frontend.emit import builder, fail, to_dtype, unsupported
+from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported
 from wengert.frontend.registry import PASS, handle, register
-from wengert.frontend.shapes import axes_from
-from wengert.frontend.table_numpy_reduce import safe_root
 from wengert.types import F64
 
 
 def product(x: Array, y: Array, what: str) -> Any:
-    """The matrix product of vectors and matrices.
+    """The matrix product of vectors, matrices and stacks of matrices, by the rules of `np.matmul`.
 
     Args:
-        x: rank 1 or 2.
-        y: rank 1 or 2.
+        x: rank 1 or more.
+        y: rank 1 or more.
         what: begins the ValueError when the shapes do not go together.
     """
     if x.ndim > 2 or y.ndim > 2:
-        unsupported("products of stacks of matrices are not supported yet", "loop over the leading axis", StagingError)
+        return _stacked_product(x, y, what)
     dtype = promote(x, y)
     if dtype != F64:
         return _integer_product(x, y)
     length = unify(x.dims[-1], y.dims[0], what, [x.dims, y.dims])
     left = assume(to_dtype(x.value, F64), (*x.dims[:-1], length))
     right = assume(to_dtype(y.value, F64), (length, *y.dims[1:]))
+    return result(builder().matmul(left, right))
+
+
+def _stacked_product(x: Array, y: Array, what: str) -> Any:
+    if x.ndim == 1:
+        return product(x[None, :], y, what)[..., 0, :]
+    if y.ndim == 1:
+        return product(x, y[:, None], what)[..., 0]
+    if promote(x, y) != F64:
+        terms = apply(np.multiply, x[..., :, :, None], y[..., None, :, :])
+        return handle(np.any if terms.element.name == "bool" else np.sum, terms, axis=-2)
+    length = unify(x.dims[-1], y.dims[-2], what, [x.dims, y.dims])
+    if y.ndim == 2:
+        rows = x.reshape((product_of(x.dims[:-1]), x.dims[-1]))
+        return as_array(product(rows, y, what)).reshape((*x.dims[:-1], y.dims[-1]))
+    lead = broadcast_shapes([x.dims[:-2], y.dims[:-2]])
+    left = spread((to_dtype(x.value, F64), x.dims, tuple(range(x.ndim))), (*lead, x.dims[-2], length))
+    right = spread((to_dtype(y.value, F64), y.dims, tuple(range(y.ndim))), (*lead, length, y.dims[-1]))
     return result(builder().matmul(left, right))
 
 
@@ -64,8 +80,16 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     if not any_box(a, b, out):
         return PASS
     x, y = as_array(a), as_array(b)
-    found = apply(np.multiply, a, b) if not x.ndim or not y.ndim else product(x, y, "the shapes of dot are not aligned:")
+    found = _dot(x, y, a, b)
     return found if out is None else write_out(out, found, True, "np.dot")
+
+
+def _dot(x: Array, y: Array, a: Any, b: Any) -> Any:
+    if not x.ndim or not y.ndim:
+        return apply(np.multiply, a, b)
+    if y.ndim > 2 or (x.ndim > 2 and y.ndim > 1):
+        return handle(np.tensordot, x, y, (-1, max(-2, -y.ndim)))
+    return product(x, y, "the shapes of dot are not aligned:")
 
 
 @register(np.inner)
@@ -74,6 +98,8 @@ def inner(a: Any, b: Any, /) -> Any:
     if not any_box(a, b):
         return PASS
     x, y = as_array(a), as_array(b)
+    if x.ndim and y.ndim and max(x.ndim, y.ndim) > 2:
+        return handle(np.tensordot, x, y, (-1, -1))
     return apply(np.multiply, a, b) if not x.ndim or not y.ndim else product(x, y.T, "the shapes of inner are not aligned:")
 
 
@@ -112,25 +138,3 @@ def cross(a: Any, b: Any, **options: Any) -> Any:
         unsupported("np.cross is supported for two vectors of length 3", "write out the components", StagingError)
     parts = [x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return handle(np.array, parts)
-
-
-@register(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """`np.linalg.norm` of vectors and the Frobenius norm; the derivative of the 2-norm at 0 is 0."""
-    if not any_box(x):
-        return PASS
-    a = as_array(x)
-    axes = axes_from(axis, a.ndim)
-    if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
-        return safe_root(handle(np.sum, apply(np.multiply, a, a), axis=axes, keepdims=keepdims))
-    if len(axes) != 1:
-        unsupported(f"matrix norms of order {ord!r} are not supported yet", "use the Frobenius norm", StagingError)
-    size = apply(np.absolute, a)
-    if ord in (np.inf, -np.inf):
-        return handle(np.max if ord > 0 else np.min, size, axis=axes, keepdims=keepdims)
-    if ord == 1:
-        return handle(np.sum, size, axis=axes, keepdims=keepdims)
-    if not isinstance(ord, int | float) or ord == 0:
-        unsupported(f"vector norms of order {ord!r} are not supported yet", "write the sum out", StagingError)
-    powers = handle(np.sum, apply(np.power, size, ord), axis=axes, keepdims=keepdims)
-    return apply(np.power, powers, 1.0 / ord)
