@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy
 import pytest
+import scipy.linalg
+from numpy.linalg import LinAlgError
 
-from tests.frontend.boxed import Hooked, check
+from tests.frontend.boxed import Hooked, check, run_eagerly, stage
+from wengert.errors import StagingError
+from wengert.frontend.registry import NAMES
+from wengert.ir.interpret import run
 
-np = Hooked(numpy)
+np, sl = Hooked(numpy), Hooked(scipy.linalg)
 RNG = numpy.random.default_rng(0)
 
 
@@ -124,3 +129,82 @@ PRODUCTS = [
 @pytest.mark.parametrize("case", PRODUCTS)
 def test_products(case):
     check(case[0], *case[1:], tolerance=1e-12)
+
+
+SCIPY = [
+    (lambda a, y: sl.solve(a, y), A, V),
+    (lambda a, y: sl.solve(a, y, transposed=True), A, V),
+    (lambda a, y: sl.solve(a, y, assume_a="pos"), numpy.triu(S), regular(3, 2)),
+    (lambda a, y: sl.solve(a, y, assume_a="sym", lower=True), numpy.tril(S), V),
+    (lambda a, y: sl.solve_triangular(a, y), A, V),
+    (lambda a, y: sl.solve_triangular(a, y, lower=True, trans="T"), A, regular(3, 2)),
+    (lambda a, y: sl.solve_triangular(a, y, unit_diagonal=True), A, V),
+    (lambda a: sl.inv(a), A),
+    (lambda a: sl.det(a), A),
+    (lambda a: sl.pinv(a), TALL),
+    (lambda a: sl.pinv(a, return_rank=True)[1], WIDE),
+    (lambda a: sl.cholesky(a), S),
+    (lambda a: sl.cholesky(a, lower=True), S),
+    (lambda a: sl.cho_factor(a)[0], S),
+    (lambda a, y: sl.cho_solve(sl.cho_factor(a), y), S, V),
+    (lambda a, y: sl.cho_solve(sl.cho_factor(a, lower=True), y), S, regular(3, 2)),
+    (lambda a, y: sl.cho_solve((a, True), y), A, V),
+    (lambda a: abs(sl.qr(a, mode="economic")[0]), TALL),
+    (lambda a: abs(sl.qr(a)[1]), A),
+    (lambda a: sl.eigh(a, eigvals_only=True), S),
+    (lambda a: sl.eigh(a, lower=False)[0], S),
+    (lambda a, m: sl.eigh(a, m)[0], S, definite(3)),
+    (lambda a, m: abs(sl.eigh(a, m)[1]), S, S @ S + numpy.eye(3)),
+    (lambda a: sl.eigvalsh(a), S),
+    (lambda a: sl.svd(a, compute_uv=False), TALL),
+    (lambda a: abs(sl.svd(a, full_matrices=False)[2]), TALL),
+    (lambda a: sl.svdvals(a), WIDE),
+    (lambda a: sl.norm(a, "nuc"), TALL),
+    (lambda a, y: sl.block_diag(a, y, 3.0), A, V),
+    (lambda x: sl.toeplitz(x), V),
+    (lambda x, y: sl.toeplitz(x, y), V, numpy.arange(4.0)),
+    (lambda x: sl.hankel(x), V),
+    (lambda x, y: sl.hankel(x, y), V, numpy.arange(4.0)),
+    (lambda a: sl.expm(a), A),
+    (lambda a: sl.expm(a * 0.01), A),
+    (lambda a: sl.expm(a * 10.0) * 1e-20, -S),
+]
+
+
+@pytest.mark.parametrize("case", SCIPY)
+def test_scipy(case):
+    check(case[0], *case[1:], tolerance=1e-9)
+
+
+def test_what_is_registered_by_name_exists():
+    import importlib
+
+    for name, handlers in NAMES.items():
+        for module in handlers:
+            assert callable(getattr(importlib.import_module(module), name)), (module, name)
+
+
+REFUSED = [
+    (lambda a: np.linalg.solve(a * 0.0, a), A, LinAlgError, "Singular matrix"),
+    (lambda a: np.linalg.inv(a * 0.0), A, LinAlgError, "Singular matrix"),
+    (lambda a: np.linalg.cholesky(-a), S, LinAlgError, "Matrix is not positive definite"),
+    (lambda a: np.linalg.svd(a * numpy.nan), A, LinAlgError, "SVD did not converge"),
+    (lambda a: np.linalg.det(a), TALL, LinAlgError, "must be square"),
+    (lambda a: np.linalg.inv(a[0]), A, LinAlgError, "at least two-dimensional"),
+    (lambda a: np.linalg.svd(a), TALL, StagingError, "complete basis"),
+    (lambda a: np.linalg.solve(a, np.ones(4)), A, ValueError, "sizes"),
+    (lambda a: np.einsum("ij,jk", a, np.ones((4, 4))), A, ValueError, "einsum"),
+    (lambda a: np.einsum("ijk", a), A, ValueError, "does not fit"),
+    (lambda a: sl.solve(a * 0.0, a), A, LinAlgError, "singular matrix"),
+    (lambda a: sl.solve_triangular(a * 0.0, a), A, LinAlgError, "singular matrix"),
+    (lambda a: sl.inv(a / 0.0), A, ValueError, "infs or NaNs"),
+    (lambda a: sl.cholesky(-a), S, LinAlgError, "leading minor"),
+]
+
+
+@pytest.mark.parametrize(("function", "matrix", "error", "message"), REFUSED)
+def test_refusals(function, matrix, error, message):
+    with pytest.raises(error, match=message):
+        run_eagerly(function, matrix)
+    with pytest.raises(error, match=message):
+        run(*stage(function, matrix)[:2])

@@ -29,6 +29,7 @@ from wengert.codegen.loops import (
 from wengert.codegen.lowering import Handler, Lowering
 from wengert.codegen.matmul import each_matrix
 from wengert.codegen.nests import force, nest
+from wengert.codegen.outline import outlined
 from wengert.codegen.storage import Index, Mem
 from wengert.codegen.text import float_literal
 from wengert.ir.core import Instr, Value
@@ -102,8 +103,12 @@ def _lu(low: Lowering, value: Value) -> Factors:
 
     def one(index: Index) -> None:
         a, f, p = matrix_at(low, source, index), matrix_at(low, made, index), vectors(low, pivots, index)
-        when(low, is_less(low, a.sizes[0], LARGE), lambda: _eliminate(low, a, f, p, failed), lambda: _getrf(low, a, f, p))
+        small = is_less(low, a.sizes[0], LARGE)
+        when(low, small, lambda: outlined(low, "lu", [a, f, p], [], eliminate), lambda: _getrf(low, a, f, p))
         _note_zero_pivots(low, f, failed)
+
+    def eliminate(arrays: list[Mem], extras: list[str]) -> None:
+        _eliminate(low, arrays[0], arrays[1], arrays[2])
 
     leading(low, source, one)
     found = Factors(made, pivots, failed)
@@ -125,7 +130,7 @@ def _note(low: Lowering, condition: str, failed: str) -> None:
     w.do(f"store i8 {w.let(f'or i8 {old}, {bit}')}, ptr {failed}")
 
 
-def _eliminate(low: Lowering, a: Mem, f: Mem, pivots: Mem, failed: str) -> None:
+def _eliminate(low: Lowering, a: Mem, f: Mem, pivots: Mem) -> None:
     """Gaussian elimination with partial pivoting, row by row (Golub & Van Loan 2013, section 3.4.1)."""
     w, n = low.w, a.sizes[0]
     copy(low, a, f)
@@ -209,6 +214,11 @@ def _position(low: Lowering, pivots: Mem, k: str) -> str:
 
 def substitute(low: Lowering, a: Mem, x: Mem, lower: bool, trans: bool, unit: bool) -> None:
     """Solve `op(a) X = x` in place, for one triangle of `a`; `x` is contiguous."""
+    name = f"solve.{'l' if lower else 'u'}{'t' if trans else 'n'}{'u' if unit else 'n'}"
+    outlined(low, name, [a, x], [], lambda arrays, extras: _substituted(low, arrays[0], arrays[1], lower, trans, unit))
+
+
+def _substituted(low: Lowering, a: Mem, x: Mem, lower: bool, trans: bool, unit: bool) -> None:
     found = layout(a)
     count = low.product([a.sizes[0], a.sizes[0], x.sizes[1]])
     if found is None or x.sizes[1] == "1":
@@ -319,6 +329,11 @@ def _nan_if_singular(low: Lowering, factors: Factors, target: Mem) -> None:
 
 
 def _solve_factored(low: Lowering, f: Mem, pivots: Mem, x: Mem, trans: bool) -> None:
+    name = "solve.t" if trans else "solve.n"
+    outlined(low, name, [f, pivots, x], [], lambda arrays, extras: _solve_by_factors(low, arrays[0], arrays[1], arrays[2], trans))
+
+
+def _solve_by_factors(low: Lowering, f: Mem, pivots: Mem, x: Mem, trans: bool) -> None:
     def swap(k: str) -> None:
         position = _position(low, pivots, k)
         when(low, low.w.let(f"icmp ne i64 {position}, {k}"), lambda: _exchange(low, x, k, position))
@@ -412,7 +427,10 @@ def _cholesky_factors(low: Lowering, value: Value) -> tuple[Mem, str]:
     def one(planes: list[Mem]) -> None:
         a, f = planes
         small = is_less(low, a.sizes[0], LARGE)
-        when(low, small, lambda: _cholesky_rows(low, a, f, failed), lambda: _potrf(low, a, f, failed))
+        when(low, small, lambda: outlined(low, "cholesky", [a, f], [failed], by_rows), lambda: _potrf(low, a, f, failed))
+
+    def by_rows(arrays: list[Mem], extras: list[str]) -> None:
+        _cholesky_rows(low, arrays[0], arrays[1], extras[0])
 
     each_matrix(low, [source, target], one)
     is_bad = low.w.let(f"icmp ne i8 {low.w.let(f'load i8, ptr {failed}')}, 0")

@@ -94,6 +94,7 @@ class Lowering:
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
     waiting: dict[Value, Awaited] = field(default_factory=dict)
     factors: dict[Any, Any] = field(default_factory=dict)
+    routines: dict[str, str] = field(default_factory=dict)
     settle: Callable[[Lowering], None] = lambda low: None
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)

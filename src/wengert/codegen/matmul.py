@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from wengert.codegen.blas import product
 from wengert.codegen.lowering import Handler, Lowering
 from wengert.codegen.nests import force, nest
+from wengert.codegen.outline import outlined
 from wengert.codegen.reductions import combine
 from wengert.codegen.storage import Index, Mem
 from wengert.ir.core import Instr
@@ -35,7 +36,12 @@ def matmul(low: Lowering, instr: Instr) -> None:
 
 def multiply(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
     """`target = x @ y` for matrices."""
-    product(low, x, y, target, lambda: matrices(low, x, y, target))
+
+    def body(arrays: list[Mem], extras: list[str]) -> None:
+        left, right, into = arrays
+        product(low, left, right, into, lambda: matrices(low, left, right, into))
+
+    outlined(low, "matmul", [x, y, target], [], body)
 
 
 def each_matrix(low: Lowering, stacks: Sequence[Mem], body: Callable[[list[Mem]], None]) -> None:

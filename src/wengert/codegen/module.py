@@ -147,6 +147,7 @@ def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
         SUPPORT.format(show=pointer(callbacks.show), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
+        *low.routines.values(),
         *kernels,
         entry,
         *_metadata(lowered),
@@ -159,6 +160,7 @@ def _following(low: Lowering, interface: Interface) -> Lowering:
     new = Lowering(
         schedule(interface.function), low.options, low.handlers, settle=settle, interfaces=low.interfaces,
         sites=low.sites, notes=low.notes, first_scope=low.first_scope + low.scopes, first_kept=_first_kept(low),
+        routines=low.routines,
     )  # fmt: skip
     new.w.kernels, new.w.simple_loops = low.w.kernels, low.w.simple_loops
     return new

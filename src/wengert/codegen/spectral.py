@@ -78,10 +78,34 @@ def _work(low: Lowering, count: str) -> tuple[str, tuple[str, str]]:
 def eigh(low: Lowering, instr: Instr) -> None:
     """`dsyevd` on the lower triangle."""
     _each(low, instr, lambda a, target: _when_any(low, a.sizes[0], lambda: _syevd(low, a, target, "V")))
+    _keep_values(low, instr, "eigvalsh")
+
+
+def _keep_values(low: Lowering, instr: Instr, name: str) -> None:
+    """Copy the first rows of a factorisation: the op called `name` on the same operand asks for them."""
+    packed = low.array(instr.result)
+    assert isinstance(packed, Mem)
+    lead = len(packed.sizes) - 2
+    kept = private(low, (*packed.sizes[:lead], packed.sizes[-1]), name)
+    nest(low, kept.sizes, lambda i: put(low, kept, get(low, packed, *i[:lead], "0", i[-1]), *i))
+    low.remember(low.factors, (name, instr.operands[0]), kept)
+
+
+def _known_values(low: Lowering, instr: Instr) -> bool:
+    """Take the values from a factorisation of the same operand, if there is one."""
+    known = low.factors.get((instr.op.name, instr.operands[0]))
+    if known is None:
+        return False
+    target = low.allocate(instr.result, instr.op.name)
+    copy(low, known, target)
+    low.bind(instr.result, target)
+    return True
 
 
 def eigvalsh(low: Lowering, instr: Instr) -> None:
     """`dsyevd` without eigenvectors."""
+    if _known_values(low, instr):
+        return
     _each(low, instr, lambda a, target: _when_any(low, a.sizes[0], lambda: _syevd(low, a, target, "N")))
 
 
@@ -110,10 +134,13 @@ def _syevd(low: Lowering, a: Mem, target: Mem, job: str) -> None:
 def svd(low: Lowering, instr: Instr) -> None:
     """`dgesdd`."""
     _each(low, instr, lambda a, target: _when_any(low, a.sizes[1], lambda: _gesdd(low, a, target, "S")))
+    _keep_values(low, instr, "svdvals")
 
 
 def svdvals(low: Lowering, instr: Instr) -> None:
     """`dgesdd` without singular vectors."""
+    if _known_values(low, instr):
+        return
     _each(low, instr, lambda a, target: _when_any(low, a.sizes[1], lambda: _gesdd(low, a, target, "N")))
 
 

@@ -162,6 +162,7 @@ def same_size(value: Value, axis: int, size: Affine, message: str) -> Value:
     Raises:
         ValueError: it has another one (at run time, if need be).
     """
+    axis %= value.rank
     found = value.dims[axis]
     if found == size:
         return value

@@ -25,6 +25,8 @@ PASS: Final = Pass()
 
 HANDLERS: dict[Any, Callable[..., Any]] = {}
 OPERATORS: dict[str, Callable[..., Any]] = {}
+# By the function's name, then by the module that it is public in: for modules that are not imported unless the user does.
+NAMES: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
 def register(*functions: Any) -> Callable[[F], F]:
@@ -35,6 +37,20 @@ def register(*functions: Any) -> Callable[[F], F]:
             if function in HANDLERS:
                 raise InternalError(f"{function!r} has two handlers")
             HANDLERS[function] = handler
+        return handler
+
+    return add
+
+
+def register_name(module: str, *names: str) -> Callable[[F], F]:
+    """Decorator: the function below handles calls of the functions of `module` called `names`, which need not be imported."""
+
+    def add(handler: F) -> F:
+        for name in names:
+            known = NAMES.setdefault(name, {})
+            if module in known:
+                raise InternalError(f"{module}.{name} has two handlers")
+            known[module] = handler
         return handler
 
     return add

@@ -6,6 +6,7 @@ function's arguments and returns its result, or `PASS` when the real function is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any
@@ -24,9 +25,10 @@ from wengert.frontend import (
     table_numpy_linalg,
     table_numpy_reduce,
     table_numpy_shape,
+    table_scipy_linalg,
 )
 from wengert.frontend.boxes import any_box, as_array
-from wengert.frontend.registry import HANDLERS, PASS
+from wengert.frontend.registry import HANDLERS, NAMES, PASS
 
 __all__ = ["PASS", "SOURCES", "find"]
 
@@ -41,6 +43,7 @@ SOURCES = (
     table_numpy_linalg,
     table_numpy_reduce,
     table_numpy_shape,
+    table_scipy_linalg,
 )
 
 _PURE_METHODS = frozenset({"dot", "clip"})
@@ -56,7 +59,16 @@ def find(function: Any) -> Callable[..., Any] | None:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ndarray):
         return _array_method(owner, function.__name__)
-    return HANDLERS.get(function)
+    return HANDLERS.get(function) or _by_name(function)
+
+
+def _by_name(function: Any) -> Callable[..., Any] | None:
+    """The handler registered for the public name of `function`, if that is what the name stands for."""
+    for module, handler in NAMES.get(getattr(function, "__name__", ""), {}).items():
+        if getattr(sys.modules.get(module), function.__name__, None) is function:
+            HANDLERS[function] = handler
+            return handler
+    return None
 
 
 def _array_method(owner: np.ndarray[Any, Any], name: str) -> Callable[..., Any] | None:
