@@ -30,14 +30,14 @@ def factor(a, y):
 FUNCTIONS = {"matmul": product, "solve": solution, "cholesky": factor}
 
 
-def seconds(call, budget=0.3, most=2000):
+def seconds(function, *args, budget=0.3, most=2000):
     """Median time of a call."""
-    call()
+    function(*args)
     times = []
     end = time.perf_counter() + budget
     while time.perf_counter() < end and len(times) < most:
         start = time.perf_counter()
-        call()
+        function(*args)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -52,9 +52,9 @@ def main():
             half = rng.normal(size=(n, n))
             a, y = half @ half.T + n * np.eye(n), rng.normal(size=(n, n))
             np.testing.assert_allclose(native(a, y), function(a, y), rtol=1e-7, atol=1e-9 * n)
-            numpy_time = seconds(lambda: function(a, y))
-            time_native = seconds(lambda: native(a, y))
-            time_gradient = seconds(lambda: gradient(a, y))
+            numpy_time = seconds(function, a, y)
+            time_native = seconds(native, a, y)
+            time_gradient = seconds(gradient, a, y)
             figures = (numpy_time * 1e6, time_native * 1e6, time_native / numpy_time, time_gradient * 1e6)
             print(f"{name:10}{n:5}{figures[0]:12.2f}{figures[1]:12.2f}{figures[2]:8.2f}{figures[3]:13.2f}", end="")
             print(f"{time_gradient / time_native:13.2f}")
