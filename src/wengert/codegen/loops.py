@@ -10,7 +10,7 @@ from wengert.codegen.storage import Index, Mem
 from wengert.types import F64
 
 # Ranges of known length are written out up to this length.
-WRITTEN_OUT = 4
+WRITTEN_OUT = 8
 
 
 def plus(low: Lowering, a: str, b: str | int) -> str:
