@@ -19,7 +19,7 @@ from wengert.frontend.boxes import box
 from wengert.frontend.context import Trace
 from wengert.frontend.emit import value_of
 from wengert.frontend.recursion_close import Draft, close, complete, draft_call
-from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of
+from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of, origin_of
 from wengert.frontend.recursion_watch import is_same_function
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
@@ -103,6 +103,7 @@ class Recursive:
         draft: the function being made.
         reached: functions being traced that it calls.
         nested: functions that were traced inside of it and are closed with it.
+        origins: for arrays that it returns or leaves outside: what they may share memory with.
         guessed: whether the result was found without running a loop that calls the function.
         sites: at each call, what the arrays hold that it writes to.
     """
@@ -122,6 +123,7 @@ class Recursive:
         self.nested: list[Recursive] = []
         self.sites: list[list[Value]] = []
         self.guessed = False
+        self.origins: dict[Any, frozenset[Any]] = {}
         assert isinstance(trace.builder, TraceBuilder)
         self.builder = trace.builder
         names = {**trace.builder.functions, **{each.draft.name: None for each in trace.stack}}
@@ -138,12 +140,14 @@ class Recursive:
             try:
                 outcome = self.attempt()
             except _Again as again:
+                self.builder.given_up = True
                 if again.target is not self:
                     raise
                 continue
             trace.span = self.span
             if self.absorb(outcome):
                 break
+            self.builder.given_up = True
         else:
             self.refuse("its arguments and results take ever new forms")
         self.reached.discard(self)
@@ -173,7 +177,7 @@ class Recursive:
             self.enter_states(builder)
 
         active = trace.active
-        trace.active = [(self.fn.__code__, trace.depth + 1, self.fn, (*self.given[0], *self.given[1].values()))]
+        trace.active = [*active, (self.fn.__code__, trace.depth + 1, self.fn, (*self.given[0], *self.given[1].values()))]
         trace.stack.append(self)
         try:
             body = partial(self.run_body, entered)
@@ -200,16 +204,15 @@ class Recursive:
             leaves = [leaf for leaf in state.form.leaves if leaf.kind not in ("static", "unset")]
             values = [builder.param(leaf.type, _label(state.location), ()) for leaf in leaves]
             self.params += values
-            state.entered = self.put(state, values)
+            state.entered = self.put(state, values, frozen=True)
 
-    def put(self, state: State, values: Sequence[Value]) -> Any:
+    def put(self, state: State, values: Sequence[Value], frozen: bool = False) -> Any:
         """Write a place outside."""
         new = raise_up(state.form, iter([(v, v) for v in values]), {})
         location = state.location
         if not isinstance(new, Value):
-            for leaf in take_apart(new)[0]:
-                if isinstance(leaf, Array):
-                    leaf.frozen = f"{location.label}, which a recursive function has set"
+            for array in _arrays(new).values():
+                array.frozen = f"{location.label}, which a recursive function has set" if frozen else ""
             bear(self.trace, new)
             freeze(self.trace, new, f"{location.label}, which a recursive function has set,")
         self.trace.journal.write(location.key, location.owner, location.get, location.set, new)
@@ -232,7 +235,7 @@ class Recursive:
         with self.trace.building(outcome.builder), self.left(outcome):
             try:
                 settled = self.note_states(outcome) & self.note_written()
-                settled &= self.note_result(outcome)
+                settled &= self.note_result(outcome) & self.note_origins(outcome)
                 if settled:
                     self.finish(outcome)
             except CannotMergeError as error:
@@ -262,10 +265,10 @@ class Recursive:
             known = self.states.get(key)
             before = form_of(location.old) if known is None else known.form
             form = join(before, form_of(new))
-            if known is None and (new is not location.old or form != before):
+            if known is None:
                 self.states[key] = State(location, form)
                 settled = False
-            elif known is not None and form != known.form:
+            elif form != known.form:
                 known.form, settled = form, False
         return settled
 
@@ -291,8 +294,13 @@ class Recursive:
         except CannotMergeError:
             if not self.guessed:
                 raise
-            joined, self.guessed = found, False
-        settled, self.result = joined is self.result, joined
+            joined, self.guessed, self.origins = found, False, {}
+        settled = joined is self.result
+        for k, part in enumerate(joined.parts):
+            if isinstance(part, Moving) and not settled:
+                for old in (*self.result.parts[k : k + 1], *found.parts[k : k + 1]):
+                    self.origins["result", k] = self.origins.get(("result", k), frozenset()) | origin_of(old)
+        self.result = joined
         return settled
 
     def result_of(self, obj: Any) -> Result:
@@ -302,12 +310,11 @@ class Recursive:
         if any(part is made for part in parts for made in self.arguments.rebuilt):
             self.refuse("it returns a container that was passed to it")
         if outer and outer[0] is obj:
-            return Result(None, (Same(obj),), (frozenset(),))
+            return Result(None, (Same(obj),))
         if outer:
             self.refuse("it returns a container that holds others from outside")
         leaves, structure = take_apart(obj)
-        found = [self.part_of(leaf) for leaf in leaves]
-        return Result(structure, tuple(found), tuple([self.origins(x, part) for x, part in zip(leaves, found, strict=True)]))
+        return Result(structure, tuple(map(self.part_of, leaves)))
 
     def part_of(self, obj: Any) -> Part:
         """The form of a leaf of the result."""
@@ -333,20 +340,36 @@ class Recursive:
         """Whether a value is computed inside of the function."""
         return self.builder.holds(self.builder.history.owner.get(value))
 
-    def origins(self, obj: Any, part: Part) -> frozenset[Any]:
-        """What an array may share memory with."""
-        if not isinstance(obj, Array) or not isinstance(part, Moving):
-            return frozenset()
+    def note_origins(self, outcome: Outcome) -> bool:
+        """Note what arrays that leave the function may share memory with."""
+        result = self.result
+        assert result is not None
+        leaves = [] if result.structure is None else take_apart(outcome.result)[0]
+        exits: dict[Any, Array] = {}
+        entries: dict[Any, Array] = {}
+        for k, (part, leaf) in enumerate(zip(result.parts, leaves)):
+            if isinstance(part, Moving) and isinstance(leaf, Array):
+                exits["result", k] = leaf.root
+        for key, state in self.states.items():
+            exits.update({("exit", key, k): array.root for k, array in _arrays(state.location.get()).items()})
+            entries.update({("entry", key, k): array for k, array in _arrays(state.entered).items()})
+        settled = True
+        for exit_, root in exits.items():
+            before = self.origins.get(exit_, frozenset())
+            self.origins[exit_] = before | self.relatives(exit_, root, exits, entries)
+            settled &= before == self.origins[exit_]
+        return settled
+
+    def relatives(self, exit_: Any, root: Array, exits: dict[Any, Array], entries: dict[Any, Array]) -> frozenset[Any]:
+        """What one array that leaves the function may share memory with."""
         found: set[Any] = set()
-        for array in [obj.root, *_linked(self.trace, obj.root)]:
-            places = [k for k, each in self.arguments.boxes.items() if each is array]
-            states = [s for s in self.states.values() if any(x is array for x in _arrays(s.entered))]
-            if places:
-                found.add(places[0])
-            elif states:
-                self.refuse(f"it returns an array that is {states[0].location.label}")
-            elif not made_in(self.trace, array, self.builder):
-                found.add(Shared(array))
+        for array in [root, *_linked(self.trace, root)]:
+            places: list[Any] = [k for k, each in self.arguments.boxes.items() if each is array]
+            places += [entry for entry, each in entries.items() if each is array]
+            if not places and not made_in(self.trace, array, self.builder):
+                places = [Shared(array)]
+            found.update(places)
+            found.update(other for other, each in exits.items() if each is array and other != exit_)
         return frozenset(found)
 
     def finish(self, outcome: Outcome) -> None:
@@ -364,19 +387,11 @@ class Recursive:
                 dims = tuple(s.affine for s in sizes)
                 values.append(value if dims == value.dims else builder.assume_shape(value, *sizes))
         for state in self.states.values():
-            self.check_exit(state)
             values += lower(state.form, state.location.get(), filler=True)
         values += [self.arguments.boxes[k].value for k in sorted(self.written)]
         draft.params = tuple(self.params)
         draft.dims = tuple(s for moving in self.arguments.moving for s in moving.own_sizes)
         draft.instrs, draft.results = tuple(outcome.builder.instrs), tuple(values)
-
-    def check_exit(self, state: State) -> None:
-        """What is left in a place outside must be new, or what was there."""
-        for array in _arrays(state.location.get()):
-            for each in [array.root, *_linked(self.trace, array.root)]:
-                if not made_in(self.trace, each, self.builder) or any(each is a for a in self.arguments.boxes.values()):
-                    self.refuse(f"{state.location.label} is set to an array that is known under another name")
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -388,7 +403,7 @@ class Recursive:
         """
         self.trace.stack[-1].reached.add(self)
         if not self.arguments.fit(args, kwargs):
-            self.result, self.written = None, set()
+            self.result, self.written, self.origins = None, set(), {}
             raise _Again(self)
         if not self.fit_states():
             raise _Again(self)
@@ -424,12 +439,27 @@ class Recursive:
         results = self.result_values(operands)
         instr = draft_call(self.draft, operands, [v for group in results for v in group], trace.span)
         builder.append(complete(self.draft, instr, lambda v: v) if is_closed else instr)
-        made, written = results[0], iter(results[-1])
-        for state, values in zip(self.states.values(), results[1:-1], strict=True):
-            self.put(state, values)
+        made: dict[Any, Array] = {}
+        for (key, state), values in zip(self.states.items(), results[1:-1], strict=True):
+            made.update({("exit", key, k): array for k, array in _arrays(self.put(state, values)).items()})
+        written = iter(results[-1])
         for k in sorted(self.written):
             arrays[k].write(next(written))
-        return self.returned(made, leaves)
+        found = self.returned(results[0], leaves, made)
+        for exit_, new in made.items():
+            for origin in self.origins.get(exit_, ()):
+                other = self.array_at(origin, leaves, contents, made)
+                if other is not None:
+                    link(trace, new, other.root)
+        return found
+
+    def array_at(self, origin: Any, leaves: Sequence[Any], contents: dict[Any, Any], made: dict[Any, Array]) -> Array | None:
+        """What an origin is at a call."""
+        if isinstance(origin, Shared):
+            return origin.array
+        if isinstance(origin, int):
+            return leaves[origin] if isinstance(leaves[origin], Array) else None
+        return _arrays(contents[origin[1]]).get(origin[2]) if origin[0] == "entry" else made.get(origin)
 
     def result_values(self, operands: Sequence[Value]) -> list[list[Value]]:
         """New values for the results of a call: of the result, of each state, of the arrays that are written."""
@@ -461,26 +491,23 @@ class Recursive:
         groups.append([Value(TensorType(m.dtype, sized(m.sizes)), m.value.name) for m in moving])
         return groups
 
-    def returned(self, values: Sequence[Value], leaves: Sequence[Any]) -> Any:
-        """The result of a call, as Python sees it."""
+    def returned(self, values: Sequence[Value], leaves: Sequence[Any], arrays: dict[Any, Array]) -> Any:
+        """The result of a call, as Python sees it; arrays that are new are noted in `arrays`."""
         result, supply = self.result, iter(values)
         assert result is not None
         made: list[Any] = []
-        for part, origins in zip(result.parts, result.origins, strict=True):
+        for k, part in enumerate(result.parts):
             if isinstance(part, Same):
                 made.append(part.obj)
             elif isinstance(part, Argument):
                 made.append(leaves[part.index])
             else:
-                for known in part.dims:
-                    if known is None:
-                        next(supply)
+                for _ in [d for d in part.dims if d is None]:
+                    next(supply)
                 value = next(supply)
                 made.append(Array(value) if part.is_array else box(value, part.numpy))
-                for origin in origins:
-                    other = origin.array if isinstance(origin, Shared) else leaves[origin]
-                    if isinstance(other, Array):
-                        link(self.trace, made[-1], other.root)
+                if part.is_array:
+                    arrays["result", k] = made[-1]
         if result.structure is None:
             return made[0]
         found = made[0] if result.structure.kind == "leaf" else result.structure.unflatten(made)
@@ -496,7 +523,7 @@ class Recursive:
         owners = [s.location.owner for s in self.states.values() if isinstance(s.location.owner, Array)]
         names: list[tuple[bool, Array]] = [(True, owner) for owner in owners]
         names += [(k in self.written, x.root) for k, x in arrays.items() if isinstance(x, Array)]
-        names += [(False, array.root) for content in contents.values() for array in _arrays(content)]
+        names += [(False, array.root) for content in contents.values() for array in _arrays(content).values()]
         for position, (is_written, array) in enumerate(names):
             if is_written:
                 both = [array, *_linked(trace, array)]
@@ -520,15 +547,25 @@ def _linked(trace: Trace, array: Array) -> list[Array]:
     found: list[Array] = [array]
     for each in found:
         others = trace.journal.links.get((id(each), "value"), ())
-        found += [o for o in others if not any(o is known for known in found)]
+        found += [o for o in others if not any(o is known for known in found) and not _is_stale(trace, o)]
     return found[1:]
 
 
-def _arrays(content: Any) -> list[Array]:
-    """The arrays in the contents of a place."""
-    if isinstance(content, Value) or content is UNSET or content is None:
-        return []
-    return [x for x in take_apart(content)[0] if isinstance(x, Array)]
+def _is_stale(trace: Trace, array: Array) -> bool:
+    """Whether an array was made by a run of a body that has been given up."""
+    at: Any = array.home
+    while isinstance(at, TraceBuilder):
+        if at.home is None and at.given_up:
+            return True
+        at = at.home or at.parent
+    return False
+
+
+def _arrays(content: Any) -> dict[int, Array]:
+    """The arrays in the contents of a place, by position of the leaf."""
+    if isinstance(content, Value) or content is UNSET:
+        return {}
+    return {k: x for k, x in enumerate(take_apart(content)[0]) if isinstance(x, Array)}
 
 
 def _opaque(builder: Any, d: Affine) -> Value:

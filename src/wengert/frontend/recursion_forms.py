@@ -255,12 +255,10 @@ class Result:
     Attributes:
         structure: the structure, or None when the whole is the object of the only part.
         parts: its leaves. Sizes of moving arrays refer to parameters and to what is outside; None is a result of its own.
-        origins: per part, where arrays come from that it may share memory with: a place in the arguments, or an array.
     """
 
     structure: TreeDef | None
     parts: tuple[Part, ...]
-    origins: tuple[frozenset[Any], ...]
 
     def join(self, other: Result, params: Sequence[Moving]) -> Result:
         """What both can be; `self` if it is wide enough.
@@ -270,14 +268,8 @@ class Result:
         """
         if self.structure != other.structure:
             raise CannotMergeError(f"{self.structure!r} or {other.structure!r}".replace("TreeDef", ""))
-        parts, origins = [], []
-        for k, (a, b) in enumerate(zip(self.parts, other.parts, strict=True)):
-            part = _join_parts(a, b, params)
-            parts.append(part)
-            origins.append(self.origins[k] | other.origins[k] | _origin(part, a) | _origin(part, b))
-        if all(x is y for x, y in zip(parts, self.parts, strict=True)) and tuple(origins) == self.origins:
-            return self
-        return Result(self.structure, tuple(parts), tuple(origins))
+        parts = tuple([_join_parts(a, b, params) for a, b in zip(self.parts, other.parts, strict=True)])
+        return self if all(x is y for x, y in zip(parts, self.parts, strict=True)) else Result(self.structure, parts)
 
 
 def _join_parts(a: Part, b: Part, params: Sequence[Moving]) -> Part:
@@ -296,13 +288,13 @@ def _as_moving(part: Part, params: Sequence[Moving]) -> Moving:
     return moving_of(part.obj) if isinstance(part, Same) else part
 
 
-def _origin(joined: Part, part: Part) -> frozenset[Any]:
-    """Where an array comes from that has become a moving one."""
-    if joined is part or isinstance(part, Moving):
-        return frozenset()
+def origin_of(part: Part) -> frozenset[Any]:
+    """Where an array comes from that becomes a moving one: a position in the arguments, or an array from outside."""
     if isinstance(part, Argument):
         return frozenset([part.index])
-    return frozenset([Shared(part.obj.root)]) if isinstance(part.obj, Array) else frozenset()
+    if isinstance(part, Same) and isinstance(part.obj, Array):
+        return frozenset([Shared(part.obj.root)])
+    return frozenset()
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class TraceBuilder(Builder):
         parent: the builder of the region around.
         home: the builder that this one's instructions were moved to, if they were.
         closed: why values made here cannot be used any more, or "".
+        given_up: whether the region is traced again, and what was made in it counts for nothing.
     """
 
     def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
@@ -89,6 +90,7 @@ class TraceBuilder(Builder):
         self.parent = parent
         self.home: TraceBuilder | None = None
         self.closed = ""
+        self.given_up = False
 
     def child(self) -> TraceBuilder:
         """A builder for a region nested here."""
