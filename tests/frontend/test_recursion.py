@@ -2,12 +2,16 @@
 
 import functools
 import math
+import types
 
 import numpy as np
 import pytest
 
-from tests.frontend.agreement import agree
+from tests.frontend.agreement import agree, assert_same, eager_result
+from wengert.errors import StagingError
 from wengert.frontend import recursion_watch
+from wengert.frontend.trace import trace
+from wengert.ir.interpret import run
 
 
 @pytest.fixture(autouse=True)
@@ -461,3 +465,221 @@ def test_deep_static_recursion_is_called():
         return 1.0 if n == 0 else x * power(x, n - 1)
 
     assert agree(lambda x: power(x, 90), 1.01).function.functions
+
+
+def test_helper_defined_inside_calls_back():
+    def run(x, n):
+        def outer(y, k):
+            def helper(z, m):
+                return z if m <= 0 else helper(z * 1.1, m - 1) + 0.1 * outer(z * 0.5, k - 1)
+
+            return y if k <= 0 else helper(y, k)
+
+        return outer(x, n)
+
+    calls(run, 3.0, 3, also=[(3.0, 0)], functions=2)
+
+
+def test_state_that_is_put_back():
+    class Level:
+        depth = 0
+
+    def run(x):
+        level = Level()
+        level.depth, level.deepest = 0, 0
+
+        def walk(y):
+            level.depth += 1
+            level.deepest = max(level.deepest, level.depth)
+            found = y if y < 1.0 else walk(0.4 * y) + level.depth * walk(0.3 * y)
+            level.depth -= 1
+            return found
+
+        return walk(x) + level.deepest
+
+    calls(run, 20.0, also=[(0.5,)])
+
+
+def test_result_of_a_size_of_its_own():
+    def half(x, n):
+        upper = x[len(x) // 2 :]
+        return 1.5 * upper if n == 0 else upper + half(0.9 * x, n - 1)
+
+    calls(lambda x, n: np.sum(half(x, n) ** 2), np.arange(1.0, 6.0), 3, also=[(np.arange(8.0), 0)])
+
+
+def test_blocks_of_a_matrix_in_place():
+    def fold(m):
+        rows, columns = m.shape
+        if rows == 1 and columns == 1:
+            m[0, 0] *= 2.0
+        elif rows >= columns:
+            fold(m[: rows // 2])
+            fold(m[rows // 2 :])
+            m[0] += m[-1]
+        else:
+            fold(m[:, : columns // 2])
+            fold(m[:, columns // 2 :])
+            m[:, 0] += 1.0
+
+    def run(a):
+        b = a.copy()
+        fold(b)
+        return np.sum(b * b)
+
+    calls(run, np.arange(12.0).reshape(3, 4), also=[(np.ones((2, 2)),), (np.arange(10.0).reshape(5, 2),)])
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def test_exception_keeps_message_and_line():
+    def walk(x, k):
+        if x < 0.0:
+            raise ValueError(f"{x} after {k} steps")
+        return x if x > 4.0 else walk(2.0 * x - 1.0, k + 1)
+
+    traced = agree(lambda x: walk(x, 0), 2.0, also=[(5.0,)])
+    with pytest.raises(ValueError, match=r"-7\.0 after 3 steps") as caught:
+        run(traced.function, [0.0])
+    assert "test_recursion.py" in str(caught.value)
+
+
+# --- refused: these run eagerly --------------------------------------------------------------------------------------
+
+
+def refused(f, *args):
+    with pytest.raises(StagingError) as caught:
+        trace(f, args, {})
+    assert_same(eager_result(f, args, {}), f(*args))
+    return str(caught.value)
+
+
+def test_written_argument_that_is_also_read_from_outside():
+    def run(x):
+        y = x.copy()
+
+        def walk(a, k):
+            if k == len(a):
+                return 0.0
+            a[k] = 2.0 * a[k]
+            return y[k] + walk(a[:], k + 1)
+
+        return walk(y, 0)
+
+    assert "also reads as a variable from outside" in refused(run, np.arange(4.0))
+
+
+def test_written_argument_with_two_names():
+    def run(x):
+        y = x.copy()
+
+        def walk(a, b, n):
+            if n <= 0:
+                return 0.0
+            a[0] += b[1]
+            return walk(b, a, n - 1) + a[0]
+
+        return walk(y[:3], y[1:4], len(x))
+
+    assert "under two names" in refused(run, np.arange(5.0))
+
+
+def kept(x):
+    box = types.SimpleNamespace(x=x.copy())
+    other = box.x
+
+    def walk(n):
+        if n == 100:
+            box.x = box.x * 2.0
+        if n > 0:
+            walk(n - 1)
+
+    walk(len(x))
+    other[0] = 50.0
+    return np.sum(box.x)
+
+
+def swapped(x):
+    box = types.SimpleNamespace(x=x.copy(), y=2.0 * x)
+    other = box.x
+
+    def walk(n):
+        if n > 0:
+            box.x, box.y = box.y, box.x
+            walk(n - 1)
+
+    walk(len(x))
+    other[0] = 50.0
+    return np.sum(box.x) - 3.0 * np.sum(box.y)
+
+
+def returned_twice(x):
+    def walk(a, n):
+        b = a * 2.0
+        if n <= 0:
+            return b, b
+        p, _ = walk(b, n - 1)
+        return p, p
+
+    p, q = walk(x, len(x))
+    p[0] = 50.0
+    return np.sum(p) - 3.0 * np.sum(q)
+
+
+def returned_and_stored(x):
+    box = types.SimpleNamespace(x=x.copy())
+
+    def walk(n):
+        box.x = box.x * 2.0
+        if n > 0:
+            walk(n - 1)
+        return box.x
+
+    found = walk(len(x))
+    found[0] = 50.0
+    return np.sum(found) - 3.0 * np.sum(box.x)
+
+
+def returned_argument_or_not(x):
+    y = x.copy()
+
+    def walk(a, n):
+        return a if n <= 0 else walk(a + 0.0 if n == 3 else a, n - 1)
+
+    z = walk(y, len(x))
+    z[0] = 100.0
+    return np.sum(y) + np.sum(z)
+
+
+@pytest.mark.parametrize("f", [kept, swapped, returned_twice, returned_and_stored, returned_argument_or_not])
+def test_arrays_that_may_be_one(f):
+    refused(f, np.array([3.0, -1.0, 2.0, 5.0]))
+
+
+def test_list_that_is_passed_on_and_written():
+    def run(x):
+        def walk(items, n):
+            if n <= 0.0:
+                return items[0]
+            items[0] += 1.0
+            return walk([items[1], items[0]], n - 1)
+
+        first = [x, 2.0 * x]
+        return walk(first, 2.0 * x) + first[0]
+
+    refused(run, 2.0)
+
+
+def test_no_way_out():
+    def walk(x):
+        return walk(0.5 * x) if x > 1.0 else walk(x + 1.0)
+
+    assert "every way through it calls it again" in refused(lambda x: walk(x) if x < 0.0 else x, 1.0)
+
+
+def test_functions_without_end():
+    def walk(k, then):
+        return then(1.0) if k <= 0 else walk(k - 1, lambda v: then(v * k))
+
+    refused(lambda x, n: x * walk(n, lambda v: v), 1.5, 4)

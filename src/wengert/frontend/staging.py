@@ -32,6 +32,7 @@ from wengert.frontend.staging_state import (
     link,
     made_in,
     poison,
+    read_cell,
     run_region,
 )
 from wengert.ir.core import Instr, Region, Value, walk
@@ -185,9 +186,10 @@ class _Branch:
             arms = (dead, empty) if dead is first else (empty, dead)
             self.emit_if(arms[0], [], arms[1], [])
         builder.splice(alive.builder)
-        self.variables.write(alive.variables)
+        # The journal first: it must see the old values of variables of other functions.
         for location, new in alive.stores.values():
             self.trace.journal.write(location.key, location.owner, location.get, location.set, new)
+        self.variables.write(alive.variables)
         return alive.result
 
     def fail_inside(self, arm: Outcome) -> None:
@@ -205,8 +207,8 @@ class _Branch:
         final = list(first.variables)
         for k, name in enumerate(self.variables.names):
             a, b = first.variables[k], second.variables[k]
-            if a is b:
-                continue
+            if a is b or self.variables.keys[k] in first.stores or self.variables.keys[k] in second.stores:
+                continue  # variables of other functions are merged as places outside
             if self.info is not None and name not in self.info.live:
                 final[k] = UNSET
                 continue
@@ -222,6 +224,9 @@ class _Branch:
         self.carry_out(plans, first, second)
         for array in self.lost:
             poison(self.trace, array, f"the branch at {self.span}")
+        for k, key in enumerate(self.variables.keys):
+            if key in first.stores or key in second.stores:
+                final[k] = read_cell(self.variables.cells[k])
         self.variables.write(final)
         return outcome[0]
 
@@ -246,6 +251,8 @@ class _Branch:
         a = first.stores[location.key][1] if location.key in first.stores else location.get()
         b = second.stores[location.key][1] if location.key in second.stores else location.get()
         if a is b:
+            if a is not location.get():
+                trace.journal.write(location.key, location.owner, location.get, location.set, a)
             return
         if is_poisoned(trace, a) or is_poisoned(trace, b):
             self.lost.append(location.owner)

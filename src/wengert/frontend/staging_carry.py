@@ -170,6 +170,8 @@ class Carry:
         settled = True
         for position, name in enumerate(self.variables.names):
             new = outcome.variables[position]
+            if self.variables.keys[position] in outcome.stores:
+                continue  # a variable of another function is carried as a place outside
             if position in self.items:
                 settled &= self.grow(self.items[position], new)
             elif new is not self.before[position]:

@@ -267,6 +267,8 @@ class _Loop:
         for item in self.carry.items.values():
             if isinstance(item.place, int):
                 found[item.place] = item.param
+            elif item.place.key in self.variables.keys:
+                found[self.variables.keys.index(item.place.key)] = item.param
         return found
 
     def require_run(self, ran: Callable[[], Value]) -> None:

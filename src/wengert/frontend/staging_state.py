@@ -107,6 +107,8 @@ class Variables:
         self.names: tuple[str, ...] = carrier.__code__.co_freevars if carrier is not None else ()
         self.cells: tuple[types.CellType, ...] = (carrier.__closure__ or ()) if carrier is not None else ()
 
+        self.keys = [("cell", id(cell), name) for name, cell in zip(self.names, self.cells)]
+
     def read(self) -> list[Any]:
         """All values."""
         return [read_cell(c) for c in self.cells]
