@@ -542,7 +542,7 @@ def test_exception_keeps_message_and_line():
     traced = agree(lambda x: walk(x, 0), 2.0, also=[(5.0,)])
     with pytest.raises(ValueError, match=r"-1\.0 after 2 steps") as caught:
         run(traced.function, [0.5])
-    assert "test_recursion.py" in str(caught.value)
+    assert "test_recursion.py" in "".join(caught.value.__notes__)
 
 
 # --- refused: these run eagerly --------------------------------------------------------------------------------------
