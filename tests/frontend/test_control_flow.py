@@ -511,18 +511,18 @@ def recursive(x, n):
     return 1.0 if n == 0 else x * recursive(x, n - 1)
 
 
-def test_recursion_with_an_int_becomes_static():
+def test_recursion_with_an_int_is_called():
     traced = agree(recursive, 1.5, 9)
-    assert 9 in traced.static_leaves.values()
+    assert not traced.static_leaves
+    assert list(traced.function.functions) == ["recursive"]
 
 
 def recursive_float(x):
     return x if x < 1 else recursive_float(x / 2) + 1
 
 
-def test_recursion_on_a_float_is_refused():
-    with pytest.raises(StagingError, match="recursion is not staged yet"):
-        trace(recursive_float, (10.0,), {})
+def test_recursion_on_a_float_is_called():
+    assert agree(recursive_float, 10.0, also=[(0.5,)]).function.functions
 
 
 def printing(x):

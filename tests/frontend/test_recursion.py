@@ -9,14 +9,8 @@ import pytest
 
 from tests.frontend.agreement import agree, assert_same, eager_result
 from wengert.errors import StagingError
-from wengert.frontend import recursion_watch
 from wengert.frontend.trace import trace
 from wengert.ir.interpret import run
-
-
-@pytest.fixture(autouse=True)
-def staged(monkeypatch):
-    monkeypatch.setattr(recursion_watch, "CALLS_COMPILE", True)
 
 
 def calls(f, *args, also=(), functions=1):

@@ -15,12 +15,13 @@ import numpy as np
 from wengert.api.arguments import flatten_call
 from wengert.api.lowering import gradient_of_result, scalar_loss
 from wengert.api.results import matching_cotangents
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, StagingError
 from wengert.frontend import calls
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.broadcasting import unify
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import to_dtype, values_of
+from wengert.frontend.recursion_close import has_drafts
 from wengert.frontend.trace import StaticLeaf
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
@@ -93,6 +94,9 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         # To the outer list the inner function is a stretch of its own; it starts from the identities in `params`.
         for instr in child.instrs:
             trace.builder.append(instr)
+    elif has_drafts(child.instrs):
+        what = "a derivative that is taken inside of a recursive function, of a function that calls it again, is not staged"
+        raise StagingError(what, trace.span)
     name = getattr(fn, "__name__", "function")
     function = Function(name, (), tuple(params), tuple(child.instrs), tuple(results), trace.span, dict(child.functions))
     return Inner(function, arguments, out_tree, places)

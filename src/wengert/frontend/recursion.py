@@ -376,16 +376,13 @@ class Recursive:
         """The draft, from the last run."""
         result, draft = self.result, self.draft
         assert result is not None
-        builder = self.trace.builder
         leaves = [outcome.result] if result.structure is None else take_apart(outcome.result)[0]
         values: list[Value] = []
         for part, leaf in zip(result.parts, leaves, strict=True):
             if isinstance(part, Moving):
                 value = part.lower(leaf)
-                sizes = [_opaque(builder, d) if known is None else value_of(d) for d, known in zip(value.dims, part.dims)]
-                values += [size for size, known in zip(sizes, part.dims) if known is None]
-                dims = tuple(s.affine for s in sizes)
-                values.append(value if dims == value.dims else builder.assume_shape(value, *sizes))
+                values += [value_of(d) for d, known in zip(value.dims, part.dims) if known is None]
+                values.append(value)
         for state in self.states.values():
             values += lower(state.form, state.location.get(), filler=True)
         values += [self.arguments.boxes[k].value for k in sorted(self.written)]
@@ -566,15 +563,6 @@ def _arrays(content: Any) -> dict[int, Array]:
     if isinstance(content, Value) or content is UNSET:
         return {}
     return {k: x for k, x in enumerate(take_apart(content)[0]) if isinstance(x, Array)}
-
-
-def _opaque(builder: Any, d: Affine) -> Value:
-    """A size as a value that stands for itself."""
-    value = value_of(d)
-    if value.affine == dim_of(value):
-        return value
-    found: Value = builder.maximum(value, builder.const(0))
-    return found
 
 
 def _labels(fn: Any, count: int, kwargs: dict[str, Any]) -> list[str]:

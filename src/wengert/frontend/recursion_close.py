@@ -63,6 +63,11 @@ def draft_call(draft: Draft, operands: Sequence[Value], results: Sequence[Value]
     return Instr(get_op("call"), tuple(operands), tuple(results), attrs, (), span)
 
 
+def has_drafts(instrs: Iterable[Instr]) -> bool:
+    """Whether calls among the instructions are not complete."""
+    return any("_draft" in i.attrs for i in walk(list(instrs)))
+
+
 def close(draft: Draft, functions: dict[str, Function]) -> None:
     """Add `draft`, and the drafts that it calls, to `functions`; afterwards `complete` gives calls of it.
 

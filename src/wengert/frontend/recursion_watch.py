@@ -10,16 +10,15 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from wengert.errors import ArgumentError, StagingError
+from wengert.errors import ArgumentError
 from wengert.frontend.arrays import Array
-from wengert.frontend.context import NeedsPythonValue, Trace
+from wengert.frontend.context import Trace
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_forms import UNSET, is_number, is_same
 from wengert.tree import flatten
 
 DEPTH_LIMIT = 50
 BRANCHED_LIMIT = 6
-CALLS_COMPILE = False
 
 
 class RecursionFound(BaseException):
@@ -51,8 +50,6 @@ def watch(trace: Trace, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]) ->
         found = driven == 0 or levels > driven
     else:
         found = len(running) > DEPTH_LIMIT
-    if found and not CALLS_COMPILE:
-        _refuse(trace, fn)
     if found and code not in trace.recursive:
         raise RecursionFound(code)
     return found
@@ -105,10 +102,3 @@ def _driver(before: Sequence[Any], now: Sequence[Any]) -> int:
                 return DEPTH_LIMIT
             limit = BRANCHED_LIMIT
     return limit
-
-
-def _refuse(trace: Trace, fn: Any) -> None:
-    reason = f"recursion is not staged yet, and {fn.__qualname__} calls itself"
-    if trace.tests:
-        raise NeedsPythonValue(trace.tests[-1], f"{reason} under a traced condition", trace.span)
-    raise StagingError(reason, trace.span, fix="write it as a loop, or run it with wg.eager()")
