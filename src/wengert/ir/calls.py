@@ -13,7 +13,7 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.op import get_op
-from wengert.types import I64_SCALAR, Affine, Dim, Slot, StackType, Symbol, TensorType, Type, dim_add
+from wengert.types import I64_SCALAR, Affine, Dim, Slot, Symbol, TensorType, Type, dim_add
 
 
 @dataclass(frozen=True, eq=False)
