@@ -494,14 +494,6 @@ def test_state_that_is_put_back():
     calls(run, 20.0, also=[(0.5,)])
 
 
-def test_result_of_a_size_of_its_own():
-    def half(x, n):
-        upper = x[len(x) // 2 :]
-        return 1.5 * upper if n == 0 else upper + half(0.9 * x, n - 1)
-
-    calls(lambda x, n: np.sum(half(x, n) ** 2), np.arange(1.0, 6.0), 3, also=[(np.arange(8.0), 0)])
-
-
 def test_blocks_of_a_matrix_in_place():
     def fold(m):
         rows, columns = m.shape
@@ -677,3 +669,17 @@ def test_functions_without_end():
         return then(1.0) if k <= 0 else walk(k - 1, lambda v: then(v * k))
 
     refused(lambda x, n: x * walk(n, lambda v: v), 1.5, 4)
+
+
+def test_result_of_a_size_of_its_own():
+    def half(x, n):
+        upper = x[len(x) // 2 :] * 1.5
+        return upper if n == 0 else upper + half(0.9 * x, n - 1)
+
+    def shrink(x, n):
+        upper = x[len(x) // 2 :] * 1.5
+        return upper if n == 0 else upper * np.sum(shrink(upper, n - 1))
+
+    traced = agree(lambda x, n: np.sum(half(x, n) ** 2), np.arange(1.0, 6.0), 3)
+    assert traced.static_sizes
+    assert "the size of an array" in refused(lambda x, n: np.sum(shrink(x, n)), np.arange(1.0, 9.0), 2)

@@ -16,8 +16,7 @@ from typing import Any, NoReturn
 from wengert.errors import Span, StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
-from wengert.frontend.context import Trace
-from wengert.frontend.emit import value_of
+from wengert.frontend.context import NeedsPythonValue, Trace
 from wengert.frontend.recursion_close import Draft, close, complete, draft_call
 from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of, origin_of
 from wengert.frontend.recursion_watch import is_same_function
@@ -49,7 +48,7 @@ from wengert.frontend.staging_state import (
 )
 from wengert.ir.calls import unused_name
 from wengert.ir.core import Value
-from wengert.types import I64_SCALAR, Affine, Dim, TensorType, dim_of, dim_substitute
+from wengert.types import I64_SCALAR, Affine, Dim, TensorType, dim_substitute
 
 MAX_ATTEMPTS = 24
 MAX_FORMS = 8
@@ -301,6 +300,8 @@ class Recursive:
                 for old in (*self.result.parts[k : k + 1], *found.parts[k : k + 1]):
                     self.origins["result", k] = self.origins.get(("result", k), frozenset()) | origin_of(old)
         self.result = joined
+        if any(isinstance(part, Moving) and None in part.dims for part in joined.parts):
+            self.refuse("it returns arrays of different sizes")
         return settled
 
     def result_of(self, obj: Any) -> Result:
@@ -327,14 +328,18 @@ class Recursive:
                 return Argument(k)
         if not made_in(self.trace, obj, self.builder):
             return Same(obj)
-        return Moving(True, obj.element, tuple(map(self.known_size, obj.dims)))
+        for d in obj.dims:
+            self.require_known(d)
+        return Moving(True, obj.element, obj.dims)
 
-    def known_size(self, d: Affine) -> Affine | None:
-        """A size if callers know it, else None."""
+    def require_known(self, d: Affine) -> None:
+        """Ask for the value of a size that callers do not know."""
         own = {s for moving in self.arguments.moving for s in moving.own_sizes} | set(self.params)
-        if isinstance(d, Dim) and any(s not in own and self.is_local(s) for s, _ in d.terms):
-            return None
-        return d
+        for symbol, _ in d.terms if isinstance(d, Dim) else ():
+            if symbol not in own and self.is_local(symbol):
+                assert isinstance(symbol, Value)
+                reason = f"the size of an array that the recursive function {self.fn.__qualname__} computes and returns"
+                raise NeedsPythonValue(symbol, reason, self.span)
 
     def is_local(self, value: Any) -> bool:
         """Whether a value is computed inside of the function."""
@@ -380,9 +385,7 @@ class Recursive:
         values: list[Value] = []
         for part, leaf in zip(result.parts, leaves, strict=True):
             if isinstance(part, Moving):
-                value = part.lower(leaf)
-                values += [value_of(d) for d, known in zip(value.dims, part.dims) if known is None]
-                values.append(value)
+                values.append(part.lower(leaf))
         for state in self.states.values():
             values += lower(state.form, state.location.get(), filler=True)
         values += [self.arguments.boxes[k].value for k in sorted(self.written)]
@@ -473,14 +476,7 @@ class Recursive:
         def sized(dims: Sequence[Affine]) -> tuple[Affine, ...]:
             return tuple([dim_substitute(d, known) for d in dims])
 
-        own: list[Value] = []
-        for part in result.parts:
-            if isinstance(part, Moving):
-                sizes = [Value(I64_SCALAR, "n") for d in part.dims if d is None]
-                supply = iter(sizes)
-                dims = tuple([dim_of(next(supply)) if d is None else sized([d])[0] for d in part.dims])
-                own += [*sizes, Value(TensorType(part.dtype, dims))]
-        groups = [own]
+        groups = [[Value(TensorType(p.dtype, sized(p.sizes))) for p in result.parts if isinstance(p, Moving)]]
         for state in self.states.values():
             types_ = [leaf.type for leaf in state.form.leaves if leaf.kind not in ("static", "unset")]
             groups.append([Value(t, _label(state.location)) for t in types_ if t is not None])
@@ -499,8 +495,6 @@ class Recursive:
             elif isinstance(part, Argument):
                 made.append(leaves[part.index])
             else:
-                for _ in [d for d in part.dims if d is None]:
-                    next(supply)
                 value = next(supply)
                 made.append(Array(value) if part.is_array else box(value, part.numpy))
                 if part.is_array:

@@ -254,7 +254,7 @@ class Result:
 
     Attributes:
         structure: the structure, or None when the whole is the object of the only part.
-        parts: its leaves. Sizes of moving arrays refer to parameters and to what is outside; None is a result of its own.
+        parts: its leaves. Sizes of moving arrays refer to parameters and to what is outside.
     """
 
     structure: TreeDef | None

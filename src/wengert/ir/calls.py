@@ -13,7 +13,7 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.op import get_op
-from wengert.types import I64_SCALAR, Affine, Dim, Slot, Symbol, TensorType, Type, dim_add
+from wengert.types import I64_SCALAR, Affine, Dim, Slot, StackType, Symbol, TensorType, Type, dim_add
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,25 +48,16 @@ def make_signature(
     """The signature of a function with these parameters and results; `name` is for messages."""
     outside = {*dims, *params}
     positions: dict[Symbol, Affine] = {}
-    sizes: dict[Affine, Affine] = {}
     types: list[Type] = []
     for k, result in enumerate(results):
-        declared = result.type
-        if isinstance(declared, TensorType):
-            declared = declared.with_dims(tuple([sizes.get(d, d) for d in declared.dims])).substitute(positions)
+        declared = result.type if isinstance(result.type, StackType) else result.type.substitute(positions)
         unknown = [s for s in declared.symbols() if isinstance(s, Value) and s not in outside]
         if unknown:
             raise InternalError(f"size {unknown[0]!r} of result {result!r} of @{name} is not an earlier result")
         types.append(declared)
         if result not in outside:
             positions.setdefault(result, Dim(0, ((Slot(k), 1),)))
-            if result.type == I64_SCALAR and isinstance(result.affine, Dim) and not outside.issuperset(_values(result.affine)):
-                sizes.setdefault(result.affine, Dim(0, ((Slot(k), 1),)))
     return Signature(tuple(dims), tuple(params), tuple(types), effects)
-
-
-def _values(d: Dim) -> list[Symbol]:
-    return [symbol for symbol, _ in d.terms]
 
 
 def call_types(signature: Signature, operands: Sequence[Value]) -> tuple[Type, ...]:
