@@ -173,6 +173,13 @@ def test_cached_function():
     calls(lambda n, x: chebyshev(n, x), 6, 0.4, also=[(0, 0.4), (1, 0.3)])
 
 
+def test_complex_numbers():
+    def iterate(z, c):
+        return z if abs(z) > 10.0 else iterate(z * z + c, c)
+
+    calls(lambda x: iterate(complex(0.1, 0.0), complex(x, 0.9)).imag, 0.7, also=[(2.0,)])
+
+
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from wengert.errors import Span, StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
+from wengert.frontend.complexes import Complex
 from wengert.frontend.context import NeedsPythonValue, Trace
 from wengert.frontend.recursion_close import Draft, close, complete, draft_call
 from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of, origin_of
@@ -306,7 +307,7 @@ class Recursive:
 
     def result_of(self, obj: Any) -> Result:
         """The form of a result."""
-        parts = mutable_parts(obj)
+        parts = [part for part in mutable_parts(obj) if not isinstance(part, Complex)]
         outer = [part for part in parts if not made_in(self.trace, part, self.builder)]
         if any(part is made for part in parts for made in self.arguments.rebuilt):
             self.refuse("it returns a container that was passed to it")
