@@ -1,7 +1,7 @@
 """Linearisation: the forward derivative of a block, split into what depends on primal values only and what is linear in tangents.
 
-The linear part is a tree of `LinearOp`, `LinearIf` and `LinearLoop`. It refers to primal values freely; those that a
-reversed loop will need again are its residuals, chosen later (`residuals`). Transposing it gives the pullback
+The linear part is a tree of `LinearOp`, `LinearIf`, `LinearLoop` and `LinearCall`. It refers to primal values freely; those
+that a reversed loop will need again are its residuals, chosen later (`residuals`). Transposing it gives the pullback
 (`transpose`).
 """
 
@@ -15,7 +15,7 @@ from typing import TypeAlias
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
 from wengert.ir.op import get_op
-from wengert.transforms.activity import can_vary, loop_parts, tangent_elements, tangent_type
+from wengert.transforms.activity import Callees, call_pattern, can_vary, loop_parts, tangent_elements, tangent_type
 from wengert.transforms.jvp import tangent_entry, tangent_name, tangent_of_instr, tangent_or_zero
 from wengert.types import StackType
 
@@ -36,12 +36,28 @@ class Block:
     tangents: ChainMap[Value, Value] = field(default_factory=ChainMap)
 
 
+@dataclass(frozen=True)
+class CallKey:
+    """A function and the pattern of a derivative: the positions of its active parameters and results."""
+
+    name: str
+    moving: tuple[int, ...]
+    results: tuple[int, ...]
+
+
 @dataclass(eq=False)
 class Split:
-    """A region instruction whose blocks have been linearised; its primal part is emitted when the residuals are known."""
+    """A region instruction whose blocks have been linearised; its primal part is emitted when the residuals are known.
+
+    Attributes:
+        instr: the instruction; for a call, which has no blocks, `key` says what it leads to.
+        blocks: one per region.
+        key: None unless `instr` is a call.
+    """
 
     instr: Instr
     blocks: tuple[Block, ...]
+    key: CallKey | None = None
 
 
 @dataclass(eq=False)
@@ -71,7 +87,16 @@ class LinearLoop:
     results: list[Value]
 
 
-LinearItem: TypeAlias = LinearOp | LinearIf | LinearLoop
+@dataclass(eq=False)
+class LinearCall:
+    """The linear part of a call: tangents of the active operands (None for zero) and of the active results."""
+
+    split: Split
+    operands: list[Value | None]
+    results: list[Value]
+
+
+LinearItem: TypeAlias = LinearOp | LinearIf | LinearLoop | LinearCall
 PrimalItem: TypeAlias = Instr | Split
 
 
@@ -97,11 +122,20 @@ class SplitBuilder(Builder):
 
 
 class Linearizer:
-    """Linearises blocks, given the active values. `tangent_values` collects every tangent made on the way."""
+    """Linearises blocks, given the active values.
 
-    def __init__(self, active: set[Value]) -> None:
+    Attributes:
+        active: values that get a tangent.
+        calls: activity across calls; None in programs without them.
+        tangent_values: every tangent made on the way.
+        keys: what the active calls lead to.
+    """
+
+    def __init__(self, active: set[Value], calls: Callees | None = None, tangent_values: set[Value] | None = None) -> None:
         self.active = active
-        self.tangent_values: set[Value] = set()
+        self.calls = calls
+        self.tangent_values: set[Value] = set() if tangent_values is None else tangent_values
+        self.keys: dict[CallKey, None] = {}
 
     def block(self, instrs: Sequence[Instr], tangents: ChainMap[Value, Value]) -> Block:
         """The linearisation of `instrs`, given the tangents of the values that they see."""
@@ -111,6 +145,8 @@ class Linearizer:
             builder.span = instr.span
             if not any(r in self.active for r in instr.results):
                 block.primal.append(instr)
+            elif instr.op.name == "call" and self.calls is not None:
+                self.call(block, instr, self.calls)
             elif instr.op.name == "if":
                 self.branch(block, instr)
             elif instr.regions:
@@ -154,6 +190,15 @@ class Linearizer:
         results = [self._tangent(v) if can_vary(v.type) else v for v in primal]
         block.linear.append(LinearOp(Instr(instr.op, tuple(operands), tuple(results), {}, (), instr.span)))
         block.tangents.update((v, t) for v, t in zip(primal, results, strict=True) if v is not t)
+
+    def call(self, block: Block, instr: Instr, calls: Callees) -> None:
+        moving, places = call_pattern(instr, self.active, calls)
+        key = CallKey(instr.attrs["callee"], moving, places)
+        self.keys[key] = None
+        split = Split(instr, (), key)
+        operands = [block.tangents.get(instr.operands[k]) for k in moving]
+        block.primal.append(split)
+        block.linear.append(LinearCall(split, operands, self._results(block, [instr.results[k] for k in places])))
 
     def branch(self, block: Block, instr: Instr) -> None:
         moving = [k for k, r in enumerate(instr.results) if r in self.active]
@@ -208,6 +253,8 @@ def tangent_uses(block: Block, tangent_values: set[Value]) -> Iterator[Value]:
         elif isinstance(item, LinearIf):
             for yields in item.yields:
                 yield from (y for y in yields if y is not None)
+        elif isinstance(item, LinearCall):
+            yield from (o for o in item.operands if o is not None)
         else:
             yield from (v for v in (*item.init, *item.yields) if v is not None)
         for inner in linear_blocks(item):

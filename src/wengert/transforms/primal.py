@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wengert.ir.builder import Builder, to_slots
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_value, substitute_type
-from wengert.transforms.linearize import Block, Split
+from wengert.transforms.callee import ReverseCallee, ReverseCallees
+from wengert.transforms.linearize import Block, CallKey, Split
 from wengert.transforms.residuals import Frame, Residuals
 from wengert.types import I64_SCALAR, StackType, TensorType
 
@@ -32,17 +33,49 @@ class Primal:
     loops_inside: dict[Split, list[Split]] = field(default_factory=dict)
 
 
-def emit_primal(builder: Builder, plan: Residuals) -> Primal:
-    """Emit the primal pass of the whole function."""
+def emit_primal(
+    builder: Builder,
+    plan: Residuals,
+    callees: ReverseCallees | None = None,
+    stack_types: Mapping[Split, StackType] | None = None,
+) -> Primal:
+    """Emit the primal pass of the whole function; the stacks that its calls thread have `stack_types`."""
     primal = Primal()
-    emitter = _PrimalEmitter(plan, primal)
-    emitter.find_loops(plan.top.block)
+    emitter = _PrimalEmitter(plan, primal, callees or {})
+    for split in emitter.find_loops(plan.top.block):
+        if stack_types is not None and split in stack_types and split not in primal.stacks:
+            elements = stack_types[split].elements
+            primal.stacks[split] = builder.emit(get_op("stack_new"), (builder.const(0),), {"elements": elements})[0]
     for split in primal.loops_inside:
         frame = plan.frames.get(split)
         if frame is not None and frame.stored and (frame.parent is not plan.top or frame.arm is not None):
             primal.stacks[split] = new_stack(builder, frame, builder.const(0))
     primal.exported.update(emitter.block(builder, plan.top, plan.top.block, primal.stacks))
     return primal
+
+
+def emit_callee(builder: Builder, plan: Residuals, callees: ReverseCallees, stacks: Mapping[Split, Value]) -> Primal:
+    """Emit the primal pass of a callee, which pushes to `stacks`; its own entry comes last, behind those of its calls."""
+    primal = Primal(dict(stacks))
+    emitter = _PrimalEmitter(plan, primal, callees)
+    emitter.find_loops(plan.top.block)
+    exported = emitter.block(builder, plan.top, plan.top.block, primal.stacks)
+    if plan.top.stored:
+        assert plan.top.split is not None
+        entry = [exported.get(v, v) for v in plan.top.stored]
+        pushed = builder.emit(get_op("push"), (primal.stacks[plan.top.split], *entry), names=["residuals"])
+        primal.stacks[plan.top.split] = pushed[0]
+    return primal
+
+
+def find_calls(block: Block) -> Iterator[CallKey]:
+    """What the active calls in `block` lead to."""
+    for item in block.primal:
+        if isinstance(item, Split):
+            if item.key is not None:
+                yield item.key
+            for inner in item.blocks:
+                yield from find_calls(inner)
 
 
 def stack_type(frame: Frame) -> StackType:
@@ -66,6 +99,7 @@ class Push:
         frame: its frame.
         stacks: the stacks as known in the body; the loop's own is replaced by the push.
         missing: residuals that have not been computed yet.
+        late: whether to push at the end of the iteration: calls in it push to the same stack, and their entries go below.
     """
 
     builder: Builder
@@ -73,12 +107,13 @@ class Push:
     frame: Frame
     stacks: Stacks
     missing: set[Value]
+    late: bool = False
     done: bool = False
 
     def when_ready(self, made: Sequence[Value], names: Env) -> None:
         """Emit the push once nothing is missing; `names` is what values of arms are called in the body."""
         self.missing.difference_update(made)
-        if self.missing or self.done:
+        if self.missing or self.done or self.late:
             return
         self.done = True
         entry = [names.get(v, v) for v in self.frame.stored]
@@ -87,22 +122,27 @@ class Push:
 
 
 class _PrimalEmitter:
-    def __init__(self, plan: Residuals, primal: Primal) -> None:
+    def __init__(self, plan: Residuals, primal: Primal, callees: ReverseCallees) -> None:
+        self.callees = callees
         self.plan = plan
         self.primal = primal
 
     def find_loops(self, block: Block) -> list[Split]:
         """Fill `loops_inside` for everything in `block`; returns the loops with a stack in it."""
-        found: list[Split] = []
+        found: dict[Split, None] = {}
         for item in block.primal:
-            if isinstance(item, Split):
+            if isinstance(item, Split) and item.key is not None:
+                inside = list(self.callees[item.key].stacks)
+                self.primal.loops_inside[item] = inside
+                found.update(dict.fromkeys(inside))
+            elif isinstance(item, Split):
                 inside = [loop for inner in item.blocks for loop in self.find_loops(inner)]
                 frame = self.plan.frames.get(item)
                 if frame is not None and frame.stored:
                     inside.append(item)
-                self.primal.loops_inside[item] = inside
-                found.extend(inside)
-        return found
+                self.primal.loops_inside[item] = inside = list(dict.fromkeys(inside))
+                found.update(dict.fromkeys(inside))
+        return list(found)
 
     def block(self, b: Builder, frame: Frame, block: Block, stacks: Stacks, push: Push | None = None) -> Env:
         """Emit a block; returns what the exports of arms inside of it are called here."""
@@ -115,7 +155,10 @@ class _PrimalEmitter:
                 made: Sequence[Value] = item.results
             else:
                 b.span = item.instr.span
-                if item.instr.op.name == "if":
+                if item.key is not None:
+                    self.call(b, item, self.callees[item.key], stacks)
+                    made = item.instr.results
+                elif item.instr.op.name == "if":
                     self.branch(b, frame, item, stacks, exported)
                     made = (*item.instr.results, *exported)
                 else:
@@ -125,6 +168,17 @@ class _PrimalEmitter:
             if push is not None:
                 push.when_ready(made, exported)
         return exported
+
+    def call(self, b: Builder, split: Split, callee: ReverseCallee, stacks: Stacks) -> None:
+        instr = split.instr
+        operands = (*instr.operands, *(stacks[k] for k in callee.stacks))
+        results = list(instr.results)
+        for key in callee.stacks:
+            stacks[key] = Value(stacks[key].type, "residuals")
+            results.append(stacks[key])
+        assert callee.signatures is not None
+        attrs = {"callee": callee.names[0], "_signature": callee.signatures[0]}
+        b.append(Instr(instr.op, operands, tuple(results), attrs, (), instr.span))
 
     def branch(self, b: Builder, frame: Frame, split: Split, stacks: Stacks, exported: Env) -> None:
         exports = frame.exports.get(split, [])
@@ -174,8 +228,12 @@ class _PrimalEmitter:
         body = split.instr.regions[-1]
         definitions = self.plan.definitions
         missing = {v for v in frame.stored if definitions[v].frame is frame and v not in body.params}
-        push = Push(inner, split, frame, local, missing) if frame.stored else None
-        self.block(inner, frame, split.blocks[0], local, push)
+        late = any(split in self.callees[key].stacks for key in find_calls(split.blocks[0]))
+        push = Push(inner, split, frame, local, missing, late) if frame.stored else None
+        exported = self.block(inner, frame, split.blocks[0], local, push)
+        if push is not None and late:
+            push.late = False
+            push.when_ready((), exported)
         yields = [*body.results]
         if is_while:
             yields.append(inner.add(trips, 1))

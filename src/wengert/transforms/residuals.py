@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wengert.ir.core import Instr, Value
-from wengert.transforms.linearize import Block, LinearIf, LinearItem, LinearOp, Split
-from wengert.types import I64_SCALAR
+from wengert.transforms.callee import ReverseCallees
+from wengert.transforms.linearize import Block, LinearCall, LinearIf, LinearItem, LinearOp, Split
+from wengert.types import I64_SCALAR, StackType
 
 RECOMPUTE_COST = 4
 """Instructions up to this declared cost (a division) are recomputed rather than stored; see `OpDef.cost`."""
@@ -44,6 +45,8 @@ class Frame:
         stored: values that the primal pass puts on the loop's stack in each iteration, sizes (also those that belong to loops
             and branches around) before what they size.
         exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
+        alive: of a callee, its sizes and parameters: the reversed caller passes those of them that are in `used`.
+        used: those that the reversed callee reads.
     """
 
     block: Block
@@ -54,6 +57,8 @@ class Frame:
     count: Value | None = None
     stored: list[Value] = field(default_factory=list)
     exports: dict[Split, list[Value]] = field(default_factory=lambda: defaultdict(list))
+    alive: frozenset[Value] = frozenset()
+    used: dict[Value, None] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -82,12 +87,27 @@ def can_recompute(instr: Instr) -> bool:
     return op.kind in ("elementwise", "shape", "constant") or op.name == "index"
 
 
-def plan_residuals(block: Block, tangent_values: set[Value]) -> Residuals:
-    """Decide for every loop in `block` (the linearised function body) what it stores."""
-    top = Frame(block)
+def plan_residuals(
+    block: Block,
+    tangent_values: set[Value],
+    callees: ReverseCallees | None = None,
+    own: Split | None = None,
+    alive: frozenset[Value] = frozenset(),
+) -> Residuals:
+    """Decide for every loop in `block` (the linearised function body) what it stores.
+
+    Args:
+        block: the block.
+        tangent_values: all tangents.
+        callees: what calls lead to.
+        own: for the block of a callee, which stores like the body of a loop, the key of its stack.
+        alive: of a callee, its sizes and parameters.
+    """
+    top = Frame(block, own, alive=alive)
     plan = Residuals(top, {}, {})
+    plan.definitions.update((p, Definition(top, None, None)) for p in alive)
     _collect(plan, block, top, None)
-    _Planner(plan, tangent_values).plan(top)
+    _Planner(plan, tangent_values, callees or {}).plan(top)
     return plan
 
 
@@ -99,6 +119,8 @@ def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> No
             plan.definitions.update((r, Definition(frame, arm, instr)) for r in item.results)
             continue
         plan.definitions.update((r, Definition(frame, arm, None)) for r in item.instr.results)
+        if item.key is not None:
+            continue
         if item.instr.op.name == "if":
             for index, inner in enumerate(item.blocks):
                 _collect(plan, inner, frame, Arm(item, index, arm))
@@ -117,7 +139,8 @@ def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> No
 
 
 class _Planner:
-    def __init__(self, plan: Residuals, tangent_values: set[Value]) -> None:
+    def __init__(self, plan: Residuals, tangent_values: set[Value], callees: ReverseCallees) -> None:
+        self.callees = callees
         self.definitions = plan.definitions
         self.frames = plan.frames
         self.tangent_values = tangent_values
@@ -143,12 +166,16 @@ class _Planner:
     def item_needs(self, item: LinearItem) -> Iterator[Value]:
         if isinstance(item, LinearOp):
             for value in (*item.instr.operands, *item.instr.results):
-                if value not in self.tangent_values:
+                if value not in self.tangent_values and not isinstance(value.type, StackType):
                     yield value
                 yield from _symbols(value)
             return
         for tangent in item.results:
             yield from _symbols(tangent)
+        if isinstance(item, LinearCall):
+            assert item.split.key is not None
+            yield from self.callees[item.split.key].needs(item.split.instr)
+            return
         if isinstance(item, LinearIf):
             yield item.split.instr.operands[0]
             for arm in item.split.blocks:
@@ -166,7 +193,7 @@ class _Planner:
 
     def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
         """Whether the value is at hand in the reversed frame without being stored."""
-        return value is frame.index or (frame.split is None and definition.arm is None)
+        return value is frame.index or value in frame.alive or (frame.split is None and definition.arm is None)
 
     def choose(self, frame: Frame, needed: Iterable[Value]) -> set[Value]:
         """The minimum cut: which values of `frame` to store."""
@@ -209,7 +236,9 @@ class _Planner:
                 continue
             seen.add(value)
             definition = self.home(value, frame)
-            if definition is None:
+            if value in frame.alive:
+                frame.used[value] = None
+            elif definition is None:
                 if value in self.definitions:
                     outer[value] = None
             elif value not in chosen and not self.is_alive(frame, definition, value):

@@ -71,6 +71,6 @@ def _is_singular(instr: Instr, found: set[Value]) -> bool:
         return False
     if any(o in found for o in instr.operands):
         return True
-    if op.name == "pop":
+    if op.name in ("pop", "call"):
         return True
     return op.kind == "elementwise" and op.name not in _TAME

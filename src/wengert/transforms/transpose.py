@@ -16,25 +16,26 @@ from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import Rule, get_op
 from wengert.ir.rewrite import Env, inline, substitute_type
 from wengert.transforms.activity import loop_parts
+from wengert.transforms.callee import ReverseCallees
 from wengert.transforms.linearize import (
     Block,
+    LinearCall,
     LinearIf,
     LinearLoop,
     LinearOp,
+    Split,
     linear_blocks,
     tangent_definitions,
     tangent_uses,
 )
-from wengert.transforms.primal import Primal, Stacks
+from wengert.transforms.primal import Primal, Stacks, find_calls
 from wengert.transforms.residuals import Frame, Residuals, can_recompute
-from wengert.types import I64_SCALAR, StackType, TensorType, Type
+from wengert.transforms.stack_flow import MASKING, has_select, is_popped
+from wengert.transforms.transpose_call import fit, transpose_call
+from wengert.types import I64_SCALAR, StackType, Type
 
 Cotangents = dict[Value, Value]
 """The cotangent gathered so far for each tangent; absent means zero."""
-
-MASKING = frozenset({"select", "zmul", "update", "scatter", "gather", "resize"})
-"""Ops whose transposes put exact zeros into cotangents."""
-
 
 @dataclass(eq=False)
 class Scope:
@@ -82,8 +83,14 @@ class Transposer:
     """Emits the reverse pass of one function."""
 
     def __init__(
-        self, plan: Residuals, tangent_values: set[Value], primal: Primal, singular: set[Value] | None = None
+        self,
+        plan: Residuals,
+        tangent_values: set[Value],
+        primal: Primal,
+        singular: set[Value] | None = None,
+        callees: ReverseCallees | None = None,
     ) -> None:
+        self.callees = callees or {}
         self.plan = plan
         self.tangent_values = tangent_values
         self.primal = primal
@@ -131,9 +138,10 @@ class Transposer:
         if found is not None:
             return found
         definition = self.plan.definitions.get(value)
-        if definition is None or (definition.frame is self.plan.top and definition.arm is None):
+        top = self.plan.top
+        if definition is None or value in top.alive:
             return value
-        return None
+        return value if definition.frame is top and definition.arm is None and top.split is None else None
 
     def phantom(self, tangent: Value, scope: Scope) -> Value:
         """A stand-in for `tangent` whose type is valid in the reverse pass; its data does not exist."""
@@ -183,6 +191,9 @@ class Transposer:
             elif isinstance(item, LinearIf):
                 scope.builder.span = item.split.instr.span
                 self.branch(item, cotangents, scope)
+            elif isinstance(item, LinearCall):
+                scope.builder.span = item.split.instr.span
+                transpose_call(self, item, cotangents, scope)
             else:
                 scope.builder.span = item.split.instr.span
                 self.loop(item, cotangents, scope)
@@ -300,7 +311,7 @@ class Transposer:
 
     def branch(self, item: LinearIf, cotangents: Cotangents, scope: Scope) -> None:
         incoming = [cotangents.pop(r, None) for r in item.results]
-        if all(c is None for c in incoming):
+        if all(c is None for c in incoming) and not self.pops(item):
             return
         pred = self.resolve(item.split.instr.operands[0], scope)
         free = self.free_tangents(item)
@@ -336,6 +347,10 @@ class Transposer:
         cotangents.update(zip(touched, results_out, strict=False))
         self.stacks.update(zip(popped, results_out[len(touched) :], strict=True))
 
+    def pops(self, item: LinearIf | LinearLoop) -> bool:
+        """Whether the way back of `item` pops stacks that others use as well: it must run, even with zeros."""
+        return any(True for block in item.split.blocks for _ in find_calls(block))
+
     def free_tangents(self, item: LinearIf | LinearLoop) -> list[Value]:
         """Tangents from outside that the blocks of `item` read (initial values of a loop left out), in order of first use."""
         inside: set[Value] = set(item.params) if isinstance(item, LinearLoop) else set()
@@ -352,7 +367,7 @@ class Transposer:
 
     def loop(self, item: LinearLoop, cotangents: Cotangents, scope: Scope) -> None:
         incoming = [cotangents.pop(r, None) for r in item.results]
-        if all(c is None for c in incoming):
+        if all(c is None for c in incoming) and not self.pops(item):
             return
         frame = self.plan.frames[item.split]
         assert frame.count is not None
@@ -367,7 +382,7 @@ class Transposer:
         carried = [
             k
             for k, (ct, param) in enumerate(zip(incoming, item.params, strict=True))
-            if ct is not None or not isinstance(param.type, StackType) or _is_popped(body, {param})
+            if ct is not None or not isinstance(param.type, StackType) or is_popped(body, {param}, self.callees)
         ]
         init: list[Value] = []
         for k in carried:
@@ -381,7 +396,7 @@ class Transposer:
         params = [Value(v.type, v.name) for v in init]
         for place, k in enumerate(carried):
             params[place] = Value(changing.type_of(self, item.params[k], scope, init[place]), init[place].name)
-        if _has_select(body) or any(v in self.masked for v in init):
+        if has_select(body) or self.pops(item) or any(v in self.masked for v in init):
             self.masked.update(params)
         inner = Scope(b.child(), {}, scope)
         yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing)
@@ -398,6 +413,13 @@ class Transposer:
             if start is not None:
                 self.add(b, cotangents, start, result)
         self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=True))
+
+    def pop_entry(self, frame: Frame, key: Split, scope: Scope) -> None:
+        """Pop what `frame` has stored and name its values."""
+        names = ["residuals", *(v.name for v in frame.stored)]
+        rest, *popped = scope.builder.emit(get_op("pop"), (self.stacks[key],), names=names)
+        self.stacks[key] = rest
+        self.name_popped(frame, popped, scope)
 
     def name_popped(self, frame: Frame, popped: Sequence[Value], scope: Scope) -> None:
         """Name the values of a popped entry; arrays get the sizes that the reverse pass knows under other names."""
@@ -431,10 +453,7 @@ class Transposer:
         if frame.index is not None:
             inner.names[frame.index] = b.sub(b.sub(count, b.const(1)), index)
         if frame.stored:
-            names = ["residuals", *(v.name for v in frame.stored)]
-            rest, *popped = b.emit(get_op("pop"), (self.stacks[item.split],), names=names)
-            self.stacks[item.split] = rest
-            self.name_popped(frame, popped, inner)
+            self.pop_entry(frame, item.split, inner)
         local: Cotangents = dict(zip(free, gathered, strict=True))
         for k, bar in zip(carried, bars, strict=True):
             tangent = item.yields[k]
@@ -459,45 +478,6 @@ class Transposer:
         symbols = list(found)
         final = [self.resolve(item.split.instr.results[positions[s]], scope) for s in symbols]
         return ChangingSizes(symbols, [Value(I64_SCALAR, s.name) for s in symbols], final)
-
-
-def fit(b: Builder, value: Value, declared: Type) -> Value:
-    """`value` under the sizes of `declared`, which are equal but may go by other names: each scope recomputes its own."""
-    if value.type == declared or not isinstance(declared, TensorType):
-        return value
-    return b.assume_shape(value, *[b.dim(d) for d in declared.dims])
-
-
-def _is_popped(block: Block, stacks: set[Value]) -> bool:
-    """Whether the linear part of `block` pops one of `stacks`; adds to `stacks` what they become."""
-    for item in block.linear:
-        if isinstance(item, LinearOp):
-            if item.instr.operands[0] in stacks:
-                if item.instr.op.name == "pop":
-                    return True
-                stacks.update(r for r in item.instr.results if isinstance(r.type, StackType))
-        elif isinstance(item, LinearIf):
-            for arm, yields in zip(item.split.blocks, item.yields, strict=True):
-                if _is_popped(arm, stacks):
-                    return True
-                stacks.update(r for r, y in zip(item.results, yields, strict=True) if y in stacks)
-        else:
-            entering = [k for k, start in enumerate(item.init) if start in stacks]
-            if _is_popped(item.split.blocks[0], {item.params[k] for k in entering}):
-                return True
-            stacks.update(item.results[k] for k in entering)
-    return False
-
-
-def _has_select(block: Block) -> bool:
-    """Whether a cotangent that flows through `block` may pass a `select`."""
-    for item in block.linear:
-        if isinstance(item, LinearOp):
-            if item.instr.op.name in MASKING:
-                return True
-        elif any(_has_select(inner) for inner in item.split.blocks):
-            return True
-    return False
 
 
 def _bar(tangent: Value) -> str:

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 from wengert.errors import InternalError
 from wengert.ir.builder import Builder
-from wengert.ir.core import Function, Value, walk
+from wengert.ir.calls import refresh, walk_all
+from wengert.ir.core import Function, Value
 from wengert.transforms.activity import active_values
 from wengert.transforms.custom import expand, remove_markers
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
 from wengert.transforms.primal import emit_primal
 from wengert.transforms.residuals import plan_residuals
+from wengert.transforms.reverse_calls import ReverseProgram
 from wengert.transforms.singular import singular_values
 from wengert.transforms.transpose import Transposer
 
@@ -44,18 +46,22 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
     fn = expand(fn, wrt, floats, reverse=True)
     wanted = [fn.params[k] for k in wrt]
     outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
-    linearizer = Linearizer(active_values(fn.instrs, wanted, outputs))
+    tangent_values: set[Value] = set()
+    program = ReverseProgram(fn.functions, tangent_values)
+    linearizer = Linearizer(active_values(fn.instrs, wanted, outputs, program.calls), program.calls, tangent_values)
     tangents = {p: Value(p.type, f"{p.name}_dot") for p in wanted}
-    linearizer.tangent_values.update(tangents.values())
+    tangent_values.update(tangents.values())
     block = linearizer.block(fn.instrs, ChainMap(dict(tangents)))
-    plan = plan_residuals(block, linearizer.tangent_values)
-
     builder = Builder(fn.span)
-    primal = emit_primal(builder, plan)
+    builder.functions.update(fn.functions)
+    program.prepare(linearizer.keys, builder.functions)
+    plan = plan_residuals(block, tangent_values, program.callees)
+
+    primal = emit_primal(builder, plan, program.callees, program.stack_types)
     builder.span = fn.span
     # In a program that has been differentiated before, a coefficient may itself be a zero that wins against infinity.
-    singular = None if any(i.op.name == "zmul" for i in walk(fn.instrs)) else singular_values(block)
-    transposer = Transposer(plan, linearizer.tangent_values, primal, singular)
+    singular = None if any(i.op.name == "zmul" for i in walk_all(fn)) else singular_values(block)
+    transposer = Transposer(plan, tangent_values, primal, singular, program.callees)
     seeds = [builder.const(1.0)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
     cotangents: dict[Value, Value] = {}
     for result, seed in zip(outputs, seeds, strict=True):
@@ -69,4 +75,6 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
         gradients.append(builder.zeros_like(param) if found is None else found)
     params = fn.params if seeded else (*fn.params, *seeds)
     name = f"{fn.name}_{'grad' if seeded else 'vjp'}"
-    return remove_markers(Function(name, fn.dims, params, tuple(builder.instrs), (*fn.results, *gradients), fn.span))
+    functions = {**builder.functions, **program.emit()}
+    results = (*fn.results, *gradients)
+    return remove_markers(refresh(Function(name, fn.dims, params, tuple(builder.instrs), results, fn.span, functions)))
