@@ -425,7 +425,8 @@ class Transposer:
         """Name the values of a popped entry; arrays get the sizes that the reverse pass knows under other names."""
         for value, found in zip(frame.stored, popped, strict=True):
             if value.rank == 0:
-                if self.plan.definitions[value].frame is frame and value is not frame.index:
+                at_hand = value is frame.index or value in frame.alive
+                if self.plan.definitions[value].frame is frame and not at_hand:
                     scope.names[value] = found
                 continue
             dims = self.phantom(value, scope).dims
