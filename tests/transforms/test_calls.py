@@ -14,12 +14,13 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value
 from wengert.ir.interpret import run
+from wengert.ir.parser import parse
 from wengert.ir.rewrite import inline
 from wengert.ir.verify import verify
 from wengert.passes.pipeline import optimize
 from wengert.transforms.jacobian import jacobian
 from wengert.transforms.jvp import jvp
-from wengert.transforms.vjp import vjp
+from wengert.transforms.vjp import value_and_grad, vjp
 
 Arrays = list[Any]
 
@@ -191,3 +192,63 @@ def test_jacobians(name: str) -> None:
         for expected in complex_step(name, dots):
             along = sum(np.tensordot(next(blocks), d, np.ndim(d)) for d in dots)
             np.testing.assert_allclose(along, expected, rtol=1e-10, atol=1e-12)
+
+
+GUARDED = """
+func @main(%x: f64[], %n: i64[]) -> (f64[]) {
+  %zero: f64[] = const() {dtype=f64, value=0.0}
+  %y: f64[] = call(%x, %n) {callee='fraction'}
+  %positive: bool[] = gt(%x, %zero)
+  %z: f64[] = select(%positive, %y, %zero)
+  return %z
+}
+func @fraction(%x: f64[], %n: i64[]) -> (f64[]) {
+  %one: i64[] = const() {dtype=i64, value=1}
+  %stop: bool[] = lt(%n, %one)
+  %r: f64[] = if(%stop) {
+    region() {
+      %log: f64[] = log(%x)
+      yield %log
+    }
+    region() {
+      %m: i64[] = sub(%n, %one)
+      %rest: f64[] = call(%x, %m) {callee='fraction'}
+      %q: f64[] = div(%rest, %x)
+      %s: f64[] = sqrt(%x)
+      %t: f64[] = mul(%q, %s)
+      yield %t
+    }
+  }
+  return %r
+}
+"""
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_zeros_stay_zero_across_calls(native: bool) -> None:
+    fn = optimize(vjp(parse(GUARDED), [0]))
+    gradient = compile(fn) if native else lambda *args: run(fn, args)
+    assert gradient(0.0, 3, 1.0)[1] == 0.0
+    assert gradient(2.0, 1, 1.0)[1] == pytest.approx((1 - np.log(2) / 2) / 2**1.5)
+
+
+def test_arrays_gather_in_place_across_calls() -> None:
+    fn = optimize(value_and_grad(program("tree"), [0]))
+    notes = compile(fn).report
+    assert not [n for n in notes if n.kind == "copy"], notes
+    assert [n.what for n in notes if n.kind == "allocation"] == ["f64[%n]: argument that is overwritten"]
+
+
+def test_deep_gradients() -> None:
+    fn = compile(optimize(value_and_grad(program("product"), [0])))
+    assert np.isfinite(fn(0.5, 10_000)[0])
+    with pytest.raises(RecursionError, match="calls itself too deeply"):
+        fn(0.5, 10_000_000)
+    assert fn(0.7, 5)[0] == pytest.approx(PROGRAMS["product"].value(0.7, 5)[0])
+
+
+def test_checks_raise_before_the_way_back() -> None:
+    fn = optimize(vjp(program("checked"), [0]))
+    for call in (compile(fn), lambda *args: run(fn, args)):
+        with pytest.raises(ValueError, match=r"root of -0.1\d*\n  user.py:7"):
+            call(0.01, 5, 1.0)

@@ -22,6 +22,7 @@ from wengert.transforms.jvp import fresh_copy, tangent_name
 from wengert.transforms.linearize import CallKey, Linearizer, Split
 from wengert.transforms.primal import Primal, emit_callee, find_calls, stack_type
 from wengert.transforms.residuals import Residuals, plan_residuals
+from wengert.transforms.stack_flow import has_select
 from wengert.transforms.transpose import Cotangents, Transposer
 from wengert.transforms.transpose_call import fit
 from wengert.types import I64_SCALAR, Slot, StackType, Type
@@ -36,9 +37,13 @@ class ReverseProgram:
         plans: what each callee stores.
         stack_types: of each stack that calls thread.
         tangent_values: every tangent, those of the outermost function included.
+        masks: whether cotangents that enter or leave a call may hold exact zeros that win against infinity.
+        made_zero: whether a way back has been called with such zeros.
     """
 
-    def __init__(self, functions: Mapping[str, Function], tangent_values: set[Value]) -> None:
+    def __init__(self, functions: Mapping[str, Function], tangent_values: set[Value], masks: bool) -> None:
+        self.masks = masks
+        self.made_zero = False
         self.calls = Callees(functions)
         self.callees: dict[CallKey, ReverseCallee] = {}
         self.plans: dict[CallKey, Residuals] = {}
@@ -58,6 +63,7 @@ class ReverseProgram:
                 name = unused_name(f"{callee.key.name}_{suffix}", functions)
                 functions[name] = callee.fn
                 callee.names = (*callee.names[1:], name)
+        self.masks = self.masks or any(has_select(callee.block) for callee in self.callees.values())
         self._plan()
         self._thread_stacks()
         for callee in self.callees.values():
@@ -170,7 +176,9 @@ class ReverseProgram:
         params = {k: Value(self.stack_types[k], "residuals") for k in callee.stacks}
         there = Primal(dict(params), {}, primal.loops_inside)
         transposer = Transposer(plan, self.tangent_values, there, None, self.callees)
-        transposer.masked.update((*callee.bars, *callee.gathered.values()))  # zeros from the caller stay zeros
+        transposer.call_masks = self.masks
+        if self.masks:
+            transposer.masked.update((*callee.bars, *callee.gathered.values()))
         scope = transposer.top_scope(builder)
         scope.names.update((fn.results[k], size) for k, size in callee.sizes.items())
         if plan.top.stored:
@@ -189,6 +197,7 @@ class ReverseProgram:
             found = cotangents.get(tangent)
             declared = tangent_type(fn.params[k].type)
             results.append(builder.zeros_like(declared) if found is None else fit(builder, found, declared))
+        self.made_zero = self.made_zero or transposer.made_zero
         given: tuple[Any, ...] = (*callee.inputs, *callee.sizes.values(), *callee.bars, *callee.gathered.values())
         results += [transposer.stacks[k] for k in callee.stacks]
         return Function(callee.names[1], (), (*given, *params.values()), tuple(builder.instrs), tuple(results), fn.span)

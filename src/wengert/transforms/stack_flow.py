@@ -7,7 +7,7 @@ from wengert.transforms.callee import ReverseCallees
 from wengert.transforms.linearize import Block, CallKey, LinearCall, LinearIf, LinearOp
 from wengert.types import StackType
 
-MASKING = frozenset({"select", "zmul", "update", "resize"})
+MASKING = frozenset({"select", "zmul", "update", "scatter", "gather", "resize"})
 """Ops whose transposes put exact zeros into cotangents."""
 
 
@@ -58,10 +58,8 @@ def _call_pops(item: LinearCall, stacks: set[Value], callees: ReverseCallees, in
 
 
 def has_select(block: Block) -> bool:
-    """Whether a cotangent that flows through `block` may pass an op that puts zeros into it."""
+    """Whether a cotangent that flows through `block`, calls left out, may pass an op that puts zeros into it."""
     for item in block.linear:
-        if isinstance(item, LinearCall):
-            return True
         if isinstance(item, LinearOp):
             if item.instr.op.name in MASKING:
                 return True

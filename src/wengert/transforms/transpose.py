@@ -91,6 +91,9 @@ class Transposer:
         callees: ReverseCallees | None = None,
     ) -> None:
         self.callees = callees or {}
+        # Whether cotangents that come from calls may be such zeros as `masked` means, and whether one had to be made for a call.
+        self.call_masks = False
+        self.made_zero = False
         self.plan = plan
         self.tangent_values = tangent_values
         self.primal = primal
@@ -396,7 +399,7 @@ class Transposer:
         params = [Value(v.type, v.name) for v in init]
         for place, k in enumerate(carried):
             params[place] = Value(changing.type_of(self, item.params[k], scope, init[place]), init[place].name)
-        if has_select(body) or self.pops(item) or any(v in self.masked for v in init):
+        if has_select(body) or (self.call_masks and self.pops(item)) or any(v in self.masked for v in init):
             self.masked.update(params)
         inner = Scope(b.child(), {}, scope)
         yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing)

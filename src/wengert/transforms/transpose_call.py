@@ -33,30 +33,33 @@ def transpose_call(transposer: Transposer, item: LinearCall, cotangents: Cotange
     env = _sizes(transposer, callee, instr, scope)
     operands = [_input(transposer, callee, instr, v, env, scope) for v in callee.inputs]
     operands += [env[size] for size in callee.sizes.values()]
-    operands += [
-        _bar(transposer, cotangents.pop(tangent, None), substitute_type(env, bar.type), instr, b)
-        for tangent, bar in zip(item.results, callee.bars, strict=True)
-    ]
+    for tangent, bar in zip(item.results, callee.bars, strict=True):
+        found_bar = cotangents.pop(tangent, None)
+        if found_bar is None or found_bar in transposer.masked:
+            transposer.made_zero = True
+        operands.append(_bar(found_bar, substitute_type(env, bar.type), instr, b))
     gathering: dict[int, Value] = {}
-    for k, tangent in zip(callee.key.moving, item.operands, strict=True):
+    for k, target in zip(callee.key.moving, item.operands, strict=True):
         if k not in callee.gathered:
             continue
         declared = substitute_type(env, callee.gathered[k].type)
-        known = cotangents.get(tangent) if tangent is not None and tangent not in gathering.values() else None
-        if known is not None and tangent is not None:
-            gathering[k] = tangent
+        known = cotangents.get(target) if target is not None and target not in gathering.values() else None
+        if known is not None and target is not None:
+            gathering[k] = target
         operands.append(b.zeros_like(declared) if known is None else fit(b, known, declared))
     operands += [transposer.stacks[key] for key in callee.stacks]
     names = [f"{callee.fn.params[k].name}_bar" for k in callee.key.moving] + ["residuals"] * len(callee.stacks)
     found = emit_call(b, callee.names[1], callee.signatures[1], operands, names)
-    for k, tangent, term in zip(callee.key.moving, item.operands, found, strict=False):
-        transposer.masked.add(term)
-        if tangent is None:
+    for k, target, term in zip(callee.key.moving, item.operands, found, strict=False):
+        if transposer.call_masks:
+            transposer.masked.add(term)
+        transposer.mask(term, *operands)
+        if target is None:
             continue
         if k in gathering:
-            cotangents[tangent] = term
+            cotangents[target] = term
         else:
-            transposer.add(b, cotangents, tangent, term)
+            transposer.add(b, cotangents, target, term)
     transposer.stacks.update(zip(callee.stacks, found[len(callee.key.moving) :], strict=True))
 
 
@@ -91,7 +94,7 @@ def _input(
     return fit(scope.builder, transposer.resolve(found, scope), substitute_type(env, value.type))
 
 
-def _bar(transposer: Transposer, known: Value | None, declared: Type, instr: Instr, b: Builder) -> Value:
+def _bar(known: Value | None, declared: Type, instr: Instr, b: Builder) -> Value:
     """The cotangent of a result, zeros where there is none."""
     if known is not None:
         return fit(b, known, declared)

@@ -40,14 +40,16 @@ def value_and_grad(fn: Function, wrt: Sequence[int]) -> Function:
     return _reverse(fn, wrt, seeded=True)
 
 
-def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
-    fn = fresh_copy(fn)
+def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = False) -> Function:
+    fn = fresh_copy(given)
     floats = [k for k, r in enumerate(fn.results[: 1 if seeded else None]) if r.is_float]
     fn = expand(fn, wrt, floats, reverse=True)
     wanted = [fn.params[k] for k in wrt]
     outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
     tangent_values: set[Value] = set()
-    program = ReverseProgram(fn.functions, tangent_values)
+    # In a program that has been differentiated before, a coefficient may itself be a zero that wins against infinity.
+    again = any(i.op.name == "zmul" for i in walk_all(fn))
+    program = ReverseProgram(fn.functions, tangent_values, masks or again)
     linearizer = Linearizer(active_values(fn.instrs, wanted, outputs, program.calls), program.calls, tangent_values)
     tangents = {p: Value(p.type, f"{p.name}_dot") for p in wanted}
     tangent_values.update(tangents.values())
@@ -59,9 +61,8 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
 
     primal = emit_primal(builder, plan, program.callees, program.stack_types)
     builder.span = fn.span
-    # In a program that has been differentiated before, a coefficient may itself be a zero that wins against infinity.
-    singular = None if any(i.op.name == "zmul" for i in walk_all(fn)) else singular_values(block)
-    transposer = Transposer(plan, tangent_values, primal, singular, program.callees)
+    transposer = Transposer(plan, tangent_values, primal, None if again else singular_values(block), program.callees)
+    transposer.call_masks = program.masks
     seeds = [builder.const(1.0)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
     cotangents: dict[Value, Value] = {}
     for result, seed in zip(outputs, seeds, strict=True):
@@ -76,5 +77,7 @@ def _reverse(fn: Function, wrt: Sequence[int], seeded: bool) -> Function:
     params = fn.params if seeded else (*fn.params, *seeds)
     name = f"{fn.name}_{'grad' if seeded else 'vjp'}"
     functions = {**builder.functions, **program.emit()}
+    if (program.made_zero or transposer.made_zero) and not program.masks:
+        return _reverse(given, wrt, seeded, masks=True)
     results = (*fn.results, *gradients)
     return remove_markers(refresh(Function(name, fn.dims, params, tuple(builder.instrs), results, fn.span, functions)))
