@@ -433,6 +433,63 @@ def simpson(a: float, b: float, k: float) -> tuple[float]:
     return (adapt(a, fa, b, fb, fm, whole, 1e-7),)
 
 
+HALVES = """
+func @main<%n>(%x: f64[%n], %k: f64[]) -> (f64[%n], f64[]) {
+  %m: i64[], %y: f64[%n], %z: f64[%m] = call(%x, %k) {callee='halves'}
+  %s: f64[] = sum(%y) {axes=(0,)}
+  %t: f64[] = sum(%z) {axes=(0,)}
+  %st: f64[] = mul(%s, %t)
+  return %y, %st
+}
+func @halves<%n>(%x: f64[%n], %k: f64[]) -> (i64[], f64[%n], f64[%count]) {
+  %one: i64[] = const() {dtype=i64, value=1}
+  %zero: i64[] = const() {dtype=i64, value=0}
+  %two: i64[] = const() {dtype=i64, value=2}
+  %stop: bool[] = le(%n, %one)
+  %count: i64[], %y: f64[%n], %w: f64[%count] = if(%stop) {
+    region() {
+      %e: f64[%n] = exp(%x)
+      %kk: f64[%one] = broadcast(%k, %one) {axes=()}
+      yield %one, %e, %kk
+    }
+    region() {
+      %m: i64[] = floordiv(%n, %two)
+      %r: i64[] = sub(%n, %m)
+      %a: f64[%m] = index(%x, %zero, %m, %one) {spec=('s',)}
+      %b: f64[%n-%m] = index(%x, %m, %r, %one) {spec=('s',)}
+      %ca: i64[], %ya: f64[%m], %wa: f64[%ca] = call(%a, %k) {callee='halves'}
+      %cb: i64[], %yb: f64[%n-%m], %wb: f64[%cb] = call(%b, %k) {callee='halves'}
+      %c: i64[] = add(%ca, %cb)
+      %more: i64[] = add(%c, %one)
+      %blank: f64[] = const() {dtype=f64, value=0.5}
+      %v: f64[%ca+%cb+1] = broadcast(%blank, %more) {axes=()}
+      %v1: f64[%ca+%cb+1] = update(%v, %wa, %zero, %ca, %one) {spec=('s',)}
+      %v2: f64[%ca+%cb+1] = update(%v1, %wb, %ca, %cb, %one) {spec=('s',)}
+      %sn: f64[%ca+%cb+1] = sin(%v2)
+      %o: f64[%n] = update(%x, %yb, %zero, %r, %one) {spec=('s',)}
+      %o1: f64[%n] = update(%o, %ya, %r, %m, %one) {spec=('s',)}
+      %p: f64[%n] = mul(%o1, %x)
+      %q: f64[%n] = sin(%p)
+      yield %more, %q, %sn
+    }
+  }
+  return %count, %y, %w
+}
+"""
+
+
+def halves(x: np.ndarray, k: float) -> tuple[np.ndarray, float]:
+    def split(x: np.ndarray) -> Any:
+        n = len(x)
+        if n <= 1:
+            return np.exp(x), np.array([k])
+        (ya, wa), (yb, wb) = split(x[: n // 2]), split(x[n // 2 :])
+        return np.sin(np.concatenate([yb, ya]) * x), np.sin(np.concatenate([wa, wb, [0.5]]))
+
+    y, z = split(x)
+    return y, y.sum() * z.sum()
+
+
 _ARRAY = np.array([0.3, -0.4, 0.9, 1.2, -0.7])
 
 PROGRAMS = {
@@ -443,6 +500,7 @@ PROGRAMS = {
     "mutated": Program(MUTATED, (_ARRAY * 0.5, 4), smooth, (0,)),
     "grown": Program(GROWN, (0.4, 9), grown, (0,)),
     "checked": Program(CHECKED, (2.5, 3), root, (0,)),
+    "halves": Program(HALVES, (_ARRAY, 0.7), halves, (0, 1)),
     "simpson": Program(SIMPSON, (0.1, 1.3, 2.0), simpson, (0, 1, 2)),
 }
 """Programs by name."""

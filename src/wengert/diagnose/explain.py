@@ -28,6 +28,7 @@ from wengert.diagnose.storage import Key, evaluate, kept_bytes, key_of, known_si
 from wengert.errors import ArgumentError, Span, StagingError, UnsupportedError
 from wengert.frontend.boxes import is_box
 from wengert.frontend.trace import Traced
+from wengert.ir.calls import walk_all
 from wengert.ir.core import Function, Instr, Value, walk
 from wengert.tape.evaluate import EvalBuilder
 from wengert.transforms.activity import useful_values, varied_values
@@ -93,6 +94,7 @@ class _Subject:
     wrt: str
     notes: dict[Key, dict[str, dict[str, None]]] = field(default_factory=lambda: defaultdict(dict))
     failure: str = ""
+    recursion: str = ""
 
     @property
     def name(self) -> str:
@@ -126,7 +128,7 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     function = traced.function
     inputs = variant.inputs(leaves)
     sizes = known_sizes(function, inputs)
-    spans = [i.span for i in walk(function.instrs) if i.span is not None]
+    spans = [i.span for i in walk_all(function) if i.span is not None]
     listings, libraries = _listings(subject, [key_of(s) for s in spans])
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
     _note_regions(subject, function, sizes, seeds)
@@ -138,6 +140,8 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     except Exception as error:  # noqa: BLE001 - whatever the user's function raises at these arguments is a result too
         counted = {}
         subject.failure = f"it fails at these arguments, so what it stores is not known: {type(error).__name__}: {error}"
+    if gradient.functions:
+        subject.recursion = "what recursive functions store for each of their calls is not counted"
     for key, size in counted.items():
         if size:
             subject.note_at(key, f"stores {bytes_text(size)}")
@@ -212,7 +216,7 @@ def _finish(
         *totals,
         tuple(parameters),
         tuple(libraries),
-        notes=(subject.failure, *elsewhere) if subject.failure else elsewhere,
+        notes=(*filter(None, (subject.failure, subject.recursion)), *elsewhere),
     )
 
 
@@ -333,7 +337,7 @@ def _note_tape(subject: _Subject, instrs: Sequence[Instr], builder: EvalBuilder)
 
 
 def _note_checks(subject: _Subject, gradient: Function) -> None:
-    for instr in walk(gradient.instrs):
+    for instr in walk_all(gradient):
         if instr.op.name == "wrap_index":
             subject.note(instr.span, "checked at run time", "index")
         elif instr.op.name == "check":

@@ -23,6 +23,8 @@ from wengert.types import (
     Symbol,
     TensorType,
     Type,
+    dim_add,
+    dim_of,
 )
 
 Operands = Sequence[Value]
@@ -84,10 +86,31 @@ def _merge_types(k: int, then: Operands, otherwise: Operands) -> Type | None:
             dims.append(slots_a.dims[place])
         else:
             pairs = [(x.affine, y.affine) if x.type == y.type == I64_SCALAR else None for x, y in zip(then, otherwise)]
-            if (da, db) not in pairs[:k]:
+            merged = _merge_dims(da, db, pairs[:k])
+            if merged is None:
                 return None
-            dims.append(Dim(0, ((Slot(pairs.index((da, db))), 1),)))
+            dims.append(merged)
     return a.with_dims(tuple(dims))
+
+
+def _merge_dims(a: Affine, b: Affine, pairs: Sequence[tuple[Affine, Affine] | None]) -> Affine | None:
+    """The size that is `a` in one arm and `b` in the other, in terms of integer results, which are `pairs` in the arms."""
+    if (a, b) in pairs:
+        return Dim(0, ((Slot(pairs.index((a, b))), 1),))
+    if not isinstance(a, Dim) or not isinstance(b, Dim) or a.const != b.const or len(a.terms) != len(b.terms):
+        return None
+    merged: Affine = a.const
+    rest = dict(b.terms)
+    for symbol, coefficient in a.terms:
+        for other, factor in rest.items():
+            if factor == coefficient and (symbol is other or (dim_of(symbol), dim_of(other)) in pairs):
+                same = dim_of(symbol) if symbol is other else Dim(0, ((Slot(pairs.index((dim_of(symbol), dim_of(other)))), 1),))
+                merged = dim_add(merged, same, coefficient)
+                del rest[other]
+                break
+        else:
+            return None
+    return merged
 
 
 if_op = op("if", doc="One of two regions, by a predicate.", kind="control", infer=_infer_if)
