@@ -12,13 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wengert.testing.programs.expressions import scalar, tame
+from wengert.testing.programs.idioms import HEADER
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 from wengert.testing.programs.statements import statements
 
 _HEADER = '''"""A random program, from seed {seed}."""
 
 import math
-from collections import namedtuple
+from collections import deque, namedtuple
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +39,6 @@ class Model:
 
     def at(self, t):
         return {method}
-
 
 '''
 
@@ -75,7 +76,7 @@ def generate(seed: int) -> Program:
     w.helpers += [h for i in inputs for h in i.helpers]
     _write_program(w, inputs)
     _write_arguments(w, inputs)
-    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method)
+    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method) + HEADER
     wrt = tuple(k for k, i in enumerate(inputs) if i.moves)
     return Program(seed, header + "\n".join(w.lines) + "\n", wrt)
 

@@ -20,6 +20,7 @@ from wengert.testing.programs.expressions import (
     tame,
     writable_view,
 )
+from wengert.testing.programs.idioms import IDIOMS
 from wengert.testing.programs.loops import for_loop, jump, while_loop
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 
@@ -387,7 +388,15 @@ def _row_assign(w: Writer) -> None:
     w.line(f"{target}[:] = {_apart(target, tame(w, array_leaf(w, v.shape[1:]), _SMALL).text)}")
 
 
+def _idiom(w: Writer) -> None:
+    before = len(w.lines)
+    w.rng.choices([kind for kind, _ in IDIOMS], [weight for _, weight in IDIOMS])[0](w, statements)
+    if len(w.lines) == before:
+        _new_float(w)
+
+
 _STATEMENTS: tuple[tuple[Callable[[Writer], None], float], ...] = (
+    (_idiom, 7),
     (_new_float, 5),
     (_reassign, 6),
     (_swap, 1),
