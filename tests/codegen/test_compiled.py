@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wengert.ops  # noqa: F401 - registers the ops
-from wengert.codegen import Compiled, compile, options_from_environment
+from wengert.codegen import Compiled, compile, Options, options_from_environment
 from wengert.errors import ArgumentError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
@@ -257,6 +257,8 @@ def test_disabled_optimisations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WENGERT_DISABLE", "fuse, vecmath")
     options = options_from_environment()
     assert (options.fuse, options.inplace, options.vecmath) == (False, True, False)
+    monkeypatch.setenv("WENGERT_DISABLE", "cse,hoist")
+    assert options_from_environment() == Options()
     monkeypatch.setenv("WENGERT_DISABLE", "everything")
     with pytest.raises(ArgumentError, match="do not exist"):
         options_from_environment()

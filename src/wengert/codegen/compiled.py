@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 import time
 import weakref
@@ -21,6 +20,7 @@ from wengert.codegen.module import lower
 from wengert.codegen.thread_stack import stack_limit
 from wengert.errors import ArgumentError, InternalError, describe
 from wengert.ir.core import Function, Value
+from wengert.switches import PLANS, disabled
 from wengert.types import Dim, TensorType
 
 METH_FASTCALL = 0x0080
@@ -92,15 +92,7 @@ def compile(function: Function, options: Options | None = None) -> Compiled:
 
 def options_from_environment() -> Options:
     """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,llvm`)."""
-    disabled = set(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
-    unknown = disabled - {"fuse", "inplace", "vecmath", "llvm"}
-    if unknown:
-        raise ArgumentError(
-            "WENGERT_DISABLE names optimisations that do not exist",
-            found=", ".join(sorted(unknown)),
-            expected="some of fuse, inplace, vecmath, llvm",
-        )
-    return Options(**{name: False for name in disabled})
+    return Options(**{name: False for name in disabled() if name in PLANS})
 
 
 class _Runtime:

@@ -25,6 +25,7 @@ from wengert.passes.forward import forward
 from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.stacks import stacks
+from wengert.switches import disabled
 
 Pass = Callable[[Function], Function]
 
@@ -48,15 +49,15 @@ def optimize(fn: Function) -> Function:
     Raises:
         InternalError: the passes do not settle, or (with WENGERT_CHECK=1) one of them breaks the IR.
     """
-    disabled = set(os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(","))
-    passes = [p for p in PASSES if p.__name__ not in disabled]
+    off = disabled()
+    passes = [p for p in PASSES if p.__name__ not in off]
     checked = os.environ.get("WENGERT_CHECK", "") not in ("", "0")
     dumped = os.environ.get("WENGERT_DUMP", "") == "all"
     if not fn.functions:
         return _settle(fn, passes, _Watch(checked, dumped, {}))
     for _ in range(_MOST_ROUNDS):
         before = fn
-        fn = prune_interfaces(refresh(fn)) if "interfaces" not in disabled else refresh(fn)
+        fn = prune_interfaces(refresh(fn)) if "interfaces" not in off else refresh(fn)
         watch = _Watch(checked, dumped, fn.functions)
         main = _settle(replace(fn, functions={}), passes, watch)
         functions = {name: _settle(callee, passes, watch, is_callee=True) for name, callee in fn.functions.items()}

@@ -16,12 +16,6 @@ def _text(w: Writer, depth: int = 1, bound: float = _SMALL) -> str:
     return bare(tame(w, scalar(w, depth), bound).text)
 
 
-def _new(w: Writer, prefix: str) -> str:
-    name = w.fresh(prefix)
-    w.add(Variable(name, "float"))
-    return name
-
-
 # --- containers ------------------------------------------------------------------------------------------------------
 
 
@@ -47,12 +41,14 @@ def growing_list(w: Writer, body: Body) -> None:
         if holds_one and w.chance(0.2):
             w.line(f"if len({items}) > {w.rng.randrange(2, 6)}:")
             w.line(f"    {items}.pop({w.pick(('', '0'))})")
-    total = _new(w, "t")
+    total = w.fresh("t")
     uses = [f"{total} = sum({items})", f"{total} = 0.1 * len({items}) + {w.number()} * sum(v * v for v in {items})"]
     if holds_one:
-        uses += [f"{total} = {items}[-1] - {items}[0]", f"{total} = max({items})", f"{total} = float(np.sum(np.array({items}) ** 2))"]
+        uses += [f"{total} = {items}[-1] - {items}[0]", f"{total} = max({items})"]
+        uses += [f"{total} = float(np.sum(np.array({items}) ** 2))"]
     w.line(w.pick(uses))
     w.line(f"{total} = math.tanh({total})")
+    w.add(Variable(total, "float"))
 
 
 def queue(w: Writer, body: Body) -> None:
@@ -139,8 +135,9 @@ def context(w: Writer, body: Body) -> None:
         w.add(Variable(name, "float"))
         body(w, 1)
         w.line(f"{box}.append({_text(w, 1, 1.0)})")
-    result = _new(w, "s")
+    result = w.fresh("s")
     w.line(f"{result} = {box}[0] * {box}[-1] + 0.1 * len({box})")
+    w.add(Variable(result, "float"))
 
 
 def match(w: Writer, body: Body) -> None:
@@ -153,7 +150,8 @@ def match(w: Writer, body: Body) -> None:
     else:
         first, second = w.fresh("p"), w.fresh("q")
         w.line(f"match ({_text(w)}, {_text(w)}):")
-        arms = [f"case ({first}, {second}) if {first} > {second}:", f"case ({first}, _) if {first} > {constant(w).text}:", "case _:"]
+        tests = [f"({first}, {second}) if {first} > {second}", f"({first}, _) if {first} > {constant(w).text}", "_"]
+        arms = [f"case {test}:" for test in tests]
     with w.block():
         for arm in arms:
             w.line(arm)
@@ -193,8 +191,9 @@ def counter_object(w: Writer, body: Body) -> None:
         if w.chance(0.3):
             body(w, 1)
     w.add(Variable(f"{name}.level", "float"))
-    result = _new(w, "s")
+    result = w.fresh("s")
     w.line(f"{result} = 0.1 * {name}.ups + math.sin({name}.level) + abs({name} + Filter({_text(w, 0)}, 0.5))")
+    w.add(Variable(result, "float"))
 
 
 def recursion(w: Writer, body: Body) -> None:

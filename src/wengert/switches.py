@@ -1,0 +1,27 @@
+"""Optimisations that can be switched off: `WENGERT_DISABLE=fuse,cse` leaves two of them out."""
+
+from __future__ import annotations
+
+import os
+
+from wengert.errors import ArgumentError
+
+PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "interfaces")
+PLANS = ("fuse", "inplace", "vecmath", "llvm")
+
+
+def disabled() -> frozenset[str]:
+    """The names in WENGERT_DISABLE: passes over the IR, and plans of the code generator.
+
+    Raises:
+        ArgumentError: a name that is none of them.
+    """
+    names = frozenset(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
+    unknown = names - {*PASSES, *PLANS}
+    if unknown:
+        raise ArgumentError(
+            "WENGERT_DISABLE names optimisations that do not exist",
+            found=", ".join(sorted(unknown)),
+            expected=f"some of {', '.join((*PLANS, *PASSES))}",
+        )
+    return names
