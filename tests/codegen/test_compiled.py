@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wengert.ops  # noqa: F401 - registers the ops
-from wengert.codegen import Compiled, compile, Options, options_from_environment
+from wengert.codegen import Compiled, Options, compile, options_from_environment
 from wengert.errors import ArgumentError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
