@@ -6,7 +6,7 @@ that two shapes are equal exactly when their dimensions compare equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -194,6 +194,38 @@ class StackType:
 
 
 Type: TypeAlias = TensorType | StackType
+
+
+def describe_type(type: Type) -> str:
+    """The type as users see it: sizes that are known only at run time are the letters n, m, k, ... of this one text.
+
+    Example:
+        >>> describe_type(TensorType(F64, (3,)))
+        'f64[3]'
+    """
+    return describe_types(type)[0]
+
+
+def describe_types(*types: Type) -> tuple[str, ...]:
+    """Several types in one text: one letter is one size."""
+    letters: dict[Symbol, str] = {}
+    return tuple(f"{t.dtype}[{describe_sizes(t.dims, letters)}]" if isinstance(t, TensorType) else str(t) for t in types)
+
+
+def describe_sizes(sizes: Iterable[Affine], letters: dict[Symbol, str]) -> str:
+    """Sizes with commas between them; `letters` holds the letters in use."""
+    return ",".join(_describe_size(size, letters) for size in sizes)
+
+
+def _describe_size(size: Affine, letters: dict[Symbol, str]) -> str:
+    if isinstance(size, int):
+        return str(size)
+    text = ""
+    for symbol, coefficient in size.terms:
+        name = letters.setdefault(symbol, "nmkpqrst"[len(letters) % 8])
+        sign = "-" if coefficient < 0 else ("+" if text else "")
+        text += sign + (name if abs(coefficient) == 1 else f"{abs(coefficient)}*{name}")
+    return text + (f"{size.const:+d}" if size.const else "")
 
 F64_SCALAR = TensorType(F64)
 I64_SCALAR = TensorType(I64)

@@ -272,6 +272,84 @@ def test_whole_numbers_become_static_for_functions_that_need_them():
         assert found(VECTOR, n) == pytest.approx(np.sum(f(VECTOR, n)) + 6.0, rel=1e-14)
 
 
+# --- tables, NumPy scalars, cached properties ------------------------------------------------------------------------
+
+WEIGHTS, COUNTS = (1.0, 3.0, 7.0), [2, 5, 9]
+
+
+@pytest.mark.parametrize("x", [0.5, 1.5, 2.5])
+def test_lists_of_numbers_are_tables(x):
+    everywhere(lambda x: WEIGHTS[int(x)] * x + COUNTS[int(x)] * x + [x, x * x, 3.0 * x][-int(x) - 1], x)
+
+
+@pytest.mark.parametrize("x", [3.5, -4.5])
+def test_positions_outside_of_a_table(x):
+    with pytest.raises(IndexError, match="tuple index out of range"):
+        wg.jit(lambda x: WEIGHTS[int(x)] * x)(x)
+
+
+def test_numpy_scalars_can_be_indexed():
+    def f(x):
+        y = np.float64(x)
+        return y[()] * y + y[...] + np.sum(y[y > 5.0]) + np.sum(y[np.bool_(True)]) * y[None][0]
+
+    with wg.eager():
+        assert wg.grad(f)(1.5) == pytest.approx(7.0)
+    with pytest.raises(TypeError, match="'float' object is not subscriptable"):
+        eagerly(lambda x: x[0], 1.5)
+
+
+class Series:
+    """Coefficients that are computed once, and changed afterwards."""
+
+    def __init__(self, x):
+        self.x = x
+        self.computed = 0
+
+    @functools.cached_property
+    def terms(self):
+        self.computed += 1
+        return [self.x, self.x**2]
+
+
+def test_cached_properties_are_computed_once():
+    def f(x):
+        series = Series(x)
+        series.terms.append(x**3)
+        return sum(series.terms) * series.computed
+
+    everywhere(f, 1.3)
+
+
+class Scaled(np.ndarray):
+    """An array with an operator of its own."""
+
+    def __add__(self, other):
+        return 10.0 * np.asarray(self) + other
+
+
+def test_operators_of_array_classes_are_converted():
+    offset = np.ones(3).view(Scaled)
+    np.testing.assert_allclose(eagerly(lambda x: np.sum((offset + x) * x), VECTOR), 10.0 + 2.0 * VECTOR)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (lambda x: x + x[1:], r"shapes \(3,\) \(2,\)"),
+        (lambda x: np.dot(x, x[1:]), r"\(3,\) \(2,\)"),
+        (lambda x: np.stack([x, x[1:]]), r"\(1,3\) \(1,2\)"),
+        (lambda x: x * 2.0, r"the output is f64\[n\]"),
+    ],
+)
+def test_sizes_in_messages_are_those_of_the_user(f, text):
+    with pytest.raises((ValueError, TypeError), match=text):
+        wg.grad(f)(VECTOR)
+
+
 # --- values without a gradient ---------------------------------------------------------------------------------------
 
 

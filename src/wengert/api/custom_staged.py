@@ -25,7 +25,7 @@ from wengert.ops.custom import CustomRule, Pullback
 from wengert.transforms.custom import refuse_calls
 from wengert.transforms.linear import forward_of_pullback
 from wengert.tree import TreeDef, flatten
-from wengert.types import I64_SCALAR, Affine, TensorType
+from wengert.types import I64_SCALAR, Affine, TensorType, describe_types
 
 if TYPE_CHECKING:
     from wengert.api.custom import CustomFunction
@@ -60,7 +60,8 @@ def fitted(found: Any, model: Value, what: str) -> Value:
     if value.type == model.type:
         return value
     if value.rank != model.rank:
-        raise ArgumentError(f"{what} has a wrong shape", current().span, found=str(value.type), expected=str(model.type))
+        types = describe_types(value.type, model.type)
+        raise ArgumentError(f"{what} has a wrong shape", current().span, found=types[0], expected=types[1])
     for size, expected in zip(value.dims, model.dims, strict=True):
         unify(expected, size, f"{what} has a wrong shape: found and expected", (value.dims, model.dims))
     return current().builder.assume_shape(value, *values_of(model.dims))

@@ -13,6 +13,7 @@ from wengert.passes.pipeline import optimize
 from wengert.transforms.jacobian import jacobian
 from wengert.transforms.jvp import jvp
 from wengert.transforms.vjp import value_and_grad, vjp
+from wengert.types import describe_type
 
 
 def params_of(traced: Traced, positions: Sequence[int]) -> list[int]:
@@ -93,9 +94,8 @@ def scalar_loss(traced: Traced, what: str, has_aux: bool) -> Value | None:
         raise ArgumentError(f"{what} needs a float; the output is {place.value!r}", span, fix="return a float")
     value = traced.function.results[place]
     if value.rank:
-        raise ArgumentError(f"{what} needs a scalar; the output is {value.type}", span, fix=fix)
+        raise ArgumentError(f"{what} needs a scalar; the output is {describe_type(value.type)}", span, fix=fix)
     if not value.is_float:
-        raise ArgumentError(
-            f"{what} needs a float; the output is {value.type}", span, fix="integers and booleans have no derivative"
-        )
+        shown = describe_type(value.type)
+        raise ArgumentError(f"{what} needs a float; the output is {shown}", span, fix="integers and booleans have no derivative")
     return value

@@ -32,6 +32,7 @@ from wengert.transforms.jacobian import jacobian as jacobian_of_ir
 from wengert.transforms.jvp import jvp as jvp_of_ir
 from wengert.transforms.vjp import vjp as vjp_of_ir
 from wengert.tree import TreeDef, flatten
+from wengert.types import describe_types
 
 
 @dataclass
@@ -178,7 +179,8 @@ def _like(direction: Any, model: Value, name: str) -> Value:
     if value.type == model.type:
         return value
     if value.rank != model.rank:
-        raise ArgumentError(f"a {name} does not match", current().span, found=str(value.type), expected=str(model.type))
+        types = describe_types(value.type, model.type)
+        raise ArgumentError(f"a {name} does not match", current().span, found=types[0], expected=types[1])
     for found, expected in zip(value.dims, model.dims, strict=True):
         unify(expected, found, f"a {name} does not match: shapes", (value.dims, model.dims))
     return current().builder.assume_shape(value, *values_of(model.dims))

@@ -14,7 +14,7 @@ from wengert.frontend.emit import builder, common_dtype, dtype_from, fail, to_dt
 from wengert.frontend.registry import handle
 from wengert.frontend.scalars import Scalar, box_scalar, type_of
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, DType, TensorType
+from wengert.types import BOOL, F64, I64, DType, TensorType, describe_type
 
 SMALL_ARRAY = 64
 _BOXES = (Scalar, Array)
@@ -195,7 +195,7 @@ def lift_int(x: Any, what: str) -> Value:
     """
     value = lift(x)
     if value.type != TensorType(I64):
-        fail(TypeError, f"{what} must be an integer", found=str(value.type))
+        fail(TypeError, f"{what} must be an integer", found=describe_type(value.type))
     return value
 
 

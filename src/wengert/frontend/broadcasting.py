@@ -7,9 +7,10 @@ from typing import Any
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import lift
+from wengert.frontend.context import current
 from wengert.frontend.emit import builder, difference, ensure, fail, is_at_least, remember, value_of, values_of
 from wengert.ir.core import Value
-from wengert.types import Affine
+from wengert.types import Affine, describe_sizes
 
 Shape = tuple[Affine, ...]
 Placed = tuple[Value, Shape, tuple[int, ...]]
@@ -60,8 +61,13 @@ def _check_equal(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> No
 
 
 def show_shapes(shapes: Sequence[Shape]) -> str:
-    """Shapes as NumPy writes them: `(3,) (4,)`."""
-    return " ".join("(" + ",".join(map(str, s)) + ("," if len(s) == 1 else "") + ")" for s in shapes)
+    """Shapes as NumPy writes them, for the arguments at hand: `(3,) (4,)`."""
+    letters: dict[Any, str] = {}
+    found = []
+    for shape in shapes:
+        sizes = [size if known is None else known for size, known in ((d, current().size_at_hand(d)) for d in shape)]
+        found.append(f"({describe_sizes(sizes, letters)}{',' if len(shape) == 1 else ''})")
+    return " ".join(found)
 
 
 def placed(x: Any) -> Placed:

@@ -147,16 +147,20 @@ class Trace:
         """
         if isinstance(size, int):
             return size >= minimum
-        known = self.extra.get("known_sizes", {})
-        total = size.const
-        for symbol, coefficient in size.terms:
-            if symbol not in known:
-                return False
-            total += coefficient * known[symbol]
-        if total < minimum:
+        total = self.size_at_hand(size)
+        if total is None or total < minimum:
             return False
         self.assumptions[size, minimum] = None
         return True
+
+    def size_at_hand(self, size: Affine) -> int | None:
+        """The value of a size that is made of argument sizes, for the arguments that the trace was started with."""
+        if isinstance(size, int):
+            return size
+        known = self.extra.get("known_sizes", {})
+        if any(symbol not in known for symbol, _ in size.terms):
+            return None
+        return size.const + sum(coefficient * int(known[symbol]) for symbol, coefficient in size.terms)
 
     def capture_constant(self, array: Any) -> Any:
         """A box (or value) of an array that was computed while tracing and does not change: an input of the trace."""

@@ -21,6 +21,7 @@ from wengert.frontend.emit import (
     remember,
     value_of,
 )
+from wengert.frontend.registry import operator_rule
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.views import At, Entry, Index, Part, expand_step, part_or_whole
 from wengert.ir.core import Value
@@ -218,3 +219,12 @@ def _clamp(wanted: Affine, low: int, high: Affine, size: Affine) -> Affine:
         return b.minimum(b.maximum(wrapped, b.const(low)), value_of(high))
 
     return remember("clamp", (wanted, low, high), emit).affine
+
+
+@operator_rule("number item")
+def item_of_number(x: Scalar, key: Any) -> Any:
+    """`x[key]` of a NumPy scalar: itself, or an array with or without it."""
+    array = Array(lift(x))
+    if isinstance(key, bool | np.bool_):
+        return array.reshape(1)[: int(key)].copy()
+    return x if isinstance(key, tuple) and not key else array[key]

@@ -12,12 +12,13 @@ import numpy as np
 
 from wengert.errors import UnsupportedError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, is_box
+from wengert.frontend.boxes import any_box, is_box, lift, lift_int
 from wengert.frontend.calls import SPECIAL, call, is_generated, own_array
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
-from wengert.frontend.registry import PASS
+from wengert.frontend.emit import builder, ensure, logical_and
+from wengert.frontend.registry import OPERATORS, PASS
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.stores import (
     check_writable,
@@ -34,7 +35,9 @@ _AS_THEY_ARE = frozenset(
     f"__{name}__" for name in ("copy", "deepcopy", "getitem", "setitem", "iter", "contains", "format", "repr", "str", "hash")
 )
 _METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
-_OWN = (float, int, str, list, tuple, dict, bool, type(None), np.ndarray, Scalar, Array)
+_OWN = frozenset(
+    {*(float, int, str, list, tuple, dict, bool, type(None), np.ndarray, np.float64, np.int64, np.bool_), Scalar, Array}
+)
 
 
 def attribute(obj: Any, name: str) -> Any:
@@ -51,7 +54,7 @@ def attribute(obj: Any, name: str) -> Any:
     if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
         return call(found.fget, (obj,), {})
     if isinstance(found, functools.cached_property) and name not in getattr(obj, "__dict__", ()):
-        return call(found.func, (obj,), {})
+        return _cache(obj, name, call(found.func, (obj,), {}))
     path = None if trace.eager else trace.captures.path_of(obj)
     value = getattr(obj, name)
     if path is None:
@@ -62,6 +65,14 @@ def attribute(obj: Any, name: str) -> Any:
             trace.captures.guard(place, "is", value.__func__)
         return value
     return trace.captures.load(Path("attribute", path, name), value)
+
+
+def _cache(obj: Any, name: str, value: Any) -> Any:
+    """What a cached property has computed, kept by the object; one that is captured by staged code computes it anew."""
+    trace = current()
+    if trace.eager or trace.captures.path_of(obj) is None:
+        set_attribute(trace, obj, name, value)
+    return value
 
 
 def _of_box(obj: Any, name: str) -> Any:
@@ -100,11 +111,28 @@ def item(obj: Any, index: Any) -> Any:
     if isinstance(method, types.FunctionType) and method.__module__.partition(".")[0] != "wengert":
         return call(method, (obj, index), {})
     trace = current()
+    if isinstance(index, Scalar) and isinstance(obj, list | tuple) and not trace.eager and _is_table(obj):
+        return _look_up(obj, index)
     path = None if trace.eager else trace.captures.path_of(obj)
     value = obj[index]
     if type(value) is np.ndarray:
         return trace.captures.load(Path("item", path or Path("constant", obj), index), value)
     return value if path is None or isinstance(obj, type) else trace.captures.load(Path("item", path, index), value)
+
+
+def _is_table(obj: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether all items are Python floats, or all are ints: then an array of them has the item at any position."""
+    kinds = {python_type(e) if isinstance(e, Scalar) else type(e) for e in obj}
+    return kinds in ({float}, {int})
+
+
+def _look_up(obj: list[Any] | tuple[Any, ...], index: Scalar) -> Any:
+    """`obj[index]` for a position that is not known while tracing."""
+    b = builder()
+    position = lift_int(index, "a list index")
+    inside = logical_and(b.ge(position, b.const(-len(obj))), b.lt(position, b.const(len(obj))))
+    ensure(inside, "IndexError", f"{type(obj).__name__} index out of range")
+    return OPERATORS["item"](Array(lift(list(obj)))[index])
 
 
 def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
@@ -141,7 +169,7 @@ _REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": 
 
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
-    if isinstance(a, _OWN) and isinstance(b, _OWN):
+    if type(a) in _OWN and type(b) in _OWN:
         found = getattr(operator, name)(a, b)
         return own_array(current(), found) if type(found) is np.ndarray else found
     plain = name.rstrip("_")
@@ -150,7 +178,10 @@ def apply(name: str, a: Any, b: Any) -> Any:
         return found
     reflected = _REFLECTED.get(name)
     found = _try_method(b, f"__{reflected or 'r' + plain}__", a)
-    return getattr(operator, name)(a, b) if found is NotImplemented else found
+    if found is not NotImplemented:
+        return found
+    found = getattr(operator, name)(a, b)
+    return own_array(current(), found) if type(found) is np.ndarray else found
 
 
 def _try_method(obj: Any, name: str, other: Any) -> Any:

@@ -17,7 +17,7 @@ from wengert.frontend.emit import unsupported
 from wengert.frontend.registry import HANDLERS, OPERATORS, handle
 from wengert.ir.core import Value
 from wengert.tree import register_leaf
-from wengert.types import BOOL, I64, DType
+from wengert.types import BOOL, I64, DType, describe_type
 
 
 def _forward(name: str) -> Callable[..., Any]:
@@ -102,7 +102,7 @@ def _plain(box: Any, reason: str) -> Any:
     if not trace.depends_on_input(box.value):
         return trace.known(box.value)
     raise GradientCutError(
-        f"a traced {box.value.type} would be turned into a plain number here, and its gradient lost",
+        f"a traced {describe_type(box.value.type)} would be turned into a plain number here, and its gradient lost",
         trace.span,
         fix="wrap it in wg.stop_gradient(...) if no gradient is wanted, or use a function wengert knows",
     )
@@ -177,6 +177,11 @@ class Scalar(Operators):
         if is_tracing() and current().eager:
             return str(type_of(self)(current().known(self.value)))
         return repr(self)
+
+    def __getitem__(self, key: Any) -> Any:
+        if not self.numpy:
+            raise TypeError(f"'{type_of(self).__name__}' object is not subscriptable")
+        return OPERATORS["number item"](self, key)
 
     # --- what both Python's and NumPy's numbers have ------------------------------------------------------------
 

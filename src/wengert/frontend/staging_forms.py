@@ -19,7 +19,7 @@ from wengert.frontend.emit import common_dtype
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import TensorType
+from wengert.types import TensorType, describe_type, describe_types
 
 
 class Unset:
@@ -164,7 +164,8 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if x.type.dims != y.type.dims:
         symbols = [s for s in (*x.type.symbols(), *y.type.symbols()) if isinstance(s, Value)]
         size = symbols[0] if x.type.rank == y.type.rank and symbols else None
-        raise CannotMergeError(f"an array of shape {_shape(x.type)} or of shape {_shape(y.type)}", size)
+        first, second = describe_types(x.type, y.type)
+        raise CannotMergeError(f"an array {first} or an array {second}", size)
     if x.type.rank and x.type.dtype != y.type.dtype:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
     return Leaf(x.kind, x.type.with_dtype(common_dtype(x.type.dtype, y.type.dtype)), x.numpy or y.numpy)
@@ -178,10 +179,6 @@ def _traced(leaf: Leaf) -> Leaf:
     if isinstance(obj, np.ndarray):
         return Leaf("array", TensorType(dtype_of(obj), obj.shape))
     return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf
-
-
-def _shape(declared: TensorType) -> str:
-    return f"[{','.join(map(str, declared.dims))}]"
 
 
 def _shown(form: Form) -> str:
@@ -198,7 +195,7 @@ def _shown_leaf(leaf: Leaf) -> str:
         return "nothing"
     assert leaf.type is not None
     if leaf.type.rank:
-        return f"an array {leaf.type}"
+        return f"an array {describe_type(leaf.type)}"
     return {"f64": "a float", "i64": "an int", "bool": "a bool"}[leaf.type.dtype.name]
 
 

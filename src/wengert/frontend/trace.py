@@ -36,7 +36,7 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value, walk
 from wengert.tree import TreeDef, flatten
-from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType
+from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType, describe_type
 
 RECURSION_LIMIT = 20_000
 MAX_RETRACES = 100
@@ -147,7 +147,7 @@ def _refusal(need: NeedsPythonValue) -> StagingError:
     return StagingError(
         f"Python needs the value of a traced number: {need.reason}",
         need.span,
-        found=f"a traced {need.value.type}, known only at run time",
+        found=f"a traced {describe_type(need.value.type)}, known only at run time",
         fix="use arrays and NumPy functions there, or run it with wg.eager()",
     )
 
