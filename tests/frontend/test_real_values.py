@@ -274,12 +274,12 @@ def test_whole_numbers_become_static_for_functions_that_need_them():
 
 # --- tables, NumPy scalars, cached properties ------------------------------------------------------------------------
 
-WEIGHTS, COUNTS = (1.0, 3.0, 7.0), [2, 5, 9]
+WEIGHTS, COUNTS, MIXED = (1.0, 3.0, 7.0), [2, 5, 9], [4, 2.5, 1]
 
 
 @pytest.mark.parametrize("x", [0.5, 1.5, 2.5])
 def test_lists_of_numbers_are_tables(x):
-    everywhere(lambda x: WEIGHTS[int(x)] * x + COUNTS[int(x)] * x + [x, x * x, 3.0 * x][-int(x) - 1], x)
+    everywhere(lambda x: WEIGHTS[int(x)] * x + COUNTS[int(x)] * x + [x, x * x, 3 * x][-int(x) - 1] * MIXED[int(x)], x)
 
 
 @pytest.mark.parametrize("x", [3.5, -4.5])

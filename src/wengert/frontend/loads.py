@@ -121,9 +121,9 @@ def item(obj: Any, index: Any) -> Any:
 
 
 def _is_table(obj: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether all items are Python floats, or all are ints: then an array of them has the item at any position."""
+    """Whether all items are Python numbers: then an array of them has the item at any position (floats, if one is a float)."""
     kinds = {python_type(e) if isinstance(e, Scalar) else type(e) for e in obj}
-    return kinds in ({float}, {int})
+    return bool(kinds) and kinds <= {float, int}
 
 
 def _look_up(obj: list[Any] | tuple[Any, ...], index: Scalar) -> Any:
