@@ -58,6 +58,7 @@ QUESTIONS = [
     lambda x: 2 * x if type(x) is float and x.__class__ is float and type(x).__name__ == "float" else x,
     lambda x: 2 * x if np.isscalar(x) and np.issubdtype(type(x), np.floating) else x,
     lambda x: 2 * x if not hasattr(x, "shape") and not hasattr(x, "__len__") and not callable(x) else x,
+    lambda x: 2 * x if not (hasattr(x, "__getitem__") or hasattr(np.float64(x), "__iter__")) else x,
     lambda x: 2 * x if hasattr(x, "__float__") and hasattr(x, "__add__") else x,
 ]
 
@@ -122,6 +123,18 @@ class Counted(type):
 class Number(metaclass=Counted):
     def __init__(self, value):
         self.value = value
+
+
+def test_numbers_are_not_iterable():
+    def f(x):
+        try:
+            iter(x)
+        except TypeError:
+            return 2.0 * x
+        return x
+
+    everywhere(f, 1.7, compiles=False)
+    everywhere(lambda x: 2.0 * x if not np.iterable(x) and not np.iterable(np.float64(x)) else x, 1.7, compiles=False)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 
 from wengert.errors import UnsupportedError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, is_box, lift, lift_int
+from wengert.frontend.boxes import any_box, is_box, lift, lift_int, type_name
 from wengert.frontend.calls import SPECIAL, call, is_generated, own_array
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
@@ -100,6 +100,10 @@ def _descriptor(cls: type, name: str) -> Any:
 
 def item(obj: Any, index: Any) -> Any:
     """`obj[index]`."""
+    if isinstance(obj, Scalar):
+        if not obj.numpy:
+            raise TypeError(f"'{type_name(obj)}' object is not subscriptable")
+        return OPERATORS["number item"](obj, index)
     if is_box(obj):
         return obj[index]
     if isinstance(obj, np.ndarray):
@@ -242,7 +246,7 @@ def _hasattr(obj: Any, name: str) -> Any:
     if not is_box(obj):
         return PASS
     try:
-        getattr(obj, name)
+        _of_box(obj, name)
     except UnsupportedError:
         return True
     except AttributeError:

@@ -178,11 +178,6 @@ class Scalar(Operators):
             return str(type_of(self)(current().known(self.value)))
         return repr(self)
 
-    def __getitem__(self, key: Any) -> Any:
-        if not self.numpy:
-            raise TypeError(f"'{type_of(self).__name__}' object is not subscriptable")
-        return OPERATORS["number item"](self, key)
-
     # --- what both Python's and NumPy's numbers have ------------------------------------------------------------
 
     @property
