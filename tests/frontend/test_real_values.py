@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bisect
 import collections.abc
 import functools
+import heapq
 import itertools
 import math
 import numbers
 import operator
+import queue
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -391,6 +395,47 @@ def test_c_code_cannot_write_to_what_it_is_given():
 
     with pytest.raises(ValueError, match="read-only"):
         eagerly(f, 2.0)
+
+
+TEXTS = [
+    lambda x: float(str(x)),
+    lambda x: float(f"{x:.3f}".strip()),
+    lambda x: float("%r" % x),  # noqa: UP031 - as above
+    lambda x: float("{}".format(x)),  # noqa: UP032 - it is what is tested
+    lambda x: np.float64("".join([repr(x), "0"])),
+    lambda x: float(Fraction(f"{x}")),
+]
+
+
+@pytest.mark.parametrize("k", range(len(TEXTS)))
+def test_gradients_do_not_slip_out_through_text(k):
+    for run in (eagerly, lambda f, x: wg.grad(f)(x)):
+        with pytest.raises(wg.GradientCutError):
+            run(TEXTS[k], 1.7)
+
+
+def test_text_of_values_is_right_in_eager_mode():
+    seen = []
+
+    def f(x):
+        seen.append("%.2f %s" % (x, 2))  # noqa: UP031
+        seen.append("{:.1f}|{a}".format(x, a=3))  # noqa: UP032
+        seen.extend([", ".join([f"{x}", "b"]), "<" + str(x) + ">"])
+        return x * float("2.5") * int(f"{x:.0f}"[:1])
+
+    assert eagerly(f, 1.3) == 2.5
+    assert seen == ["1.30 2", "1.3|3", "1.3, b", "<1.3>"]
+
+
+def test_comparing_c_code_takes_values_eagerly():
+    def f(x):
+        heap = [5.0]
+        heapq.heappush(heap, x)
+        waiting = queue.Queue()
+        waiting.put(x * x)
+        return heapq.heappop(heap) * bisect.bisect([1.0, 2.0], x) + waiting.get() + [1.0, x].index(x) * x
+
+    assert eagerly(f, 1.5) == pytest.approx(1.0 + 3.0 + 1.0)
 
 
 def test_gradients_do_not_slip_out_through_an_inner_gradient():

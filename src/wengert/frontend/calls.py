@@ -5,8 +5,12 @@ A real function is called only when nothing traced would reach it; otherwise the
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import decimal
+import fractions
 import functools
+import heapq
 import inspect
 import types
 from collections import ChainMap, OrderedDict, defaultdict, deque
@@ -40,7 +44,8 @@ from wengert.frontend.stores import before_method, delete_attribute, delete_item
 from wengert.frontend.table import find
 from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.table_complex import call_complex, involves_complex, is_known, takes_real_too
-from wengert.frontend.text import TracedException, TracedText
+from wengert.frontend.text import TracedException, TracedText, formatted
+from wengert.frontend.text_inputs import InputText, joined
 
 _STORES = frozenset(
     {
@@ -48,6 +53,7 @@ _STORES = frozenset(
         *(property, staticmethod, classmethod, slice, functools.partial),
     }
 )
+_C_FUNCTION = types.BuiltinFunctionType
 _NUMERIC = (float, int, complex, np.ndarray, np.generic)
 _STORING = {
     "__setattr__": set_attribute_plainly,
@@ -55,6 +61,11 @@ _STORING = {
     "__delattr__": delete_attribute,
     "__delitem__": delete_item,
 }
+_NUMBERS = (float, complex, np.generic, decimal.Decimal, fractions.Fraction)
+# They compare items and move them around.
+_COMPARING = frozenset(
+    getattr(module, name) for module in (heapq, bisect) for name in dir(module) if isinstance(getattr(module, name), _C_FUNCTION)
+)
 _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
@@ -171,15 +182,19 @@ def _call_builtin(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A method of an object made in C."""
     trace, name = current(), fn.__name__
-    if isinstance(owner, list | dict | set):
-        if isinstance(owner, list) and name in ("index", "count", "remove") and holds_traced(trace, args, {}):
-            refuse(trace, f"list.{name}")
+    if isinstance(owner, list | dict | set | deque):
+        compares = isinstance(owner, list | deque) and name in ("index", "count", "remove")
+        if compares and not trace.eager and holds_traced(trace, args, {}):
+            refuse(trace, f"{type(owner).__name__}.{name}")
         before_method(trace, owner, name)
         if name == "sort" and kwargs.get("key") is not None:
             key = kwargs["key"]
             kwargs = {**kwargs, "key": lambda item: call(key, (item,), {})}
         found = fn(*args, **kwargs)
         return bear(trace, found) if name == "copy" else found
+    if isinstance(owner, str) and name == "join" and trace.eager:
+        items = list(args[0])
+        return joined([owner.join(items), *(item[:0] for item in items)])
     if isinstance(owner, str) and name in ("format", "join") and holds_traced(trace, args, kwargs):
         return _traced_string(trace, owner, name, args, kwargs)
     before_method(trace, owner, name)
@@ -201,6 +216,8 @@ def _traced_string(trace: Trace, text: str, name: str, args: tuple[Any, ...], kw
         for position, item in enumerate(args[0]):
             pieces += [text] * (position > 0) + (item.parts if isinstance(item, TracedText) else [item])
         return TracedText(pieces)
+    if trace.eager:
+        return formatted(text, args, kwargs)
     raise StagingError("str.format with traced values is not staged", trace.span, fix="use an f-string")
 
 
@@ -356,6 +373,12 @@ def _make_dataclass(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], is_safe: bool = False) -> Any:
     """Call `fn` as it is."""
+    if isinstance(fn, type) and issubclass(fn, _NUMBERS) and any(isinstance(a, InputText) for a in args):
+        refuse(trace, name_of(fn))
+    if type(fn) is _C_FUNCTION and fn in _COMPARING and not kwargs.get("key"):
+        if args and isinstance(args[0], list):
+            before_method(trace, args[0], "append")
+        is_safe = True
     if not is_safe:
         if holds_traced(trace, args, kwargs):
             plain = plain_arguments(trace, args, kwargs)

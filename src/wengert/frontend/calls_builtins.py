@@ -9,6 +9,8 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, holds_box, is_box
@@ -158,6 +160,13 @@ def _format(obj: Any, spec: str = "") -> Any:
         return PASS
     trace = current()
     return format(trace.known(obj.value), spec) if trace.eager else TracedText([(obj, -1, spec)])
+
+
+@special(float, int, np.float64)
+def _number(*args: Any) -> Any:
+    if args and isinstance(args[0], TracedText):
+        raise StagingError("a number that is read back from text made of traced values cannot be staged", current().span)
+    return PASS
 
 
 # --- names and classes -----------------------------------------------------------------------------------------------

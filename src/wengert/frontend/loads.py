@@ -30,6 +30,7 @@ from wengert.frontend.stores import (
     snapshot,
 )
 from wengert.frontend.table_builtins import python_type, special_method
+from wengert.frontend.text import percent
 
 _AS_THEY_ARE = frozenset(
     f"__{name}__" for name in ("copy", "deepcopy", "getitem", "setitem", "iter", "contains", "format", "repr", "str", "hash")
@@ -173,6 +174,8 @@ _REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": 
 
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
+    if name == "mod" and isinstance(a, str) and any_box(b):
+        return percent(a, b)
     if type(a) in _OWN and type(b) in _OWN:
         found = getattr(operator, name)(a, b)
         return own_array(current(), found) if type(found) is np.ndarray else found

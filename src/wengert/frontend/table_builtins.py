@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
+from wengert.errors import GradientCutError, StagingError
 from wengert.frontend.arithmetic import as_number, item, stop_gradient_of
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, box, is_box, is_python_number, lift, promote, result, type_name
+from wengert.frontend.context import current
 from wengert.frontend.elementwise import select
 from wengert.frontend.emit import builder, fail, logical_and, logical_or, to_dtype, unsupported
 from wengert.frontend.python_numbers import to_int, truth, wrap
@@ -24,6 +25,7 @@ from wengert.frontend.registry import OPERATORS, PASS, handle, register
 from wengert.frontend.scalars import Scalar, type_of
 from wengert.frontend.shapes import python_shape, static_int
 from wengert.frontend.table_numpy import rounded
+from wengert.frontend.text_inputs import InputText
 from wengert.ir.core import Value
 from wengert.tree import map_leaves
 from wengert.types import F64, I64
@@ -34,6 +36,12 @@ from wengert.types import F64, I64
 @register(float)
 def to_float(x: Any = 0.0, /) -> Any:
     """`float(x)`."""
+    if isinstance(x, InputText):
+        raise GradientCutError(
+            "a number that depends on an input is read back from text here, and its gradient lost",
+            current().span,
+            fix="use the number itself, or make the text of wg.stop_gradient(...) of it",
+        )
     return wrap(to_dtype(lift(as_number(x)), F64)) if is_box(x) else PASS
 
 

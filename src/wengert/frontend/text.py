@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box, lift
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_state import Failure
+from wengert.frontend.text_inputs import InputText, joined
 from wengert.ir.core import Value
+from wengert.tree import flatten, map_leaves
 
 _CONVERSIONS = {-1: "", 115: "!s", 114: "!r", 97: "!a"}
 
@@ -50,11 +53,17 @@ class TracedText:
     def __radd__(self, other: Any) -> TracedText:
         return TracedText([*parts_of(other), *self.parts])
 
-    def __str__(self) -> str:
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(str, name):
+            raise AttributeError(f"'str' object has no attribute {name!r}")
+        raise StagingError(f"str.{name} of text made of traced values is not staged", current().span)
+
+    def __str__(self, *_: Any) -> str:
         number = next(p[0] for p in self.parts if not isinstance(p, str))
         raise NeedsPythonValue(lift(number), "text made of a traced value", current().span)
 
     __repr__ = __hash__ = __len__ = __iter__ = __str__  # type: ignore[assignment]
+    __getitem__ = __contains__ = __mod__ = __mul__ = __eq__ = __ne__ = __lt__ = __str__  # type: ignore[assignment]
 
 
 def join_text(*parts: Any) -> Any:
@@ -83,16 +92,18 @@ def parts_of(text: Any) -> list[Any]:
 
 
 def _finished(parts: list[Any]) -> Any:
-    return "".join(parts) if all(isinstance(p, str) for p in parts) else TracedText(parts)
+    return joined(parts) if all(isinstance(p, str) for p in parts) else TracedText(parts)
 
 
 def _formatted(obj: Any, conversion: int, spec: Any) -> list[Any]:
     if isinstance(obj, TracedText):
         return obj.parts
+    moves = isinstance(obj, InputText)
     if is_box(obj):
         trace = current()
         if not trace.eager:
             return [(obj, conversion, spec)]
+        moves = trace.depends_on_input(obj.value)
         known = trace.known(obj.value)
         obj = np.asarray(known)[()] if isinstance(obj, Array) or obj.numpy else known
     elif not spec and isinstance(obj, list | tuple | dict) and type(obj) in (list, tuple, dict):
@@ -103,7 +114,35 @@ def _formatted(obj: Any, conversion: int, spec: Any) -> list[Any]:
         obj = str(obj)
     elif conversion == 97:
         obj = ascii(obj)
-    return [format(obj, spec)]
+    text = format(obj, spec)
+    return [InputText(text) if moves else text]
+
+
+def percent(template: str, values: Any) -> Any:
+    """`template % values` with boxes among the values: in eager mode only."""
+    trace = current()
+    if not trace.eager:
+        raise StagingError("% formatting of traced values is not staged", trace.span, fix="use an f-string")
+    leaves = flatten(values)[0]
+    text = template % map_leaves(lambda leaf: _known(leaf) if is_box(leaf) else leaf, values)
+    return InputText(text) if any(map(_moves, leaves)) else text
+
+
+def formatted(template: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """`template.format(*args, **kwargs)` with boxes among the arguments, in eager mode."""
+    leaves = flatten((args, kwargs))[0]
+    plain, named = map_leaves(lambda leaf: _known(leaf) if is_box(leaf) else leaf, (args, kwargs))
+    text = template.format(*plain, **named)
+    return InputText(text) if any(map(_moves, leaves)) else text
+
+
+def _known(box: Any) -> Any:
+    known = current().known(box.value)
+    return np.asarray(known)[()] if isinstance(box, Array) or box.numpy else known
+
+
+def _moves(leaf: Any) -> bool:
+    return isinstance(leaf, InputText) or (is_box(leaf) and current().depends_on_input(leaf.value))
 
 
 def _nested(obj: Any) -> Iterator[Any]:
