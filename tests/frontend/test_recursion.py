@@ -324,6 +324,26 @@ def test_call_in_a_while_loop():
     calls(spread, 1.5, 6, also=[(1.5, 0)])
 
 
+def test_rows_returned():
+    def bezier(p, t, low, high):
+        if high == low:
+            return p[low]
+        return (1.0 - t) * bezier(p, t, low, high - 1) + t * bezier(p, t, low + 1, high)
+
+    points = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 1.0]])
+    calls(lambda p, t: np.sum(bezier(p, t, 0, len(p) - 1) ** 2), points, 0.3, also=[(np.ones((2, 3)), 0.4)])
+
+
+def test_size_of_an_argument_that_must_be_known():
+    def steps(f, y, n):
+        return y if n == 0 else steps(f, y + 0.1 * f(y), n - 1)
+
+    def run(y, n):
+        return np.sum(steps(lambda z: np.array([z[1], -math.sin(z[0])]), y, n))
+
+    assert agree(run, np.array([1.0, 0.5]), 7).function.functions
+
+
 # --- state -----------------------------------------------------------------------------------------------------------
 
 

@@ -327,7 +327,7 @@ class Recursive:
         for k, array in self.arguments.boxes.items():
             if obj is array:
                 return Argument(k)
-        if not made_in(self.trace, obj, self.builder):
+        if obj.parent is None and not made_in(self.trace, obj, self.builder):
             return Same(obj)
         for d in obj.dims:
             self.require_known(d)

@@ -84,7 +84,7 @@ def close(draft: Draft, functions: dict[str, Function]) -> None:
         base = draft.name.partition(".")[0]
         for name in [n for n in functions if n.partition(".")[0] == base]:
             draft.name = name
-            if same(_copied(draft), functions[name]):
+            if functions[name].span == draft.span and same(_copied(draft), functions[name]):
                 return
     taken = dict.fromkeys(functions)
     for each in group:

@@ -23,7 +23,7 @@ from wengert.frontend.staging_forms import CannotMergeError, is_number, is_same,
 from wengert.frontend.staging_state import bear, freeze
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import I64, I64_SCALAR, Affine, DType, TensorType, dim_of
+from wengert.types import I64, I64_SCALAR, Affine, Dim, DType, TensorType, dim_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +200,10 @@ class Arguments:
             for own in (*moving.own_sizes, moving.value):
                 builder.history.owner[own] = builder
             builder.history.sources[moving.value] = [source]
+            own_dims = [d for d, known in zip(source.dims, moving.dims) if known is None]
+            for own, d in zip(moving.own_sizes, own_dims, strict=True):
+                symbols = [s for s, _ in d.terms if isinstance(s, Value)] if isinstance(d, Dim) else []
+                builder.history.sources[own] = symbols
         self.boxes, self.rebuilt = {}, []
         places = iter(range(len(first)))
         objs = [self._enter_item(item, places, label) for item, label in zip(self.items, self.labels, strict=True)]
