@@ -70,7 +70,7 @@ def setitem(x: Array, key: Any, new: Any) -> None:
 
 def add_at(x: Array, key: Any, new: Any) -> None:
     """`np.add.at(x, key, new)`: repeated positions add up."""
-    rows = rows_of(x, key if is_advanced(key) else _as_arrays(key))
+    rows = rows_of(x, key if is_advanced(key) else as_arrays(key))
     rows.write(rows.fitted(new), "scatter_add")
 
 
@@ -90,7 +90,7 @@ def _is_array_key(key: Any) -> bool:
     return isinstance(key, list | bool | np.bool_) or (isinstance(key, Scalar) and dtype_of(key) == BOOL)
 
 
-def _as_arrays(key: Any) -> Any:
+def as_arrays(key: Any) -> Any:
     """A basic key of integers (and slices) with the first integer as an array, so that it has rows."""
     keys = list(key) if isinstance(key, tuple) else [key]
     for k, part in enumerate(keys):

@@ -255,6 +255,11 @@ class Array(Operators):
         return self.element.itemsize
 
     @property
+    def nbytes(self) -> Any:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
     def T(self) -> Array:
         """The view with the axes reversed."""
         return self.permuted(tuple(reversed(range(self.ndim))))
@@ -287,7 +292,10 @@ class Array(Operators):
     argmax, argmin, cumsum = _method(np.argmax), _method(np.argmin), _method(np.cumsum)
     clip, round, dot = _method(np.clip), _method(np.round), _method(np.dot)
     ravel, squeeze, swapaxes = _method(np.ravel), _method(np.squeeze), _method(np.swapaxes)
-    repeat, trace = _method(np.repeat), _method(np.trace)
+    repeat, trace, diagonal = _method(np.repeat), _method(np.trace), _method(np.diagonal)
+    argsort, argpartition, searchsorted = _method(np.argsort), _method(np.argpartition), _method(np.searchsorted)
+    nonzero, compress, take, put, choose = map(_method, (np.nonzero, np.compress, np.take, np.put, np.choose))
+    cumprod = _method(np.cumprod)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """A view (or copy, as NumPy) of another shape, given as a tuple or as separate sizes."""
@@ -323,6 +331,14 @@ class Array(Operators):
         if not self.dims:
             return OPERATORS["item"](self)
         return [row.tolist() if isinstance(row, Array) else OPERATORS["item"](row) for row in self]
+
+    def sort(self, axis: int = -1, **options: Any) -> None:
+        """Sort in place."""
+        self[...] = handle(np.sort, self, axis, **options)
+
+    def partition(self, kth: Any, axis: int = -1, **options: Any) -> None:
+        """Sort in place, which puts the kth element where it belongs too."""
+        self[...] = handle(np.sort, self, axis)
 
     def conj(self) -> Array:
         """The array itself, as all numbers are real."""

@@ -69,5 +69,6 @@ def operator_rule(name: str) -> Callable[[F], F]:
 
 
 def handle(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """The result of `function` on boxes, by its handler."""
-    return HANDLERS[function](*args, **kwargs)
+    """The result of `function`, by its handler where a box is among the arguments."""
+    found = HANDLERS[function](*args, **kwargs)
+    return function(*args, **kwargs) if found is PASS else found

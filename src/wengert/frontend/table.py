@@ -23,8 +23,13 @@ from wengert.frontend import (
     table_numpy,
     table_numpy_create,
     table_numpy_linalg,
+    table_numpy_order,
     table_numpy_reduce,
+    table_numpy_running,
+    table_numpy_select,
     table_numpy_shape,
+    table_numpy_tables,
+    table_numpy_ufunc,
     table_scipy_linalg,
 )
 from wengert.frontend.boxes import any_box, as_array
@@ -41,8 +46,13 @@ SOURCES = (
     table_numpy,
     table_numpy_create,
     table_numpy_linalg,
+    table_numpy_order,
     table_numpy_reduce,
+    table_numpy_running,
+    table_numpy_select,
     table_numpy_shape,
+    table_numpy_tables,
+    table_numpy_ufunc,
     table_scipy_linalg,
 )
 

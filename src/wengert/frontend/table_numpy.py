@@ -1,4 +1,4 @@
-"""Handlers of NumPy functions that choose, clip, round, compare whole arrays, and of ufunc methods (`np.add.reduce`, ...)."""
+"""Handlers of NumPy functions that choose, clip, round and compare whole arrays."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
-from wengert.frontend import advanced
-from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, result, shape_of
-from wengert.frontend.elementwise import ELEMENTWISE, apply, call_ufunc, float_only, select, write_out
+from wengert.frontend.boxes import any_box, as_array, dtype_of, lift, result, shape_of
+from wengert.frontend.elementwise import apply, float_only, select, write_out
 from wengert.frontend.emit import builder, difference, to_dtype, unsupported
-from wengert.frontend.registry import HANDLERS, PASS, handle, operator_rule, register
+from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import static_int
 from wengert.ir.core import Value
 
@@ -23,11 +21,7 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     if not any_box(condition, x, y):
         return PASS
     if x is None and y is None:
-        unsupported(
-            "np.where(condition) gives a list of positions of unknown length",
-            "use np.where(condition, x, y), or loop over the elements with an `if`",
-            StagingError,
-        )
+        return handle(np.nonzero, condition)
     return select(condition, x, y)
 
 
@@ -123,18 +117,6 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bo
     return handle(np.all, isclose(a, b, rtol, atol, equal_nan)) if any_box(a, b) else PASS
 
 
-@register(np.take)
-def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    """`np.take` along the first axis."""
-    if not any_box(a, indices):
-        return PASS
-    x = as_array(a)
-    if mode != "raise" or out is not None or (axis not in (None, 0) and x.ndim > 1):
-        unsupported("np.take is supported along axis 0, with mode='raise'", "index the array instead", StagingError)
-    x = x.ravel() if axis is None else x
-    return x[indices if isinstance(indices, Array) else np.asarray(indices) if not is_box(indices) else indices]
-
-
 @register(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval` by Horner's rule, for a static number of coefficients."""
@@ -157,59 +139,3 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     width = dx if x is None else handle(np.diff, as_array(x))
     means = (values[..., 1:] + values[..., :-1]) * 0.5
     return handle(np.sum, means * width, axis=-1)
-
-
-# --- ufunc methods ---------------------------------------------------------------------------------------------------
-
-_REDUCE = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
-_REDUCE |= {np.logical_and: np.all, np.logical_or: np.any}
-
-
-@operator_rule("ufunc")
-def array_ufunc(ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-    """`__array_ufunc__` of boxes: calls and methods of ufuncs that NumPy's own code reaches."""
-    if method == "__call__" and ufunc in ELEMENTWISE:
-        return call_ufunc(ufunc, *inputs, **options)
-    if method == "__call__" and ufunc in HANDLERS:
-        return HANDLERS[ufunc](*inputs, **options)
-    if method == "reduce" and ufunc in _REDUCE:
-        return _reduce(ufunc, *inputs, **options)
-    if method == "accumulate" and ufunc is np.add:
-        return handle(np.cumsum, inputs[0], **({"axis": 0} | options))
-    if method == "outer" and ufunc in ELEMENTWISE:
-        return _outer(ufunc, *inputs)
-    if method == "at":
-        return _add_at(ufunc, *inputs)
-    unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} is not supported on traced values yet")
-
-
-def _reduce(ufunc: Any, a: Any, axis: Any = 0, **options: Any) -> Any:
-    return handle(_REDUCE[ufunc], a, axis=axis, **options)
-
-
-def _outer(ufunc: Any, a: Any, b: Any) -> Any:
-    x, y = as_array(a), as_array(b)
-    return apply(ufunc, x.reshape((*x.shape, *(1,) * y.ndim)), y)
-
-
-def _add_at(ufunc: Any, target: Any, index: Any, values: Any = None) -> None:
-    """`np.add.at(x, index, values)`: repeated positions add up."""
-    if ufunc not in (np.add, np.subtract) or not isinstance(target, Array):
-        unsupported(f"np.{ufunc.__name__}.at is supported for np.add and np.subtract, on arrays made in the function")
-    advanced.add_at(target, index, values if ufunc is np.add else apply(np.negative, values))
-
-
-def _register_methods() -> None:
-    for ufunc in ELEMENTWISE:
-        for method in ("reduce", "accumulate", "outer", "at"):
-            _register_method(ufunc, method)
-
-
-def _register_method(ufunc: Any, method: str) -> None:
-    def handler(*args: Any, **options: Any) -> Any:
-        return array_ufunc(ufunc, method, *args, **options) if any_box(args) else PASS
-
-    register(getattr(ufunc, method))(handler)
-
-
-_register_methods()

@@ -381,21 +381,6 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return Array(join([back.value, x[tuple(keys)].value], number))
 
 
-@register(np.diff)
-def diff(a: Any, n: Any = 1, axis: Any = -1, **options: Any) -> Any:
-    """`np.diff`."""
-    if not any_box(a):
-        return PASS
-    if options:
-        unsupported("prepend and append of np.diff are not supported yet", "concatenate first", StagingError)
-    x = as_array(a)
-    number = axis_number(axis, x.ndim)
-    before: tuple[Any, ...] = (slice(None),) * number
-    for _ in range(static_int(n, "the order of np.diff")):
-        x = handle(np.subtract, x[(*before, slice(1, None))], x[(*before, slice(None, -1))])
-    return x
-
-
 @register(np.copyto)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> Any:
     """`np.copyto`."""
