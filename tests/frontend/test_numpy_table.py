@@ -257,12 +257,10 @@ def test_scatter():
 
 
 def test_refusals_name_the_function():
-    with pytest.raises(Exception, match=r"np\.where"):
-        stage(lambda x: np.where(x > 0), X)
-    with pytest.raises(Exception, match=r"numpy.*sort"):
-        stage(lambda x: numpy.sort(x), X)
-    with pytest.raises(StagingError, match=r"'where' of np\.sum"):
-        stage(lambda x: np.sum(x, where=x > 0), X)
+    with pytest.raises(Exception, match=r"numpy.*fft"):
+        stage(lambda x: numpy.fft.fft(x), X)
+    with pytest.raises(StagingError, match=r"'dtype' of np\.var"):
+        stage(lambda x: np.var(x, dtype=int), X)
     with pytest.raises(StagingError, match="without 'out'"):
         stage(lambda x: np.log(x, where=x > 0), X)
 
