@@ -380,10 +380,10 @@ def test_values_that_depend_on_no_input_pass_to_c_code():
 
 def test_arguments_that_are_not_differentiated_pass_to_c_code():
     def f(x, data):
-        return x * np.median(data)
+        return x * np.fft.rfft(data)[0].real
 
-    assert eagerly(f, 2.0, VECTOR) == 1.5
-    with pytest.raises(wg.GradientCutError, match=r"numpy\.median"):
+    assert eagerly(f, 2.0, VECTOR) == np.fft.rfft(VECTOR)[0].real
+    with pytest.raises(wg.GradientCutError, match=r"fft"):
         eagerly(f, 2.0, VECTOR, argnums=1)
 
 
@@ -440,9 +440,9 @@ def test_comparing_c_code_takes_values_eagerly():
 
 def test_gradients_do_not_slip_out_through_an_inner_gradient():
     def inner(x, a):
-        return np.median(np.array([a, x, 3.0 * a])) * x
+        return np.fft.rfft(np.array([a, x, 3.0 * a]))[0].real * x
 
-    with pytest.raises(wg.GradientCutError, match=r"numpy\.median"):
+    with pytest.raises(wg.GradientCutError, match=r"fft"):
         eagerly(lambda a: wg.grad(inner)(1.0, a), 2.0)
 
 
@@ -450,4 +450,4 @@ def test_the_fallback_is_not_announced_when_eager_mode_refuses():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(wg.GradientCutError):
-            wg.grad(lambda x: np.median(x))(VECTOR)
+            wg.grad(lambda x: np.fft.rfft(x)[0].real)(VECTOR)

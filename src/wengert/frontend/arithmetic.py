@@ -92,6 +92,9 @@ def _compare(name: str, ufunc: Any) -> None:
             return box(found, _is_numpy(x) or _is_numpy(y))
         if is_complex(x) or is_complex(y):
             return OPERATORS["complex"](name, x, y)
+        if (x is None or y is None) and name in ("eq", "ne"):
+            other = y if x is None else x
+            return Array(builder().full(other.dims, name == "ne")) if isinstance(other, Array) else NotImplemented
         if not (_takes(x, y) and _takes(y, x)):
             return NotImplemented
         if isinstance(x, Scalar) and not isinstance(y, Array | np.ndarray | list | tuple):

@@ -7,6 +7,7 @@ reads through to the current value of its base and writes back through it, so Nu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,7 @@ from wengert.frontend.context import NeedsPythonValue, current, is_tracing
 from wengert.frontend.emit import fail, product_of, unsupported, value_of
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Operators, box_scalar
-from wengert.frontend.views import Expand, Index, Step, Transpose
+from wengert.frontend.views import Expand, Index, Step, Transpose, whole
 from wengert.ir.core import Value
 from wengert.tree import register_leaf
 from wengert.types import Affine, DType
@@ -35,6 +36,30 @@ def _method(function: Any) -> Callable[..., Any]:
         return handle(function, self, *args, **kwargs)
 
     return method
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What `x.flags` tells of an array."""
+
+    writeable: bool
+    owndata: bool
+    c_contiguous: bool
+    f_contiguous: bool
+    aligned: bool = True
+
+    @property
+    def contiguous(self) -> bool:
+        """The same as `c_contiguous`."""
+        return self.c_contiguous
+
+    @property
+    def fnc(self) -> bool:
+        """Whether the columns are contiguous and the rows are not."""
+        return self.f_contiguous and not self.c_contiguous
+
+    def __getitem__(self, name: str) -> bool:
+        return bool(getattr(self, name.lower()))
 
 
 @register_leaf
@@ -277,7 +302,13 @@ class Array(Operators):
     @property
     def flat(self) -> Any:
         """The elements in row-major order."""
-        return self.ravel()
+        return OPERATORS["flat"](self)
+
+    @property
+    def flags(self) -> Flags:
+        """What NumPy tells of the memory, as far as it is known."""
+        ordered = self.is_contiguous
+        return Flags(not self.frozen, self.parent is None, ordered, ordered and self.ndim <= 1)
 
     def __getattr__(self, name: str) -> NoReturn:
         if hasattr(np.ndarray, name) and not name.startswith("__"):
@@ -317,6 +348,12 @@ class Array(Operators):
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         """A new array of another dtype."""
         return OPERATORS["astype"](self, dtype)
+
+    def view(self, *kind: Any) -> Array:
+        """Another array that shares memory with this one, of the same dtype and shape."""
+        if kind and kind[0] not in (np.ndarray, self.dtype, float if self.element.is_float else None):
+            unsupported("ndarray.view with another dtype or class is not supported on traced arrays", error=StagingError)
+        return self.through(whole(self.dims))
 
     def fill(self, number: Any) -> None:
         """Set all elements."""

@@ -18,6 +18,7 @@ from wengert.types import BOOL, F64, I64, DType, TensorType, describe_type
 
 SMALL_ARRAY = 64
 _BOXES = (Scalar, Array)
+_KNOWN_DTYPES = frozenset({np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)})
 
 
 def is_box(x: Any) -> bool:
@@ -128,6 +129,7 @@ def _integer(number: int) -> Value:
 
 def _constant_array(x: np.ndarray[Any, Any]) -> Value:
     """A small array element by element; a large one, and any in eager mode, becomes an input of the trace."""
+    refuse_subclass(x)
     if x.dtype == object:
         return _nested(x.tolist()) if x.ndim else lift(x[()])
     dtype = dtype_from(x.dtype)
@@ -138,6 +140,25 @@ def _constant_array(x: np.ndarray[Any, Any]) -> Value:
         captured = trace.capture_constant(x)
         return lift(captured) if isinstance(captured, _BOXES) else captured
     return _constants(x, dtype)
+
+
+_OVERRIDES = frozenset(
+    {"__array_ufunc__", "__array_function__", "__getitem__", "__setitem__", "__add__", "__mul__", "__matmul__", "__pow__"}
+)
+
+
+def refuse_subclass(x: np.ndarray[Any, Any], name: str = "") -> None:
+    """Raise UnsupportedError for an array of a class with an arithmetic of its own (masked arrays, matrices, units)."""
+    kind = type(x)
+    if kind is np.ndarray or issubclass(kind, np.memmap):
+        return
+    own = kind.__mro__[: kind.__mro__.index(np.ndarray)]
+    if any(_OVERRIDES & set(vars(c)) for c in own):
+        what = f"{name!r} is a" if name else "a"
+        unsupported(
+            f"{what} {kind.__module__}.{kind.__qualname__}, which is an array with an arithmetic of its own, is not supported",
+            fix="hand over a plain array: np.asarray(x), or x.filled(...) of a masked one",
+        )
 
 
 def _constants(x: np.ndarray[Any, Any], dtype: DType) -> Value:
@@ -221,9 +242,26 @@ def dtype_of(x: Any) -> DType:
     return lift(x).tensor.dtype
 
 
+def stand_in(x: Any) -> Any:
+    """What has the dtype of a box in promotion: a dtype, or a Python number where that is what the box stands for."""
+    if isinstance(x, Array):
+        return x.dtype
+    if isinstance(x, Scalar):
+        return x.value.tensor.dtype.numpy if x.numpy else type_of(x)(0)
+    return lift(x).tensor.dtype.numpy if isinstance(x, list | tuple) and any_box(x) else x
+
+
 def as_array(x: Any) -> Array:
     """`x` as an array box: itself, or a new array."""
     return x if isinstance(x, Array) else Array(lift(x))
+
+
+def widened(x: Any, others: Sequence[Any]) -> Any:
+    """A known array or number of a narrow dtype in the dtype that NumPy computes in beside `others`, if that is one we have."""
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype in _KNOWN_DTYPES or x.dtype.kind not in "iuf":
+        return x
+    wide = np.result_type(*map(stand_in, others))
+    return x.astype(wide) if wide in _KNOWN_DTYPES else x
 
 
 def refuse_options(function: str, **options: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box
+from wengert.frontend.boxes import box, refuse_subclass
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
 from wengert.frontend.complexes import is_complex, join
 from wengert.frontend.context import Trace
@@ -72,6 +72,7 @@ class Captures:
         if type(value) in (float, np.float64):
             return self._number(path, value)
         if isinstance(value, np.ndarray):
+            refuse_subclass(value, str(path))
             return self._array(path, value)
         if isinstance(value, (*_PLAIN, enum.Enum, np.generic)):
             simple = isinstance(value, bool | type(None) | enum.Enum)

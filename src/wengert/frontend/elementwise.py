@@ -23,8 +23,8 @@ from wengert.frontend.boxes import (
     lift,
     lift_as,
     promote,
-    refuse_options,
     result,
+    widened,
 )
 from wengert.frontend.broadcasting import broadcast_into, broadcast_operands
 from wengert.frontend.emit import (
@@ -78,7 +78,7 @@ def declare(ufunc: Any, rule: Rule, least: DType = BOOL, most: DType = F64) -> N
 def apply(ufunc: Any, *operands: Any) -> Any:
     """The result of `ufunc` on boxes, numbers, arrays and lists."""
     declared = ELEMENTWISE[ufunc]
-    lifted = [x if is_operand(x) else Array(lift(x)) for x in operands]
+    lifted = [widened(x, operands) if is_operand(x) else Array(lift(x)) for x in operands]
     found = promote(*lifted)
     dtype = common_dtype(found, declared.least)
     if common_dtype(dtype, declared.most) != declared.most:
@@ -93,7 +93,9 @@ def call_ufunc(ufunc: Any, *args: Any, **options: Any) -> Any:
     """A ufunc call with its options: `out`, `where` (with `out`) and `dtype`; others must have their defaults."""
     out, where, dtype = options.pop("out", None), options.pop("where", True), options.pop("dtype", None)
     name = f"np.{ufunc.__name__}"
-    refuse_options(name, casting=(options.pop("casting", "same_kind"), "same_kind"))
+    casting = options.pop("casting", "same_kind")
+    if casting not in ("same_kind", "unsafe"):
+        unsupported(f"casting={casting!r} of {name} is not supported", error=StagingError)
     options.pop("order", None), options.pop("subok", None)
     for option in options:
         unsupported(f"the argument {option!r} of {name} is not supported", error=StagingError)

@@ -159,6 +159,9 @@ def store_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
         call(found.fset, (obj, value), {})
         return
     if is_box(obj):
+        if name == "flat":
+            OPERATORS["set_flat"](obj, value)
+            return
         raise UnsupportedError(f"the attribute {name!r} of a traced array cannot be assigned", trace.span)
     method = type(obj).__setattr__
     if isinstance(method, types.FunctionType) and not is_generated(method):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
-from wengert.frontend.boxes import any_box, as_array, dtype_of, lift, result, shape_of
+from wengert.frontend.boxes import any_box, as_array, box, dtype_of, lift, result, shape_of
 from wengert.frontend.elementwise import apply, float_only, select, write_out
-from wengert.frontend.emit import builder, difference, to_dtype, unsupported
+from wengert.frontend.emit import builder, difference, is_at_least, to_dtype, unsupported
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import static_int
 from wengert.ir.core import Value
+from wengert.types import dim_scale
 
 
 @register(np.where)
@@ -89,13 +90,30 @@ def sinc(x: Any) -> Any:
 
 @register(np.array_equal)
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    """`np.array_equal` of arrays whose shapes are known to be equal or different."""
+    """`np.array_equal`, also of arrays whose sizes are known only at run time."""
     if not any_box(a1, a2):
         return PASS
     first, second = shape_of(a1), shape_of(a2)
-    if len(first) != len(second) or any(isinstance(d, int) and d for d in map(difference, first, second)):
+    gaps = [difference(x, y) for x, y in zip(first, second, strict=False)]
+    if len(first) != len(second) or any(isinstance(d, int) and d for d in gaps):
         return False
-    return handle(np.all, apply(np.equal, a1, a2))
+    same_size: Any = True
+    x, y = as_array(a1), as_array(a2)
+    for axis, gap in enumerate(gaps):
+        if gap != 0 and not (is_at_least(gap, 0) and is_at_least(dim_scale(gap, -1), 0)):
+            sizes = x.shape[axis], y.shape[axis]
+            same_size = apply(np.logical_and, same_size, apply(np.equal, *sizes))
+            part = (*(slice(None),) * axis, slice(None, apply(np.minimum, *sizes)))
+            x, y = x[part], y[part]
+    equal = apply(np.equal, x, y)
+    if equal_nan:
+        equal = apply(np.logical_or, equal, apply(np.logical_and, apply(np.isnan, x), apply(np.isnan, y)))
+    return _python_bool(apply(np.logical_and, handle(np.all, equal), same_size))
+
+
+def _python_bool(x: Any) -> Any:
+    """`x` as Python's bool, not NumPy's."""
+    return box(lift(x))
 
 
 @register(np.isclose)
@@ -114,7 +132,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
 @register(np.allclose)
 def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """`np.allclose`."""
-    return handle(np.all, isclose(a, b, rtol, atol, equal_nan)) if any_box(a, b) else PASS
+    return _python_bool(handle(np.all, isclose(a, b, rtol, atol, equal_nan))) if any_box(a, b) else PASS
 
 
 @register(np.polyval)
@@ -126,16 +144,3 @@ def polyval(p: Any, x: Any) -> Any:
     for coefficient in [p[k] for k in range(len(p))]:
         total = total * x + coefficient
     return total
-
-
-@register(*[getattr(np, n) for n in ("trapezoid", "trapz") if hasattr(np, n)])
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
-    """`np.trapezoid` along the last axis."""
-    if not any_box(y, x, dx):
-        return PASS
-    values = as_array(y)
-    if axis not in (-1, values.ndim - 1):
-        unsupported("np.trapezoid is supported along the last axis", "transpose first", StagingError)
-    width = dx if x is None else handle(np.diff, as_array(x))
-    means = (values[..., 1:] + values[..., :-1]) * 0.5
-    return handle(np.sum, means * width, axis=-1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import (
     any_box,
@@ -31,20 +30,29 @@ from wengert.frontend.emit import (
     is_at_least,
     logical_and,
     to_dtype,
-    unsupported,
     value_of,
 )
 from wengert.frontend.python_numbers import to_int
-from wengert.frontend.registry import PASS, register
+from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import affine_of, dims_from, size_from
 from wengert.ir.core import Value
 from wengert.types import BOOL, F64, I64, Affine, DType, dim_add
 
 
+def is_foreign(dtype: Any) -> bool:
+    """Whether a dtype argument names a dtype that only known arrays have."""
+    return dtype is not None and not isinstance(dtype, DType) and np.dtype(dtype) not in _OWN
+
+
+_OWN = frozenset({np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)})
+
+
 def _filled(function: Any, number: float) -> None:
-    def handler(shape: Any, dtype: Any = float, order: str = "C", **options: Any) -> Array:
+    def handler(shape: Any, dtype: Any = float, order: str = "C", **options: Any) -> Any:
         refuse_options(f"np.{function.__name__}", like=(options.pop("like", None), None))
+        if is_foreign(dtype) and not any_box(shape):
+            return PASS
         dims = dims_from(shape)
         return Array(builder().full(dims, number, dtype_from(dtype if dtype is not None else float)))
 
@@ -92,7 +100,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
 @register(np.array)
 def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmin: int = 0, **options: Any) -> Any:
     """`np.array`: a new array from numbers, nested lists and arrays; other objects are NumPy's."""
-    if not _is_numeric(a):
+    if not _is_numeric(a) or (not any_box(a) and (is_foreign(dtype) or _is_narrow(a))):
         return PASS
     value = lift(a)
     value = to_dtype(value, value.tensor.dtype if dtype is None else dtype_from(dtype))
@@ -112,6 +120,11 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Any
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """`np.copy`."""
     return array(a)
+
+
+def _is_narrow(a: Any) -> bool:
+    """Whether `a` is a known array or number of a dtype that traced ones do not have, and NumPy keeps."""
+    return isinstance(a, np.ndarray | np.generic) and a.dtype not in _OWN
 
 
 def _is_numeric(a: Any) -> bool:
@@ -158,8 +171,10 @@ _refused(np.float32, np.float16, np.int32, np.int16, np.int8, np.uint8, np.uint3
 
 
 @register(np.arange)
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **options: Any) -> Array:
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **options: Any) -> Any:
     """`np.arange`, with traced bounds too."""
+    if is_foreign(dtype) and not any_box(start, stop, step):
+        return PASS
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
@@ -227,7 +242,7 @@ def linspace(
 ) -> Any:
     """`np.linspace` between two numbers."""
     if not (is_number(start) and is_number(stop)):
-        unsupported("np.linspace between arrays is not supported yet", "broadcast a linspace(0, 1, n) yourself", StagingError)
+        return _linspace_of_arrays(start, stop, num, endpoint, retstep, dtype, axis)
     b = builder()
     size = size_from(num)
     first, last = lift_as(start, F64), lift_as(stop, F64)
@@ -245,6 +260,20 @@ def linspace(
         values = b.select(logical_and(at_end, b.full((size,), several)), b.full((size,), last), values)
     made = Array(values if dtype is None else to_dtype(values, dtype_from(dtype)))
     return (made, Scalar(step, numpy=True)) if retstep else made
+
+
+def _linspace_of_arrays(start: Any, stop: Any, num: Any, endpoint: bool, retstep: bool, dtype: Any, axis: int) -> Any:
+    """`np.linspace` between the elements of arrays, along a new axis."""
+    first, last = (handle(np.multiply, as_array(x), 1.0) for x in (start, stop))
+    gaps = num - 1 if endpoint else num
+    step = handle(np.divide, handle(np.subtract, last, first), gaps)
+    position = arange(num).reshape((-1, *(1,) * as_array(step).ndim))
+    values = handle(np.add, handle(np.multiply, position, step), first)
+    if endpoint and isinstance(num, int) and num > 1:
+        values[-1] = last
+    values = handle(np.moveaxis, values, 0, axis) if axis else values
+    made = values if dtype is None else Array(to_dtype(values.value, dtype_from(dtype)))
+    return (made, step) if retstep else made
 
 
 @register(np.eye)
@@ -271,7 +300,7 @@ def identity(n: Any, dtype: Any = None, **options: Any) -> Array:
 def meshgrid(*xs: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """`np.meshgrid`, dense."""
     if sparse:
-        unsupported("np.meshgrid(sparse=True) is not supported yet", "use x[:, None] and y[None, :]", StagingError)
+        return _sparse_grid(xs, indexing)
     values = [as_array(x).ravel().value for x in xs]
     order = list(range(len(values)))
     if indexing == "xy" and len(order) > 1:
@@ -279,3 +308,13 @@ def meshgrid(*xs: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     dims = tuple(values[k].dims[0] for k in order)
     grids = [Array(builder().broadcast_to(v, dims, (order.index(k),))) for k, v in enumerate(values)]
     return tuple(grids)
+
+
+def _sparse_grid(xs: Any, indexing: str) -> Any:
+    """Each array along its own axis."""
+    found = []
+    for k, x in enumerate(xs):
+        axis = 1 - k if indexing == "xy" and k < 2 and len(xs) > 1 else k
+        flat = as_array(x).ravel()
+        found.append(Array(flat.reshape((*(1,) * axis, -1, *(1,) * (len(xs) - axis - 1))).value))
+    return tuple(found)

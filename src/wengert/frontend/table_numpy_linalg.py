@@ -118,16 +118,6 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     return found if out is None else write_out(out, found, True, "np.outer")
 
 
-@register(np.trace)
-def trace(a: Any, offset: Any = 0, **options: Any) -> Any:
-    """`np.trace` of a matrix."""
-    if not any_box(a):
-        return PASS
-    if as_array(a).ndim != 2:
-        unsupported("np.trace takes a matrix here", error=StagingError)
-    return handle(np.sum, handle(np.diagonal, a, offset, **options))
-
-
 @register(np.cross)
 def cross(a: Any, b: Any, **options: Any) -> Any:
     """`np.cross` of two vectors of length 3."""

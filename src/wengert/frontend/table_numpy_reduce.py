@@ -25,7 +25,7 @@ from wengert.frontend.emit import (
     unsupported,
     value_of,
 )
-from wengert.frontend.registry import PASS, register
+from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axes_from, axis_number
 from wengert.frontend.views import expand_step
 from wengert.ir.core import Value
@@ -34,30 +34,61 @@ from wengert.types import BOOL, F64, I64, Affine
 Reducer = Callable[[Value, tuple[int, ...]], Value]
 
 
-def reduction(function: Any, reducer: Reducer, empty: str = "") -> None:
+def reduction(function: Any, reducer: Reducer, empty: str = "", neutral: float | None = None, join: Any = None) -> None:
     """Make `reducer` the handler of `function(a, axis, dtype, out, keepdims, where)`.
 
     Args:
         function: the NumPy function.
         reducer: from a value and sorted axes to the reduced value.
         empty: the ValueError of a reduction over no elements, if it has no identity.
+        neutral: what elements that `where` leaves out count as; None where `initial` must say it.
+        join: the ufunc that puts `initial` and the result together.
     """
     name = f"np.{function.__name__}"
 
     def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **options: Any) -> Any:
-        if not any_box(a, out):
+        if not any_box(a, out, options.get("where")):
             return PASS
+        if function is np.mean and options.get("where", True) is not True:
+            return _mean_where(a, axis, dtype, out, keepdims, options["where"])
         initial, where = options.pop("initial", np._NoValue), options.pop("where", True)
-        refuse_options(name, initial=(initial, np._NoValue), **{k: (v, None) for k, v in options.items()})
-        if where is not True and where is not np._NoValue:
-            unsupported(f"the argument 'where' of {name} is not supported yet", "mask with np.where", StagingError)
+        refuse_options(name, **{k: (v, None) for k, v in options.items()})
+        if join is None and not empty:
+            refuse_options(name, initial=(initial, np._NoValue))
         value = lift(a) if dtype is None else to_dtype(lift(a), dtype_from(dtype))
         axes = axes_from(axis, value.rank)
-        if empty:
+        if where is not True and where is not np._NoValue:
+            value = _only_where(value, where, neutral if initial is np._NoValue else initial, name)
+        if empty and initial is np._NoValue:
             _ensure_some(value, axes, empty)
-        return _finish(reducer(value, axes), value, axes, keepdims, out, name)
+        elif empty:
+            value, axes = _with_start(value, axes, initial, name)
+        found = reducer(value, axes)
+        if not empty and initial is not np._NoValue:
+            found = lift(apply(join, result(found), initial))
+        return _finish(found, value, axes, keepdims, out, name)
 
     register(function)(handler)
+
+
+def _only_where(value: Value, where: Any, neutral: Any, name: str) -> Value:
+    """`value` with `neutral` in place of what `where` leaves out."""
+    if neutral is None:
+        fail(ValueError, f"{name} with 'where' needs 'initial': it has no identity")
+    chosen = select(where, result(value), neutral)
+    return broadcast_into(chosen, value.dims, lambda v: to_dtype(v, value.tensor.dtype))
+
+
+def _with_start(value: Value, axes: tuple[int, ...], initial: Any, name: str) -> tuple[Value, tuple[int, ...]]:
+    """`value` with `initial` as one more element to choose from."""
+    if axes == tuple(range(value.rank)):
+        flat = handle(np.concatenate, [as_array(result(value)).ravel(), as_array(initial).reshape((1,))])
+        return as_array(flat).value, (0,)
+    if len(axes) != 1:
+        unsupported(f"the argument 'initial' of {name} is supported over one axis or all", error=StagingError)
+    shape = tuple(1 if k in axes else d for k, d in enumerate(as_array(result(value)).shape))
+    whole = handle(np.concatenate, [result(value), handle(np.full, shape, initial)], axis=axes[0])
+    return as_array(whole).value, axes
 
 
 def _finish(reduced: Value, source: Value, axes: tuple[int, ...], keepdims: Any, out: Any, name: str) -> Any:
@@ -131,16 +162,24 @@ def all_of(value: Value, axes: tuple[int, ...]) -> Value:
     return logical_not(any_of(logical_not(to_dtype(value, BOOL)), axes))
 
 
+def _mean_where(a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any, where: Any) -> Any:
+    """The mean of the elements that `where` picks."""
+    total_of = handle(np.sum, a, axis=axis, dtype=F64 if dtype is None else dtype, keepdims=keepdims, where=where)
+    ones = handle(np.ones_like, a, dtype=float)
+    found = apply(np.divide, total_of, handle(np.sum, ones, axis=axis, keepdims=keepdims, where=where))
+    return found if out is None else write_out(out, found, True, "np.mean")
+
+
 _EMPTY = "zero-size array to reduction operation {} which has no identity"
 
-reduction(np.sum, total)
-reduction(np.prod, _product)
-reduction(np.mean, average)
+reduction(np.sum, total, neutral=0, join=np.add)
+reduction(np.prod, _product, neutral=1, join=np.multiply)
 for _name, _functions in (("max", {np.max, np.amax}), ("min", {np.min, np.amin})):
     for _function in _functions:
         reduction(_function, _extremum(_name), _EMPTY.format(f"{_name}imum"))
-reduction(np.any, any_of)
-reduction(np.all, all_of)
+reduction(np.any, any_of, neutral=False)
+reduction(np.all, all_of, neutral=True)
+reduction(np.mean, average)
 
 
 @register(np.count_nonzero)
@@ -231,12 +270,18 @@ def weighted_average(a: Any, axis: Any = None, weights: Any = None, returned: bo
     """`np.average`, with weights of the shape of `a` or along `axis`."""
     if not any_box(a, weights):
         return PASS
-    refuse_options("np.average", returned=(returned, False), **{k: (v, False) for k, v in options.items()})
+    keepdims = options.pop("keepdims", np._NoValue) is True
+    refuse_options("np.average", **{k: (v, False) for k, v in options.items()})
+    x = as_array(a)
     if weights is None:
-        return as_array(a).mean(axis)
-    x, w = as_array(a), as_array(weights)
+        count = product_of([x.dims[k] for k in axes_from(axis, x.ndim)])
+        found = x.mean(axis, keepdims=keepdims)
+        size = float(count) if isinstance(count, int) else result(to_dtype(value_of(count), F64))
+        return (found, handle(np.full_like, found, size) if as_array(found).ndim else size) if returned else found
+    w = as_array(weights)
     if w.ndim == 1 and x.ndim > 1 and axis is not None:
         number = axis_number(axis, x.ndim)
         w = w.reshape((-1, *(1,) * (x.ndim - 1 - number)))
-    scale = Array(broadcast_into(w, x.dims, lambda v: v)).sum(axis)
-    return (x * w).sum(axis) / scale
+    scale = Array(broadcast_into(w, x.dims, lambda v: v)).sum(axis, keepdims=keepdims)
+    found = apply(np.divide, (x * w).sum(axis, keepdims=keepdims), scale)
+    return (found, apply(np.multiply, scale, 1.0)) if returned else found

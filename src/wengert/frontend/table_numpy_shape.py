@@ -18,7 +18,7 @@ from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import axes_from, axis_number, dims_from, python_shape, reshaped, static_int
 from wengert.frontend.views import At, Entry, Index, Part, Whole, expand_step
 from wengert.ir.core import Value
-from wengert.types import Affine, dim_add, dim_scale
+from wengert.types import Affine, dim_add
 
 # --- views -----------------------------------------------------------------------------------------------------------
 
@@ -28,9 +28,11 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", **options: Any) -> A
     """`np.reshape`."""
     if not any_box(a, shape):
         return PASS
-    if order not in "CA":
-        unsupported("order='F' is not supported in reshape", "transpose before and after", StagingError)
-    return reshaped(as_array(a), options.get("newshape") if shape is None else shape)
+    wanted = options.get("newshape") if shape is None else shape
+    if order == "F":
+        sizes = tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,)
+        return Array(reshaped(as_array(a).T, sizes[::-1]).T.value)
+    return reshaped(as_array(a), wanted)
 
 
 @register(np.ravel)
@@ -38,9 +40,9 @@ def ravel(a: Any, order: str = "C") -> Any:
     """`np.ravel`."""
     if not any_box(a):
         return PASS
-    if order not in "CAK":
-        unsupported("order='F' is not supported in ravel", "ravel the transpose", StagingError)
     x = as_array(a)
+    if order == "F" and x.ndim > 1:
+        return Array(reshaped(x.T, (-1,)).value)
     if x.ndim == 1:
         return x
     return reshaped(x, (-1,)) if x.ndim else x.through(expand_step((), (0,)))
@@ -148,29 +150,6 @@ def flipud(m: Any) -> Any:
 def fliplr(m: Any) -> Any:
     """`np.fliplr`."""
     return flip(m, 1) if any_box(m) else PASS
-
-
-@register(np.diagonal, np.diag)
-def diagonal(a: Any, offset: Any = 0, **options: Any) -> Any:
-    """`np.diagonal` of a matrix as a copy, and `np.diag` of a vector."""
-    offset = options.pop("k", offset)
-    if not any_box(a, offset):
-        return PASS
-    x = as_array(a)
-    if options or static_int(offset, "the offset of a diagonal") or x.ndim not in (1, 2):
-        unsupported("np.diag and np.diagonal take a vector or matrix and no options here", error=StagingError)
-    if x.ndim == 1:
-        size = x.dims[0]
-        b = builder()
-        rows, columns = (b.broadcast_to(b.iota(value_of(size)), (size, size), (k,)) for k in (0, 1))
-        spread = b.broadcast_to(x.value, (size, size), (0,))
-        return Array(b.select(b.eq(rows, columns), spread, b.full((size, size), 0, x.element)))
-    b = builder()
-    length = unify(x.dims[0], x.dims[1], "the diagonal of a matrix that is not square, of shape", [x.dims])
-    square = assume(x.value, (length, length))
-    rows, columns = (b.broadcast_to(b.iota(value_of(length)), (length, length), (k,)) for k in (0, 1))
-    kept = b.select(b.eq(rows, columns), square, b.full(square.dims, 0, x.element))
-    return Array(b.sum(kept, axes=(1,)))
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
@@ -329,22 +308,6 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     return tuple(map(Array, broadcast_operands(args))) if any_box(args) else PASS
 
 
-@register(np.repeat)
-def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    """`np.repeat` by one count."""
-    if not any_box(a, repeats):
-        return PASS
-    times = static_int(repeats, "the repeats of np.repeat")
-    x = as_array(a)
-    x = x if axis is not None else x.ravel()
-    number = axis_number(0 if axis is None else axis, x.ndim)
-    dims = (*x.dims[: number + 1], times, *x.dims[number + 1 :])
-    axes = tuple(k if k <= number else k + 1 for k in range(x.ndim))
-    spread = Array(builder().broadcast_to(x.value, dims, axes))
-    merged = (*x.dims[:number], dim_scale(x.dims[number], times), *x.dims[number + 1 :])
-    return reshaped(spread, python_shape(merged))
-
-
 @register(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     """`np.tile` by static counts."""
@@ -358,27 +321,6 @@ def tile(A: Any, reps: Any) -> Any:
     for axis, count in enumerate(times):
         x = x if count == 1 else Array(join([x.value] * count, axis))
     return Array(x.value)
-
-
-@register(np.roll)
-def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """`np.roll` by a static or traced shift along one axis."""
-    if not any_box(a, shift):
-        return PASS
-    x = as_array(a)
-    if axis is None and x.ndim > 1:
-        return roll(x.ravel(), shift, 0).reshape(tuple(x.shape))
-    number = axis_number(0 if axis is None else axis, x.ndim)
-    size = x.shape[number]
-    if isinstance(size, int) and size == 0:
-        return x.copy()
-    keys: list[Any] = [slice(None)] * x.ndim
-    # A cut at position 0 is harmless: an empty part joins the whole.
-    cut = -shift if isinstance(shift, int) and abs(shift) == 1 else (size - shift % size) % size
-    keys[number] = slice(cut, None)
-    back = x[tuple(keys)]
-    keys[number] = slice(None, cut)
-    return Array(join([back.value, x[tuple(keys)].value], number))
 
 
 @register(np.copyto)

@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert.frontend import advanced
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array, lift, promote, result
+from wengert.frontend.boxes import any_box, as_array, lift, promote
 from wengert.frontend.elementwise import ELEMENTWISE, apply, call_ufunc, write_out
 from wengert.frontend.emit import builder, common_dtype, fail, for_loop, to_dtype, unsupported
 from wengert.frontend.registry import HANDLERS, PASS, handle, operator_rule, register
@@ -133,22 +133,3 @@ def _register_method(ufunc: Any, method: str) -> None:
 
 
 _register_methods()
-
-
-@register(np.ndindex)
-def ndindex(*shape: Any) -> Any:
-    """`np.ndindex`, of a shape that is known."""
-    if not any_box(shape):
-        return PASS
-    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-    return np.ndindex(*[static_int(s, "a size of np.ndindex") for s in sizes])
-
-
-@register(np.ndenumerate)
-def ndenumerate(arr: Any) -> Any:
-    """`np.ndenumerate`, of an array of known shape: its elements as they are when it is called."""
-    if not any_box(arr):
-        return PASS
-    x = as_array(arr)
-    places = np.ndindex(*[static_int(s, "a size of the array") for s in x.shape])
-    return [(place, result(x[place].value) if isinstance(x[place], Array) else x[place]) for place in places]

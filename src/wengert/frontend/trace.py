@@ -19,7 +19,7 @@ from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
 from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box, is_box, lift
+from wengert.frontend.boxes import box, is_box, lift, refuse_subclass
 from wengert.frontend.calls import call
 from wengert.frontend.capture import Captures
 from wengert.frontend.capture_paths import CapturedInput, Guard, compile_guards, compile_reader
@@ -235,6 +235,7 @@ class _Run:
         if is_box(leaf):
             raise UnsupportedError("a traced value of another trace is passed to a transformed function")
         if isinstance(leaf, np.ndarray):
+            refuse_subclass(leaf, self.names[k])
             made = box(self.array_param(k, leaf), True)
             self.arrays[k] = made
             return made
