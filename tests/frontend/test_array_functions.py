@@ -223,6 +223,16 @@ def test_order_is_stable_and_puts_nan_last():
     np.testing.assert_array_equal(wg.jit(lambda x: np.searchsorted(x, [np.nan, 5.0], side="right"))(np.sort(x)), [8, 6])
 
 
+@pytest.mark.parametrize("n", [256, 257, 3000])
+def test_order_of_many(n):
+    rng = np.random.default_rng(n)
+    odd = rng.choice([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-310, -1e-310, 2.0], n)
+    for x in (rng.normal(size=n), odd, rng.integers(-3, 3, n), rng.integers(-(10**15), 10**15, n), np.full(n, 7.0)):
+        np.testing.assert_array_equal(wg.jit(np_argsort)(x), np.argsort(x, kind="stable"))
+        columns = np.stack([x, x[::-1]], axis=1)
+        np.testing.assert_array_equal(wg.jit(lambda y: np.sort(y, axis=0))(columns), np.sort(columns, axis=0))
+
+
 @pytest.mark.parametrize("right", [False, True])
 def test_edges_of_bins(right):
     edges = np.array([0.2, 0.5, 0.55, 1.5])

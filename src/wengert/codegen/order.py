@@ -117,6 +117,136 @@ done:
   ret void
 }}"""
 
+# The bits of a key as an unsigned word that is ordered as the key is: -0.0 equals 0.0, and nan comes last.
+_WORD = {
+    "f64": """  %clean = fadd double %raw, 0.0
+  %bits = bitcast double %clean to i64
+  %sign = ashr i64 %bits, 63
+  %flip = or i64 %sign, -9223372036854775808
+  %number = xor i64 %bits, %flip
+  %nan = fcmp uno double %raw, %raw
+  %word = select i1 %nan, i64 -1, i64 %number""",
+    "i64": "  %word = xor i64 %raw, -9223372036854775808",
+}
+
+# Radix sort from the last digit of 8 bits on (Knuth, section 5.2.5): stable, linear. Digits that are all equal are skipped.
+_RADIX = """define internal void @wg_radix_{t}(ptr %keys, i64 %stride, i64 %n, ptr %out, ptr %room) nounwind {{
+start:
+  %counts = alloca [2048 x i64], align 16
+  call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 16384, i1 false)
+  %spare.keys = getelementptr inbounds i64, ptr %room, i64 %n
+  %spare = getelementptr inbounds i64, ptr %spare.keys, i64 %n
+  br label %read
+read:
+  %r = phi i64 [ 0, %start ], [ %r.next, %counted ]
+  %r.more = icmp slt i64 %r, %n
+  br i1 %r.more, label %take, label %digits
+take:
+  %offset = mul nsw i64 %r, %stride
+  %at = getelementptr inbounds {r}, ptr %keys, i64 %offset
+  %raw = load {r}, ptr %at
+{word}
+  %word.at = getelementptr inbounds i64, ptr %room, i64 %r
+  store i64 %word, ptr %word.at
+  %place.at = getelementptr inbounds i64, ptr %out, i64 %r
+  store i64 %r, ptr %place.at
+  br label %count
+count:
+  %d = phi i64 [ 0, %take ], [ %d.next, %count ]
+  %d.shift = shl i64 %d, 3
+  %d.part = lshr i64 %word, %d.shift
+  %d.low = and i64 %d.part, 255
+  %d.row = shl i64 %d, 8
+  %d.cell = add i64 %d.row, %d.low
+  %d.at = getelementptr inbounds i64, ptr %counts, i64 %d.cell
+  %d.old = load i64, ptr %d.at
+  %d.new = add i64 %d.old, 1
+  store i64 %d.new, ptr %d.at
+  %d.next = add i64 %d, 1
+  %d.more = icmp ult i64 %d.next, 8
+  br i1 %d.more, label %count, label %counted
+counted:
+  %r.next = add nsw i64 %r, 1
+  br label %read
+digits:
+  %q = phi i64 [ 0, %read ], [ %q.next, %following ]
+  %from.keys = phi ptr [ %room, %read ], [ %next.from.keys, %following ]
+  %to.keys = phi ptr [ %spare.keys, %read ], [ %next.to.keys, %following ]
+  %from = phi ptr [ %out, %read ], [ %next.from, %following ]
+  %to = phi ptr [ %spare, %read ], [ %next.to, %following ]
+  %q.more = icmp ult i64 %q, 8
+  br i1 %q.more, label %look, label %finish
+look:
+  %shift = shl i64 %q, 3
+  %row = shl i64 %q, 8
+  %cells = getelementptr inbounds i64, ptr %counts, i64 %row
+  %some = load i64, ptr %from.keys
+  %some.part = lshr i64 %some, %shift
+  %some.low = and i64 %some.part, 255
+  %some.at = getelementptr inbounds i64, ptr %cells, i64 %some.low
+  %some.count = load i64, ptr %some.at
+  %trivial = icmp eq i64 %some.count, %n
+  br i1 %trivial, label %following, label %sums
+sums:
+  %c = phi i64 [ 0, %look ], [ %c.next, %sums ]
+  %total = phi i64 [ 0, %look ], [ %total.next, %sums ]
+  %c.at = getelementptr inbounds i64, ptr %cells, i64 %c
+  %c.count = load i64, ptr %c.at
+  store i64 %total, ptr %c.at
+  %total.next = add i64 %total, %c.count
+  %c.next = add i64 %c, 1
+  %c.more = icmp ult i64 %c.next, 256
+  br i1 %c.more, label %sums, label %move
+move:
+  %m = phi i64 [ 0, %sums ], [ %m.next, %move ]
+  %m.key.at = getelementptr inbounds i64, ptr %from.keys, i64 %m
+  %m.key = load i64, ptr %m.key.at
+  %m.at = getelementptr inbounds i64, ptr %from, i64 %m
+  %m.place = load i64, ptr %m.at
+  %m.part = lshr i64 %m.key, %shift
+  %m.low = and i64 %m.part, 255
+  %m.cell = getelementptr inbounds i64, ptr %cells, i64 %m.low
+  %m.to = load i64, ptr %m.cell
+  %m.to.next = add i64 %m.to, 1
+  store i64 %m.to.next, ptr %m.cell
+  %m.key.to = getelementptr inbounds i64, ptr %to.keys, i64 %m.to
+  store i64 %m.key, ptr %m.key.to
+  %m.place.to = getelementptr inbounds i64, ptr %to, i64 %m.to
+  store i64 %m.place, ptr %m.place.to
+  %m.next = add nsw i64 %m, 1
+  %m.more = icmp slt i64 %m.next, %n
+  br i1 %m.more, label %move, label %following
+following:
+  %next.from.keys = phi ptr [ %from.keys, %look ], [ %to.keys, %move ]
+  %next.to.keys = phi ptr [ %to.keys, %look ], [ %from.keys, %move ]
+  %next.from = phi ptr [ %from, %look ], [ %to, %move ]
+  %next.to = phi ptr [ %to, %look ], [ %from, %move ]
+  %q.next = add i64 %q, 1
+  br label %digits
+finish:
+  %there = icmp eq ptr %from, %out
+  br i1 %there, label %done, label %copy
+copy:
+  %bytes = shl i64 %n, 3
+  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %from, i64 %bytes, i1 false)
+  br label %done
+done:
+  ret void
+}}"""
+
+# Up to this many elements, merging is faster.
+_SMALL = 256
+_ORDER = """define internal void @wg_order_{t}(ptr %keys, i64 %stride, i64 %n, ptr %out, ptr %room) nounwind {{
+  %small = icmp sle i64 %n, {small}
+  br i1 %small, label %merge, label %radix
+merge:
+  call void @wg_argsort_{t}(ptr %keys, i64 %stride, i64 %n, ptr %out, ptr %room)
+  ret void
+radix:
+  call void @wg_radix_{t}(ptr %keys, i64 %stride, i64 %n, ptr %out, ptr %room)
+  ret void
+}}"""
+
 _SEARCH = """define internal i64 @wg_search_{t}(ptr %keys, i64 %stride, i64 %n, {r} %wanted, i1 %right) nounwind readonly {{
 start:
   br label %head
@@ -151,7 +281,7 @@ def _declare(low: Lowering, name: str, text: str, dtype: DType) -> str:
     full = f"{name}_{kind}"
     if full not in low.w.declarations:
         low.w.declarations[f"wg_less_{kind}"] = _LESS[kind]
-        low.w.declarations[full] = text.format(t=kind, r=register)
+        low.w.declarations[full] = text.format(t=kind, r=register, word=_WORD[kind], small=_SMALL)
     return full
 
 
@@ -162,9 +292,15 @@ def argsort(low: Lowering, instr: Instr) -> None:
     place = low.array(x)
     assert isinstance(place, Mem)
     low.w.declarations.setdefault("llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
-    name = _declare(low, "wg_argsort", _ARGSORT, x.tensor.dtype)
+    for outside in ("void @llvm.memset.p0.i64(ptr, i8, i64, i1)", "void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"):
+        low.w.declarations.setdefault(outside[6 : outside.index("(")], f"declare {outside}")
+    dtype = x.tensor.dtype
+    _declare(low, "wg_argsort", _ARGSORT, dtype)
+    _declare(low, "wg_radix", _RADIX, dtype)
+    name = _declare(low, "wg_order", _ORDER, dtype)
     target = low.allocate(result, "argsort")
-    room = low.reserve(low.new_buffer("argsort: room to merge"), low.product(target.sizes[-1:]), I64)
+    # For the words of the keys, twice, and a second set of positions.
+    room = low.reserve(low.new_buffer("argsort: room to sort"), low.product(["3", *target.sizes[-1:]]), I64)
 
     def row(index: Index) -> None:
         arguments = [
