@@ -3,20 +3,34 @@
 from wengert.api.custom import custom_jvp, custom_vjp
 from wengert.api.derivatives import grad, jit, stop_gradient, value_and_grad
 from wengert.api.directional import jvp, vjp
+from wengert.api.flow import (
+    clip_gradient,
+    gradient_probe,
+    probe_report,
+    reverse_gradient,
+    scale_gradient,
+    straight_through,
+)
 from wengert.api.jacobians import hessian, jacobian
 from wengert.api.mode import EagerFallbackWarning, eager
 
 __all__ = [
     "EagerFallbackWarning",
+    "clip_gradient",
     "custom_jvp",
     "custom_vjp",
     "eager",
     "grad",
+    "gradient_probe",
     "hessian",
     "jacobian",
     "jit",
     "jvp",
+    "probe_report",
+    "reverse_gradient",
+    "scale_gradient",
     "stop_gradient",
+    "straight_through",
     "value_and_grad",
     "vjp",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wengert.api.custom_staged import Arguments, Static, arguments_of, fitted, flatten_traced, gradient_leaves, matched
@@ -39,6 +39,8 @@ class EagerRule:
         arguments: of the call; its operands come first among those of the instruction.
         pull: from cotangents of the results (None for zero) to a cotangent per differentiable operand.
         push: from tangents of the differentiable operands (None for zero) to those of the results.
+        outs: the float results as the rule itself has computed them; the last operands of the instruction.
+        levels: the derivatives that have gone through the rule, by what they were taken with respect to.
     """
 
     custom: CustomFunction
@@ -46,10 +48,23 @@ class EagerRule:
     arguments: Arguments
     pull: Callable[[Builder, Sequence[Value | None]], list[Value]]
     push: Callable[[Builder, Sequence[Value | None]], list[Value]]
+    outs: list[Value] = field(default_factory=list)
+    levels: set[tuple[Value, ...]] = field(default_factory=set)
+
+    def is_in_place(self, wrt: Sequence[Value]) -> bool:
+        """Whether an inner derivative has put the rule in place of the call, as it does in a staged program.
+
+        The results then are what the rule has computed, with the derivatives of that.
+        """
+        level = tuple(wrt)
+        if self.outs and self.levels - {level}:
+            return True
+        self.levels.add(level)
+        return False
 
     def refuse_hidden(self, instr: Instr, active: set[Value]) -> None:
         """Raise if a derivative is asked for that the rule does not give."""
-        for k, operand in enumerate(instr.operands):
+        for k, operand in enumerate(instr.operands[: len(instr.operands) - len(self.outs)]):
             if operand in active and operand.is_float and k not in self.arguments.differentiable:
                 why = self.arguments.hidden.get(k, f"{self.custom.name} reads it from outside, not as an argument")
                 raise GradientCutError(
@@ -111,7 +126,7 @@ class _Call:
         assert isinstance(builder, EvalBuilder)
         new = [builder.lift_known(builder.known(r)) if r.is_float else r for r in results]
         made = tuple([n for n in new if n.is_float])
-        operands = (*self.arguments.operands, *outside)
+        operands = (*self.arguments.operands, *outside, *rule.outs)
         builder.append(Instr(get_op("custom"), operands, made, {"name": self.custom.name, "_rule": rule}, (), builder.span))
         return new
 
@@ -208,7 +223,7 @@ class _Call:
             given_tangents = [t for t in tangents if t is not None]
             return pull_back(builder, inner.instrs, [terms[k] for k in moving], given_tangents, seeds)
 
-        return tree, leaves, results, EagerRule(custom, trace, self.arguments, pull, push)
+        return tree, leaves, results, EagerRule(custom, trace, self.arguments, pull, push, floats)
 
     # --- a rule for forward mode ----------------------------------------------------------------------------------
 
@@ -254,7 +269,8 @@ class _Call:
             pairs = [(z, t) for z, t in zip(wrt, tangents, strict=True) if t is not None]
             return push_forward(runner, instrs, dots, [z for z, _ in pairs], [t for _, t in pairs])
 
-        return tree, leaves, results, EagerRule(self.custom, self.trace, self.arguments, pull, push)
+        outs = [r for r in results if r.is_float]
+        return tree, leaves, results, EagerRule(self.custom, self.trace, self.arguments, pull, push, outs)
 
     def push_by_rule(
         self,

@@ -150,7 +150,7 @@ def pull_back(
             gather(result, start, False)
     for instr in reversed(instrs):
         if instr.op.name == "custom":
-            _pull_custom(builder, instr, active, cotangents, gather)
+            _pull_custom(builder, instr, active, cotangents, gather, wrt)
             continue
         if len(instr.results) != 1 or instr.op.name == "host_call":
             _refuse_cut(instr, cotangents)
@@ -186,7 +186,7 @@ def push_forward(
         if instr.op.name == "host_call":
             _refuse_cut(instr, active)
         elif instr.op.name == "custom":
-            _push_custom(builder, instr, active, tangents)
+            _push_custom(builder, instr, active, tangents, wrt)
         elif len(instr.results) == 1 and instr.result in active:
             builder.span = instr.span
             tangent = tangent_of_instr(builder, instr, tangents)
@@ -207,6 +207,7 @@ def _pull_custom(
     active: set[Value],
     cotangents: dict[Value, Value],
     gather: Callable[[Value, Value, bool], None],
+    wrt: Sequence[Value],
 ) -> None:
     """The reverse of a call of a function with a rule of its own."""
     found = [cotangents.pop(r, None) for r in instr.results]
@@ -214,19 +215,29 @@ def _pull_custom(
         return
     rule = instr.attrs["_rule"]
     builder.span = instr.span
+    if rule.is_in_place(wrt):
+        for out, ct in zip(rule.outs, found, strict=True):
+            if ct is not None:
+                gather(out, ct, False)
+        return
     rule.refuse_hidden(instr, active)
     for k, term in zip(rule.arguments.differentiable, rule.pull(builder, found), strict=True):
         if instr.operands[k] in active:
             gather(instr.operands[k], term, False)
 
 
-def _push_custom(builder: Builder, instr: Instr, active: set[Value], tangents: dict[Value, Value]) -> None:
+def _push_custom(
+    builder: Builder, instr: Instr, active: set[Value], tangents: dict[Value, Value], wrt: Sequence[Value]
+) -> None:
     """The tangents of a call of a function with a rule of its own."""
     moving = [k for k in instr.attrs["_rule"].arguments.differentiable if instr.operands[k] in tangents]
     if not any(r in active for r in instr.results):
         return
     rule = instr.attrs["_rule"]
     builder.span = instr.span
+    if rule.is_in_place(wrt):
+        tangents.update((r, tangents[out]) for r, out in zip(instr.results, rule.outs, strict=True) if out in tangents)
+        return
     rule.refuse_hidden(instr, active)
     if moving:
         given = [tangents.get(instr.operands[k]) for k in rule.arguments.differentiable]
