@@ -80,7 +80,13 @@ class UnsupportedError(WengertError, NotImplementedError):
 
 
 class StagingError(UnsupportedError, RuntimeError):
-    """The function cannot be staged (compiled); eager mode may still run it."""
+    """The function cannot be staged (compiled); eager mode may still run it.
+
+    Attributes:
+        quiet: whether eager mode is simply the right one here, so that no warning is due.
+    """
+
+    quiet = False
 
 
 class SourceUnavailableError(UnsupportedError, OSError):

@@ -151,15 +151,15 @@ class _Call:
     def prepared(self, args: tuple[Any, ...]) -> tuple[TreeDef, list[Any], list[Value], EagerRule]:
         """Run the forward part of the rule: the result taken apart, and the rule from there on."""
         active = self.trace.extra["running rules"]
-        inner = EvalBuilder(self.trace.span)
+        outer = self.trace.builder
+        assert isinstance(outer, EvalBuilder)
+        inner = EvalBuilder(self.trace.span, parent=outer)
         with self.trace.building(inner):
             active.add(self.custom)
             try:
                 found = self.by_vjp(args) if self.custom.fwd is not None else self.by_jvp(args)
             finally:
                 active.discard(self.custom)
-        outer = self.trace.builder
-        assert isinstance(outer, EvalBuilder)
         if outer.record:
             for instr in inner.instrs:
                 outer.append(instr)
@@ -209,8 +209,11 @@ class _Call:
         def push(builder: Builder, tangents: Sequence[Value | None]) -> list[Value]:
             if custom.jvp_rule is not None:
                 return self.push_by_rule(builder, args, tree, leaves, results, tangents)
-            inner = EvalBuilder(trace.span)
+            assert isinstance(builder, EvalBuilder)
+            inner = EvalBuilder(trace.span, parent=builder)
             seeds: list[Value] = [inner.lift_known(inner.known(inner.zeros_like(r))) for r in floats]
+            for seed in seeds:
+                inner.note_input(0, seed)
             terms = pull(inner, seeds)
             body = Function(custom.name, (), tuple(seeds), tuple(inner.instrs), tuple(terms))
             if not is_linear(body, seeds):
@@ -255,6 +258,8 @@ class _Call:
         builder, operands = self.trace.builder, self.arguments.operands
         assert isinstance(builder, EvalBuilder)
         zeros = {k: builder.lift_known(builder.known(builder.zeros_like(operands[k]))) for k in self.arguments.differentiable}
+        for zero in zeros.values():
+            builder.note_input(0, zero)
         out, dot = self.run_rule(args, dict(zeros))
         tree, leaves, results = self.opened(out)
         dots = self.dots_of(dot, tree, leaves, results)

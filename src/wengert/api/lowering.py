@@ -10,6 +10,7 @@ from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
 from wengert.passes.pipeline import optimize
+from wengert.transforms.custom import refuse_repeated_effects
 from wengert.transforms.jacobian import jacobian
 from wengert.transforms.jvp import jvp
 from wengert.transforms.vjp import value_and_grad, vjp
@@ -56,7 +57,8 @@ def lower_jvp(traced: Traced, positions: Sequence[int]) -> Function:
 
 
 def lower_vjp(traced: Traced, positions: Sequence[int]) -> Function:
-    """The results, then the cotangents of the chosen parameters."""
+    """The results, then the cotangents of the chosen parameters. Every call runs the whole: effects would be repeated."""
+    refuse_repeated_effects(traced.function, "a pullback")
     return vjp(optimize(traced.function), params_of(traced, positions))
 
 

@@ -28,6 +28,7 @@ from wengert.ir.core import Function, Value
 from wengert.ir.rewrite import inline
 from wengert.tape.backward import pull_back, push_forward
 from wengert.tape.evaluate import EvalBuilder
+from wengert.transforms.custom import refuse_repeated_effects
 from wengert.transforms.jacobian import jacobian as jacobian_of_ir
 from wengert.transforms.jvp import jvp as jvp_of_ir
 from wengert.transforms.vjp import vjp as vjp_of_ir
@@ -201,6 +202,8 @@ def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
             if declared.is_float:
                 seed = given.get(k)
                 seeds.append(builder.zeros_like(value) if seed is None else _like(seed, value, "cotangent"))
+        if not current().eager:
+            refuse_repeated_effects(function, "a pullback")
         if current().eager:
             floats = [r for r in function.results if r.is_float]
             return _finish(pull_back(builder, function.instrs, floats, seeds, function.params))
@@ -217,7 +220,7 @@ def jacobian(
     inner = trace_inner(fn, args, kwargs, positions)
     builder = current().builder
     function = inner.function
-    if current().eager and any(i.op.name == "custom" for i in function.instrs):
+    if current().eager and any(i.op.name in ("custom", "host_call") for i in function.instrs):
         return inner, _finish(_rows(builder, function))
     blocks = inline(builder, jacobian_of_ir(function, range(len(positions))), inner.arguments)
     return inner, _finish(blocks[len(function.results) :])

@@ -114,7 +114,7 @@ class Program:
                 if self.strict:
                     raise
                 self.refused.add(key)
-                self._reason = error
+                self._reason = None if error.quiet else error
                 return None, leaves
             known = self.variants.setdefault(key, [])
             known.insert(0, variant)

@@ -71,6 +71,10 @@ _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
 
 SPECIAL: dict[Any, Callable[..., Any]] = {}
+_MAY_BE_SPECIAL = frozenset({type, types.BuiltinFunctionType, types.FunctionType, type(np.random.default_rng)})
+
+METHOD_RULES: list[tuple[type, Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]]] = []
+"""Rules for methods of objects of a class: they take the method, the object and the arguments, and may give `PASS`."""
 
 
 def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -82,7 +86,7 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if staged is not None:
             return staged(*args, **kwargs)
     handler = find(fn)
-    special = SPECIAL.get(fn) if type(fn) in (type, types.BuiltinFunctionType, types.FunctionType) else None
+    special = SPECIAL.get(fn) if type(fn) in _MAY_BE_SPECIAL else None
     if special is not None:
         found = special(*args, **kwargs)
         if found is not PASS:
@@ -169,7 +173,16 @@ def _call_method(fn: types.MethodType, args: tuple[Any, ...], kwargs: dict[str, 
     owner, function = fn.__self__, fn.__func__
     if is_box(owner) or type(owner).__module__.partition(".")[0] == "wengert":
         return fn(*args, **kwargs)
-    return call(function, (owner, *args), kwargs)
+    found = _by_method_rule(fn, owner, args, kwargs)
+    return call(function, (owner, *args), kwargs) if found is PASS else found
+
+
+def _by_method_rule(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the rule for methods of the class of `owner` gives, or `PASS`."""
+    for cls, rule in METHOD_RULES:
+        if isinstance(owner, cls):
+            return rule(fn, owner, args, kwargs)
+    return PASS
 
 
 def _call_builtin(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -192,6 +205,9 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
             kwargs = {**kwargs, "key": lambda item: call(key, (item,), {})}
         found = fn(*args, **kwargs)
         return bear(trace, found) if name == "copy" else found
+    found = _by_method_rule(fn, owner, args, kwargs)
+    if found is not PASS:
+        return found
     if isinstance(owner, str) and name == "join" and trace.eager:
         items = list(args[0])
         return joined([owner.join(items), *(item[:0] for item in items)])

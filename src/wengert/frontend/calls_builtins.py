@@ -27,7 +27,7 @@ from wengert.frontend.staging_iter import (
     staged_zip,
 )
 from wengert.frontend.staging_state import bear
-from wengert.frontend.text import TracedText, text_of, traced_print
+from wengert.frontend.text import TracedText, text_of
 
 
 def special(*functions: Any) -> Callable[[Any], Any]:
@@ -42,7 +42,6 @@ def special(*functions: Any) -> Callable[[Any], Any]:
 
 SPECIAL.update(
     {
-        print: traced_print,
         range: staged_range,
         enumerate: staged_enumerate,
         zip: staged_zip,

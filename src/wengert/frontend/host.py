@@ -74,7 +74,13 @@ def _span() -> Any:
 
 
 def host_call(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], form: Form, name: str, stop: bool = False
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    form: Form,
+    name: str,
+    stop: bool = False,
+    pure: bool = False,
 ) -> Any:
     """`function(*args, **kwargs)` at run time, in program order; boxes of what it will return.
 
@@ -85,6 +91,7 @@ def host_call(
         form: what it returns; checked at run time.
         name: how messages call it.
         stop: whether derivatives with respect to the arguments are zero by intent.
+        pure: whether nobody minds if it is called again.
     """
     trace = current()
     values: list[Value] = []
@@ -101,7 +108,10 @@ def host_call(
 
     b = trace.builder
     operands = [b.stop_gradient(v) if stop and v.is_float else v for v in values]
-    attrs = {"elements": form.types, "name": name, "_function": call}
+    # A whole number that was drawn has no tangent that could be missed later on.
+    cut = count > 0 and not stop and any(v.is_float for v in values) and not any(t.is_float for t in form.types)
+    marks = {"pure": True} if pure else {"cut": True} if cut else {}
+    attrs = {"elements": form.types, "name": name, "_function": call, **marks}
     results = b.emit(get_op("host_call"), operands, attrs)
     boxes = [box(v, numpy=n or v.rank > 0) for v, n in zip(results, form.numpy, strict=True)]
     return form.tree.unflatten(boxes) if count else None
@@ -120,10 +130,14 @@ def maker(trace: Trace, obj: Any, values: list[Value]) -> Maker:
         return lambda numbers: kind(numbers[first])
     if type(obj) in (list, tuple):
         items = [maker(trace, item, values) for item in obj]
+        if trace.eager and len(values) == first:
+            return lambda numbers: obj  # the very object, which the call may change
         cls = type(obj)
         return lambda numbers: cls([item(numbers) for item in items])
     if type(obj) is dict:
         pairs = {k: maker(trace, v, values) for k, v in obj.items()}
+        if trace.eager and len(values) == first:
+            return lambda numbers: obj
         return lambda numbers: {k: v(numbers) for k, v in pairs.items()}
     return _object_maker(trace, obj, values)
 

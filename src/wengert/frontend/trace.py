@@ -18,6 +18,8 @@ import numpy as np
 from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
 from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
+from wengert.frontend import table_effects as _table_effects  # noqa: F401 - and that of effects
+from wengert.frontend import table_random as _table_random  # noqa: F401 - and that of random numbers
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_box, lift, refuse_subclass
 from wengert.frontend.calls import call

@@ -13,7 +13,7 @@ from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import copy_region
-from wengert.transforms.activity import active_values, differentiable_operands, refuse_missing_rule
+from wengert.transforms.activity import active_values, differentiable_operands, refuse_cuts, refuse_missing_rule
 from wengert.transforms.jvp import tangent_of_instr
 from wengert.transforms.linearize import Block, LinearOp, SplitBuilder
 from wengert.transforms.primal import Primal
@@ -133,6 +133,7 @@ def pull_back(
         seeds: their cotangents.
         wrt: float values that the list started from.
     """
+    refuse_cuts(instrs, wrt)
     active = active_values(instrs, wrt, results)
     cotangents: dict[Value, Value] = {}
     masked: set[Value] = set()
@@ -180,6 +181,7 @@ def push_forward(
     builder: Builder, instrs: Sequence[Instr], results: Sequence[Value], wrt: Sequence[Value], seeds: Sequence[Value]
 ) -> list[Value]:
     """Tangents of the float `results`, given the tangents `seeds` of `wrt`; everything is run by `builder`."""
+    refuse_cuts(instrs, wrt)
     active = active_values(instrs, wrt, results)
     tangents = dict(zip(wrt, seeds, strict=True))
     for instr in instrs:

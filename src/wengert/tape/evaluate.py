@@ -106,7 +106,7 @@ class EvalBuilder(Builder):
 
     def depends_on_input(self, value: Value) -> bool:
         """Whether a change of the inputs moves `value`, by what has run so far."""
-        if not self.record:
+        if not self.record or (self._parent is not None and not self._parent.record):
             return True
         if self._parent is not None:
             self._parent.depends_on_input(value)
@@ -263,7 +263,7 @@ class EvalBuilder(Builder):
             formal.append(Value(resolve_slots(declared, formal)))
         found = host_call(attrs, formal, [self.known(o) for o in operands], _static_size, self.span)
         results = tuple([self.lift_known(value) for value in found])
-        if self.record and any(o.is_float for o in operands) and any(r.is_float for r in results):
+        if self.record and any(o.is_float for o in operands) and (attrs.get("cut") or any(r.is_float for r in results)):
             self.instrs.append(Instr(op, tuple(operands), results, attrs, (), self.span))
         return results
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from wengert.errors import GradientCutError, UnsupportedError
-from wengert.ir.core import Function, Instr, Region, Value
+from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.op import LINEAR, Marker, OpDef
 from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
 
@@ -163,6 +163,20 @@ def _union(marked: set[Value], sources: Sequence[Value], targets: Sequence[Value
     new = [t for s, t in zip(sources, targets, strict=True) if s in marked and t not in marked and can_vary(t.type)]
     marked.update(new)
     return bool(new)
+
+
+def refuse_cuts(instrs: Sequence[Instr], seeds: Iterable[Value], calls: Callees | None = None) -> None:
+    """Raise if what depends on `seeds` decides on whole numbers that Python code gives: no tangent would tell.
+
+    Raises:
+        GradientCutError: it does.
+    """
+    cuts = [i for i in walk(tuple(instrs)) if i.op.name == "host_call" and i.attrs.get("cut")]
+    if cuts:
+        varied = varied_values(instrs, seeds, calls)
+        for instr in cuts:
+            if any(o in varied for o in instr.operands):
+                refuse_missing_rule(instr)
 
 
 def useful_values(instrs: Sequence[Instr], results: Iterable[Value], calls: Callees | None = None) -> set[Value]:

@@ -16,7 +16,7 @@ from wengert.ir.op import get_op
 from wengert.ir.rewrite import inline
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
 from wengert.ops.custom import CustomRule, Pullback
-from wengert.transforms.activity import Callees, active_values
+from wengert.transforms.activity import Callees, active_values, refuse_cuts
 
 MOST_ROUNDS = 50
 _MARKERS = frozenset({"detach", "shadow", "attach", "with_pullback"})
@@ -31,6 +31,7 @@ def expand(fn: Function, wrt: Sequence[int], outputs: Sequence[int], reverse: bo
     """
     for callee in fn.functions.values():
         refuse_calls(callee.instrs, "custom", callee.name)
+    refuse_cuts(fn.instrs, [fn.params[k] for k in wrt], Callees(fn.functions))
     for _ in range(MOST_ROUNDS):
         if not any(i.op.name == "custom" for i in walk(fn.instrs)):
             return fn
@@ -128,3 +129,18 @@ class _Remover(Rewriter):
             self.replace(instr, b.zeros_like(operands[0]))
         else:
             self.replace(instr, *operands[: len(instr.results)])
+
+
+def refuse_repeated_effects(fn: Function, what: str) -> None:
+    """Raise StagingError if `fn`, which `what` would run several times, prints, draws random numbers or calls Python.
+
+    Eager mode runs the function once and goes through its list several times.
+    """
+    for instr in (i for f in (fn, *fn.functions.values()) for i in walk(f.instrs)):
+        if instr.op.name == "custom":
+            refuse_repeated_effects(instr.attrs["_rule"].primal, what)
+        if instr.op.name in ("host_call", "host_print") and not instr.attrs.get("pure"):
+            name = "print" if instr.op.name == "host_print" else str(instr.attrs.get("name"))
+            error = StagingError(f"{what} would run {name} more than once", instr.span)
+            error.quiet = True
+            raise error

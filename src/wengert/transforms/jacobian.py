@@ -9,6 +9,7 @@ from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Region, Value
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import inline
+from wengert.transforms.custom import refuse_repeated_effects
 from wengert.transforms.jvp import fresh_copy, jvp
 from wengert.transforms.vjp import vjp
 from wengert.types import I64_SCALAR, Affine, TensorType
@@ -27,6 +28,7 @@ def jacobian(fn: Function, wrt: Sequence[int], mode: str = "auto") -> Function:
         A function of the same parameters that returns the results of `fn`, then, for each float result and each entry of
         `wrt`, an array of shape `result.shape + parameter.shape`.
     """
+    refuse_repeated_effects(fn, "a Jacobian")
     fn = fresh_copy(fn)
     builder = Builder(fn.span)
     results = inline(builder, fn, fn.params)
