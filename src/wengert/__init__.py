@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         straight_through,
         value_and_grad,
         vjp,
+        wrap,
     )
     from wengert.diagnose import explain
     from wengert.errors import (
@@ -63,6 +64,7 @@ _HOMES = {
         "straight_through",
         "value_and_grad",
         "vjp",
+        "wrap",
     ],
     "wengert.diagnose": ["explain"],
     "wengert.errors": [
@@ -90,6 +92,7 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "stop_gradient",
     "custom_jvp",
     "custom_vjp",
+    "wrap",
     "straight_through",
     "scale_gradient",
     "reverse_gradient",

@@ -84,9 +84,11 @@ class StagingError(UnsupportedError, RuntimeError):
 
     Attributes:
         quiet: whether eager mode is simply the right one here, so that no warning is due.
+        temporary: whether the next call may be staged.
     """
 
     quiet = False
+    temporary = False
 
 
 class SourceUnavailableError(UnsupportedError, OSError):

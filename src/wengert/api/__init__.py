@@ -13,6 +13,7 @@ from wengert.api.flow import (
 )
 from wengert.api.jacobians import hessian, jacobian
 from wengert.api.mode import EagerFallbackWarning, eager
+from wengert.api.wrap import wrap
 
 __all__ = [
     "EagerFallbackWarning",
@@ -33,4 +34,5 @@ __all__ = [
     "straight_through",
     "value_and_grad",
     "vjp",
+    "wrap",
 ]

@@ -41,6 +41,7 @@ class EagerRule:
         push: from tangents of the differentiable operands (None for zero) to those of the results.
         outs: the float results as the rule itself has computed them; the last operands of the instruction.
         levels: the derivatives that have gone through the rule, by what they were taken with respect to.
+        in_place: what `is_in_place` said last.
     """
 
     custom: CustomFunction
@@ -50,6 +51,7 @@ class EagerRule:
     push: Callable[[Builder, Sequence[Value | None]], list[Value]]
     outs: list[Value] = field(default_factory=list)
     levels: set[tuple[Value, ...]] = field(default_factory=set)
+    in_place: bool = False
 
     def is_in_place(self, wrt: Sequence[Value]) -> bool:
         """Whether an inner derivative has put the rule in place of the call, as it does in a staged program.
@@ -57,10 +59,13 @@ class EagerRule:
         The results then are what the rule has computed, with the derivatives of that.
         """
         level = tuple(wrt)
-        if self.outs and self.levels - {level}:
-            return True
-        self.levels.add(level)
-        return False
+        self.in_place = bool(self.outs) and bool(self.levels - {level})
+        return self.in_place
+
+    def reached(self, instr: Instr) -> range:
+        """Positions of the operands that the results depend on, in the derivative that is being taken."""
+        count, outs = len(instr.operands), len(self.outs)
+        return range(count - outs, count) if self.in_place else range(count - outs)
 
     def refuse_hidden(self, instr: Instr, active: set[Value]) -> None:
         """Raise if a derivative is asked for that the rule does not give."""

@@ -111,6 +111,8 @@ class Program:
             try:
                 variant = self._compile(args, kwargs, leaves, positions)
             except StagingError as error:
+                if error.temporary:
+                    return None, leaves
                 if self.strict:
                     raise
                 self.refused.add(key)

@@ -117,6 +117,16 @@ def host_call(
     return form.tree.unflatten(boxes) if count else None
 
 
+def call_now(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)` in eager mode, on the values of the boxes."""
+    trace = current()
+    values: list[Value] = []
+    positional = [maker(trace, a, values) for a in args]
+    named = {k: maker(trace, v, values) for k, v in kwargs.items()}
+    numbers = [np.array(known) if isinstance(known := trace.known(v), np.ndarray) else known for v in values]
+    return function(*[m(numbers) for m in positional], **{k: m(numbers) for k, m in named.items()})
+
+
 def maker(trace: Trace, obj: Any, values: list[Value]) -> Maker:
     """What puts `obj` together at run time; `values` collects the operands that it needs."""
     first = len(values)

@@ -19,7 +19,7 @@ from wengert.frontend.boxes import as_array, box, holds_box, is_box, lift, lift_
 from wengert.frontend.broadcasting import broadcast_shapes, placed, spread
 from wengert.frontend.calls import METHOD_RULES, SPECIAL
 from wengert.frontend.context import current
-from wengert.frontend.host import NOTHING, Form, array_form, form_of, host_call, maker, scalar_form
+from wengert.frontend.host import NOTHING, Form, array_form, call_now, form_of, host_call, scalar_form
 from wengert.frontend.registry import PASS
 from wengert.ir.core import Value
 from wengert.types import F64, I64, Affine
@@ -141,12 +141,8 @@ def _other(owner: Owner, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     """A method that is not staged; in eager mode it is called, if nothing traced goes in."""
     trace = current()
     if trace.eager:
-        values: list[Value] = []
-        makers = [maker(trace, a, values) for a in args]
-        named = {k: maker(trace, v, values) for k, v in kwargs.items()}
-        numbers = [trace.known(v) for v in values]
-        found = getattr(owner(), name)(*[m(numbers) for m in makers], **{k: m(numbers) for k, m in named.items()})
-        if not values or found is not None:
+        found = call_now(getattr(owner(), name), args, kwargs)
+        if not holds_box([*args, *kwargs.values()]) or found is not None:
             form = None if found is None else form_of(found, name)
             return found if form is None else host_call(lambda *a, **k: found, args, kwargs, form, f"random {name}")
     raise StagingError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import InternalError
-from wengert.ir.core import Function, Value
+from wengert.ir.core import Function, Instr, Value
 from wengert.ir.op import LINEAR, NON_DIFFERENTIABLE, NOT_YET, op
 from wengert.ops.infer import Attrs, Operands, Regions
 from wengert.types import I64_SCALAR, Affine, Dim, Symbol, Type
@@ -56,6 +56,10 @@ class CustomRule:
     hidden: dict[int, str]
     forward: Callable[[], Function]
     pullback: Callable[[], Pullback | None]
+
+    def reached(self, instr: Instr) -> range:
+        """Positions of the operands that the results depend on."""
+        return range(len(instr.operands))
 
     def types(self, operands: Sequence[Value]) -> tuple[Type, ...]:
         """The types of the results on these operands."""

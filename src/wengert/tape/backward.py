@@ -133,6 +133,7 @@ def pull_back(
         seeds: their cotangents.
         wrt: float values that the list started from.
     """
+    _place_rules(instrs, wrt)
     refuse_cuts(instrs, wrt)
     active = active_values(instrs, wrt, results)
     cotangents: dict[Value, Value] = {}
@@ -181,6 +182,7 @@ def push_forward(
     builder: Builder, instrs: Sequence[Instr], results: Sequence[Value], wrt: Sequence[Value], seeds: Sequence[Value]
 ) -> list[Value]:
     """Tangents of the float `results`, given the tangents `seeds` of `wrt`; everything is run by `builder`."""
+    _place_rules(instrs, wrt)
     refuse_cuts(instrs, wrt)
     active = active_values(instrs, wrt, results)
     tangents = dict(zip(wrt, seeds, strict=True))
@@ -217,12 +219,13 @@ def _pull_custom(
         return
     rule = instr.attrs["_rule"]
     builder.span = instr.span
-    if rule.is_in_place(wrt):
+    if rule.in_place:
         for out, ct in zip(rule.outs, found, strict=True):
             if ct is not None:
                 gather(out, ct, False)
         return
     rule.refuse_hidden(instr, active)
+    rule.levels.add(tuple(wrt))
     for k, term in zip(rule.arguments.differentiable, rule.pull(builder, found), strict=True):
         if instr.operands[k] in active:
             gather(instr.operands[k], term, False)
@@ -237,10 +240,18 @@ def _push_custom(
         return
     rule = instr.attrs["_rule"]
     builder.span = instr.span
-    if rule.is_in_place(wrt):
+    if rule.in_place:
         tangents.update((r, tangents[out]) for r, out in zip(instr.results, rule.outs, strict=True) if out in tangents)
         return
     rule.refuse_hidden(instr, active)
+    rule.levels.add(tuple(wrt))
     if moving:
         given = [tangents.get(instr.operands[k]) for k in rule.arguments.differentiable]
         tangents.update(zip(instr.results, rule.push(builder, given), strict=True))
+
+
+def _place_rules(instrs: Sequence[Instr], wrt: Sequence[Value]) -> None:
+    """Tell every call of a function with a rule of its own which derivative is being taken."""
+    for instr in instrs:
+        if instr.op.name == "custom":
+            instr.attrs["_rule"].is_in_place(wrt)

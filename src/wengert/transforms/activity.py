@@ -44,6 +44,8 @@ def differentiable_operands(instr: Instr) -> list[int]:
     op: OpDef = instr.op
     if op.name in ("push", "pop"):
         return [k for k, o in enumerate(instr.operands) if can_vary(o.type)]
+    if op.name == "custom":
+        return [k for k in instr.attrs["_rule"].reached(instr) if instr.operands[k].is_float]
     if op.name == "with_pullback":
         count = len(instr.operands)
         return list(range(count - instr.attrs["moving"], count))

@@ -1,9 +1,9 @@
 """Puts derivative rules of the user's own in place of the functions that they belong to, for one derivative.
 
-`expand` runs before a transform and `remove_markers` after it. Between them the rule is an ordinary stretch of the program:
-`y = f(x)` with a rule `(y, y_dot) = r(x, x_dot)` becomes `y, y_dot = r(detach(x), shadow(x)); attach(y, y_dot)`, whose tangent
-is what the rule says, since the rule is linear in `x_dot`. What the transform leaves behind is differentiated again like
-anything else, so higher orders are exact.
+`expand` runs before reverse mode and `remove_markers` after it (forward mode runs the rule on tangents as they are). Between
+them the rule is an ordinary stretch of the program: `y = f(x)` with a rule `(y, y_dot) = r(x, x_dot)` becomes
+`y, y_dot = r(detach(x), shadow(x)); attach(y, y_dot)`, whose tangent is what the rule says, since the rule is linear in `x_dot`.
+What the transform leaves behind is differentiated again like anything else, so higher orders are exact.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ MOST_ROUNDS = 50
 _MARKERS = frozenset({"detach", "shadow", "attach", "with_pullback"})
 
 
-def expand(fn: Function, wrt: Sequence[int], outputs: Sequence[int], reverse: bool) -> Function:
+def expand(fn: Function, wrt: Sequence[int], outputs: Sequence[int]) -> Function:
     """`fn` with the rules of all `custom` instructions through which results `outputs` depend on parameters `wrt`.
 
     Raises:
         GradientCutError: a derivative is asked for that a rule does not give.
         UnsupportedError: the rule cannot serve this mode.
     """
-    for callee in fn.functions.values():
-        refuse_calls(callee.instrs, "custom", callee.name)
+    refuse_customs_in_callees(fn)
     refuse_cuts(fn.instrs, [fn.params[k] for k in wrt], Callees(fn.functions))
     for _ in range(MOST_ROUNDS):
         if not any(i.op.name == "custom" for i in walk(fn.instrs)):
@@ -39,8 +38,14 @@ def expand(fn: Function, wrt: Sequence[int], outputs: Sequence[int], reverse: bo
         active = active_values(fn.instrs, [fn.params[k] for k in wrt], [fn.results[k] for k in outputs], calls)
         if not any(i.op.name == "custom" and any(r in active for r in i.results) for i in walk(fn.instrs)):
             return fn
-        fn = _Expander(active, reverse).function(fn)
+        fn = _Expander(active).function(fn)
     raise UnsupportedError("a custom derivative rule applies its function to its own tangents without end", fn.span)
+
+
+def refuse_customs_in_callees(fn: Function) -> None:
+    """Raise StagingError if a function that is called from `fn` uses a rule of the user's own."""
+    for callee in fn.functions.values():
+        refuse_calls(callee.instrs, "custom", callee.name)
 
 
 def refuse_calls(instrs: Sequence[Instr], op: str, name: str) -> None:
@@ -51,10 +56,9 @@ def refuse_calls(instrs: Sequence[Instr], op: str, name: str) -> None:
 
 
 class _Expander(Rewriter):
-    def __init__(self, active: set[Value], reverse: bool) -> None:
+    def __init__(self, active: set[Value]) -> None:
         super().__init__()
         self.active = active
-        self.reverse = reverse
 
     def visit(self, b: RewriteBuilder, instr: Instr) -> None:
         """Put the rule of an active `custom` in place."""
@@ -64,7 +68,7 @@ class _Expander(Rewriter):
         rule: CustomRule = instr.attrs["_rule"]
         refuse_hidden(rule, instr, self.active)
         operands = [self.env.get(o, o) for o in instr.operands]
-        pullback = rule.pullback() if self.reverse else None
+        pullback = rule.pullback()
         if pullback is None:
             self.replace(instr, *_forward(b, rule, operands))
         else:

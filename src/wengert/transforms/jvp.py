@@ -14,19 +14,20 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.calls import Signature, refresh, signature_of, unused_name
 from wengert.ir.core import Function, Instr, Region, Value
-from wengert.ir.op import LINEAR, Marker
-from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
+from wengert.ir.op import LINEAR, Marker, get_op
+from wengert.ir.rewrite import Env, copy_instr, copy_value, inline, lookup
 from wengert.transforms.activity import (
     Callees,
     active_values,
     call_pattern,
     differentiable_operands,
     loop_parts,
+    refuse_cuts,
     refuse_missing_rule,
     tangent_elements,
     tangent_type,
 )
-from wengert.transforms.custom import expand, remove_markers
+from wengert.transforms.custom import refuse_customs_in_callees, refuse_hidden
 from wengert.types import StackType
 
 Tangents: TypeAlias = MutableMapping[Value, Value]
@@ -49,8 +50,8 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
             raise InternalError(f"parameter {param} of {fn.name} has no tangent")
         tangents[param] = tangent = Value(param.type, tangent_name(param))
         tangent_params.append(tangent)
-    outputs = [k for k, r in enumerate(fn.results) if r.is_float]
-    fn = expand(fn, wrt, outputs, reverse=False)
+    refuse_customs_in_callees(fn)
+    refuse_cuts(fn.instrs, list(tangents), Callees(fn.functions))
     forward = _Callees(fn.functions)
     active = active_values(fn.instrs, list(tangents), fn.results, forward.callees)
     _Forward(active, forward).block(builder, fn.instrs, tangents)
@@ -60,7 +61,7 @@ def jvp(fn: Function, wrt: Sequence[int]) -> Function:
             results.append(tangent_or_zero(builder, result, tangents))
     params = (*fn.params, *tangent_params)
     name, instrs = f"{fn.name}_jvp", tuple(builder.instrs)
-    return remove_markers(refresh(Function(name, fn.dims, params, instrs, tuple(results), fn.span, forward.finished())))
+    return refresh(Function(name, fn.dims, params, instrs, tuple(results), fn.span, forward.finished()))
 
 
 def tangent_name(value: Value) -> str:
@@ -210,6 +211,8 @@ class _Forward:
                 self.branch(b, instr, tangents)
             elif instr.regions:
                 self.loop(b, instr, tangents)
+            elif instr.op.name == "custom":
+                self.custom(b, instr, tangents)
             else:
                 b.append(instr)
                 self.leaf(b, instr, tangents)
@@ -221,6 +224,19 @@ class _Forward:
         tangent = tangent_of_instr(b, instr, tangents)
         if tangent is not None:
             tangents[instr.result] = tangent
+
+    def custom(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
+        """A rule of the user's own, in line, on the tangents as they are."""
+        rule = instr.attrs["_rule"]
+        refuse_hidden(rule, instr, self.active)
+        dots = [tangent_or_zero(b, instr.operands[k], tangents) for k in rule.differentiable]
+        found = inline(b, rule.forward(), [*instr.operands, *dots])
+        same = get_op("assume_shape")
+        for new, old in zip(found, instr.results, strict=False):
+            sizes = [b.dim(d) for d in new.dims]
+            b.append(Instr(same, (new, *sizes), (old,), {}, (), instr.span))
+        floats = [r for r in instr.results if r.is_float]
+        tangents.update(zip(floats, found[len(instr.results) :], strict=True))
 
     def call(self, b: Builder, instr: Instr, tangents: Tangents) -> None:
         moving, results = call_pattern(instr, self.active, self.callees.callees)

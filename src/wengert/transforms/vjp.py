@@ -43,7 +43,7 @@ def value_and_grad(fn: Function, wrt: Sequence[int]) -> Function:
 def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = False) -> Function:
     fn = fresh_copy(given)
     floats = [k for k, r in enumerate(fn.results[: 1 if seeded else None]) if r.is_float]
-    fn = expand(fn, wrt, floats, reverse=True)
+    fn = expand(fn, wrt, floats)
     wanted = [fn.params[k] for k in wrt]
     outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
     tangent_values: set[Value] = set()
