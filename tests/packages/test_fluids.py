@@ -31,7 +31,7 @@ def _nusselt():
 
 CALLS = [
     Call("fluids", "fluids", "friction factor of a pipe", _friction, (1e5, 1e-4)),
-    Call("fluids", "fluids", "standard atmosphere", _atmosphere, (5000.0,), compiles=False),
+    Call("fluids", "fluids", "standard atmosphere", _atmosphere, (5000.0,)),
     Call("ht", "ht", "Nusselt number of a pipe", _nusselt, (1e5, 0.7), compiles=False),
 ]
 

@@ -32,6 +32,7 @@ from wengert.frontend.stores import (
 from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.text import percent
 
+_NO_NUMBERS = "OSUVMm"
 _AS_THEY_ARE = frozenset(
     f"__{name}__" for name in ("copy", "deepcopy", "getitem", "setitem", "iter", "contains", "format", "repr", "str", "hash")
 )
@@ -58,6 +59,8 @@ def attribute(obj: Any, name: str) -> Any:
         return _cache(obj, name, call(found.func, (obj,), {}))
     path = None if trace.eager else trace.captures.path_of(obj)
     value = getattr(obj, name)
+    if path is None and type(value) is np.ndarray and value.dtype.kind in _NO_NUMBERS:
+        return value
     if path is None:
         return trace.captures.load(Path("attribute", Path("constant", obj), name), value) if type(value) is np.ndarray else value
     if isinstance(value, _METHODS) and getattr(value, "__self__", None) is obj:
