@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.frontend.agreement import agree, assert_same, eager_result, staged_result
+from tests.frontend.agreement import agree, eager_result, staged_result
 from wengert.errors import StagingError
 from wengert.frontend.trace import trace
 from wengert.ir.core import walk
@@ -500,11 +500,8 @@ def with_try(x):
     return y
 
 
-def test_try_is_refused_with_its_line_and_runs_eagerly():
-    with pytest.raises(StagingError, match=r"`try/except` cannot be staged") as caught:
-        trace(with_try, (1.0,), {})
-    assert caught.value.span.line == with_try.__code__.co_firstlineno + 1
-    assert_same(eager_result(with_try, (4.0,), {}), 2.0)
+def test_try_is_staged():
+    agree(with_try, 4.0, also=[(-4.0,)])
 
 
 def recursive(x, n):

@@ -6,9 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.frontend.agreement import agree, assert_same, eager_result
-from wengert.errors import StagingError
-from wengert.frontend.trace import trace
+from tests.frontend.agreement import agree
 
 X = np.array([0.5, -1.0, 2.0, 0.25, -3.0, 1.5, 0.75, -0.1, 4.0, 0.2])
 RATE = 0.25
@@ -250,7 +248,7 @@ def test_program(program, cases):
     agree(program, *cases[0], also=cases[1:])
 
 
-# --- eager only ---
+# --- compound statements ---
 
 
 def handled(x):
@@ -301,7 +299,5 @@ def managed(x):
     [(handled, (1.0,)), (handled, (0.5,)), (matched, (2.0, {"kind": "circle", "r": 1.5})), (matched, (2.0, [1.0, 2.0])),
      (matched, (2.0, None)), (managed, (2.0,)), (managed, (0.1,))],
 )  # fmt: skip
-def test_programs_that_cannot_be_staged_run_eagerly(program, args):
-    with pytest.raises(StagingError, match="cannot be staged"):
-        trace(program, args, {})
-    assert_same(eager_result(program, args, {}), program(*args))
+def test_compound_statements(program, args):
+    agree(program, *args)

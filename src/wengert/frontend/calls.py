@@ -285,7 +285,8 @@ def _call_object(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     method = inspect.getattr_static(type(fn), "__call__", None)
     if isinstance(method, types.FunctionType):
         return call(method, (fn, *args), kwargs)
-    return _real(current(), fn, args, kwargs)
+    keeps_only = isinstance(fn, types.MethodWrapperType) and isinstance(fn.__self__, BaseException)
+    return _real(current(), fn, args, kwargs, is_safe=keeps_only)
 
 
 KINDS: dict[type, Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = {

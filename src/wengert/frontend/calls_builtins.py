@@ -143,7 +143,7 @@ def _fold(iterable: Iterable[Any], neutral: bool) -> Any:
 
 @special(str)
 def _str(*args: Any, **options: Any) -> Any:
-    if len(args) != 1 or options or not (isinstance(args[0], TracedText) or holds_box(args[0])):
+    if len(args) != 1 or options or not (isinstance(args[0], TracedText | BaseException) or holds_box(args[0])):
         return PASS
     return text_of(args[0])
 

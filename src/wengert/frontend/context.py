@@ -102,6 +102,8 @@ class Trace:
         born: Python containers and objects made while tracing, by id, with the builder of the region they were made in.
         frozen: Python containers that must not be changed any more, by id, with the reason.
         assumptions: `(size, minimum)` pairs that hold for the arguments at hand and that the trace relies on.
+        frames: the regions being run (`staging_state.Frame`), outermost first.
+        failures: the exceptions that `try` statements take (`staging_failures.Failures`).
         span: the user's line being run; also given to the builder.
     """
 
@@ -120,6 +122,8 @@ class Trace:
     born: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     frozen: dict[int, tuple[Any, str]] = field(default_factory=dict)
     assumptions: dict[tuple[Affine, int], None] = field(default_factory=dict)
+    frames: list[Any] = field(default_factory=list)
+    failures: Any = None
 
     @property
     def span(self) -> Span | None:

@@ -181,7 +181,7 @@ def _rename(code: types.CodeType, name: str, qualname: str) -> types.CodeType:
 
 
 def _names(code: types.CodeType, outer: str, outer_qualname: str) -> tuple[str, str]:
-    if code.co_name.startswith(("__then_", "__otherwise_", "__body_", "__test_")):
+    if code.co_name.startswith(("__then_", "__otherwise_", "__body_", "__test_", "__handler_", "__orelse_", "__final_")):
         return outer, outer_qualname
     return code.co_name, f"{outer_qualname}.<locals>.{code.co_name}"
 

@@ -14,10 +14,12 @@ class BranchInfo:
     Attributes:
         span: where it stands.
         live: the names among those it stores that are needed afterwards.
-        head: for a loop: those needed at the start of its body.
+        head: for a loop: those needed at the start of its body; for a `try`: those that its handlers need.
         stop: for a loop: flags that end it.
         made_up: names that need no value on every path: lowering invented them, or a flag guards their reads.
         shared: names that nested functions read.
+        final: for a `try`: those that `finally` or what follows it needs.
+        jumps: for a `try`: whether a jump leaves its `finally`.
     """
 
     span: Span
@@ -26,3 +28,5 @@ class BranchInfo:
     stop: tuple[str, ...] = ()
     made_up: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
+    final: frozenset[str] = frozenset()
+    jumps: bool = False

@@ -10,6 +10,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from wengert.frontend.convert_protect import lets_exceptions_through
+
 RETURNED = "__returned__"
 RESULT = "__result__"
 
@@ -87,7 +89,16 @@ def _is_jump(node: ast.stmt) -> bool:
         return _surely_jumps(node.body) and _surely_jumps(node.orelse)
     if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
         return not any(_breaks(child) for child in node.body)
-    return isinstance(node, ast.With) and _surely_jumps(node.body)
+    if isinstance(node, ast.Try):
+        return _surely_jumps(node.finalbody) or (
+            _surely_ends([*node.body, *node.orelse]) and all(_surely_ends(h.body) for h in node.handlers)
+        )
+    return isinstance(node, ast.With) and lets_exceptions_through(node) and _surely_jumps(node.body)
+
+
+def _surely_ends(body: Sequence[ast.stmt]) -> bool:
+    """Whether what follows `body` is not reached: it jumps or raises."""
+    return _surely_jumps(body) or any(isinstance(s, ast.Raise) for s in body)
 
 
 def _breaks(node: ast.stmt) -> bool:
@@ -126,6 +137,9 @@ class _Lowering:
                 done.append(self.absorb(node, rest, loop))
                 return done
             kinds = _jumps(node)
+            if isinstance(node, ast.Try) and rest and kinds and self.can_absorb(node):
+                node.orelse = [*node.orelse, *rest]
+                return [*done, *self.statement(node, loop)]
             done += self.statement(node, loop)
             if kinds and rest:
                 done.append(self.guard(kinds, self.block(rest, loop), loop, rest[0]))
@@ -140,6 +154,10 @@ class _Lowering:
             return [_assign(RESULT, value, node), _assign(RETURNED, ast.Constant(True), node)]
         assert loop is not None
         return [_assign(loop.broke if isinstance(node, ast.Break) else loop.continued, ast.Constant(True), node)]
+
+    def can_absorb(self, node: ast.Try) -> bool:
+        """Whether what follows a `try` is reached through its `else` only."""
+        return bool(node.handlers) and not node.finalbody and all(_surely_ends(h.body) for h in node.handlers)
 
     def absorb(self, node: ast.If, rest: Sequence[ast.stmt], loop: _Loop | None) -> ast.stmt:
         """An `if` one arm of which jumps: what follows goes into the other arm."""
@@ -169,6 +187,8 @@ class _Lowering:
         if isinstance(node, ast.For | ast.While):
             return self.loop(node, loop)
         tried = {kind for child in getattr(node, "body", ()) for kind in _jumps(child)} if isinstance(node, ast.Try) else set()
+        if isinstance(node, ast.Try):
+            node.wengert_jumps = any(_jumps(child) for child in node.finalbody)  # type: ignore[attr-defined]
         for name in ("body", "orelse", "finalbody"):
             inner = getattr(node, name, None)
             if isinstance(inner, list) and inner and not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):

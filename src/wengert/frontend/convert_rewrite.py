@@ -14,13 +14,12 @@ from wengert.errors import Span
 from wengert.frontend.convert_expr import _BINARY, ExpressionRewriter
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.convert_jumps import is_made_up, lower_jumps
+from wengert.frontend.convert_match import is_case, lower_matches
+from wengert.frontend.convert_protect import rewrite_plain_try, rewrite_try, rewrite_with
 from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, stores
 from wengert.frontend.convert_unset import is_flag, track_unset
 
-_OFFENCES: dict[str, str] = {
-    "Try": "try/except", "TryStar": "try/except*", "With": "with", "Match": "match", "AsyncWith": "async with",
-    "AsyncFor": "async for",
-}  # fmt: skip
+_OFFENCES: dict[str, str] = {"TryStar": "try/except*", "AsyncWith": "async with", "AsyncFor": "async for"}
 
 
 class FunctionRewriter(ExpressionRewriter):
@@ -51,6 +50,8 @@ class FunctionRewriter(ExpressionRewriter):
         body: list[ast.stmt] = node.body
         if _is_docstring(body[0]) and len(body) > 1:
             body = body[1:]
+        body = lower_matches(body)
+        scope.bound |= {n for n in stores(body) if is_case(n)}
         if not self.plain:
             body = lower_jumps(body)
             parameters = scope.bound - stores(body) | _parameters(node.args)
@@ -106,7 +107,7 @@ class FunctionRewriter(ExpressionRewriter):
                 setattr(node, name, self.block(child))
             elif isinstance(child, list):
                 setattr(node, name, [self.part(c) for c in child])
-        if what is None or self.plain or _is_harmless(node):
+        if what is None or self.plain:
             return node
         fence = ast.Expr(self.call("fence", node, what))
         self.offences.append((what, self.spans[-1]))
@@ -243,11 +244,21 @@ class FunctionRewriter(ExpressionRewriter):
         self.count += 1
         return f"__temporary_{self.count}__"
 
+    # --- try and with -------------------------------------------------------------------------------------------
+
+    def stmt_Try(self, node: ast.Try) -> list[ast.stmt]:
+        return [rewrite_plain_try(self, node)] if self.plain else rewrite_try(self, node)
+
+    def stmt_With(self, node: ast.With) -> list[ast.stmt]:
+        return [self.generic(node)] if self.plain else rewrite_with(self, node)
+
     # --- raise and assert ---------------------------------------------------------------------------------------
 
     def stmt_Raise(self, node: ast.Raise) -> ast.stmt:
         if node.exc is not None:
             node.exc = self.call("exception", node, self.expr(node.exc))
+        elif not self.plain:
+            return ast.copy_location(ast.Expr(self.call("raise_again", node)), node)
         node.cause = node.cause if node.cause is None else self.expr(node.cause)
         return node
 
@@ -316,7 +327,9 @@ class FunctionRewriter(ExpressionRewriter):
         stop = getattr(node, "wengert_stop", ())
         made_up = frozenset(n for n in names if is_made_up(n) or n in self.doubtful)
         shared = frozenset(names) & self.liveness.always
-        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up, shared))
+        final = frozenset(names) & self.liveness.final.get(id(node), set())
+        jumps = bool(getattr(node, "wengert_jumps", False))
+        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up, shared, final, jumps))
         return len(self.infos) - 1
 
     def arm(self, kind: str, body: Sequence[ast.stmt], place: ast.stmt, parameter: str = "") -> ast.FunctionDef:
@@ -345,13 +358,6 @@ class FunctionRewriter(ExpressionRewriter):
 
 def _store(name: str) -> ast.Name:
     return ast.Name(name, ast.Store())
-
-
-def _is_harmless(node: Any) -> bool:
-    """Whether a `with` only sets how NumPy and Python warn."""
-    calls = [item.context_expr for item in getattr(node, "items", ())]
-    names = [getattr(c, "wengert_callee", "") for c in calls]
-    return bool(calls) and all(n in ("errstate", "catch_warnings") for n in names)
 
 
 def _parameters(arguments: ast.arguments) -> set[str]:

@@ -7,6 +7,7 @@ everywhere.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,11 @@ class _Stores(ast.NodeVisitor):
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
         self.nonlocals.update(node.names)
+
+
+def clone_expression(node: Any) -> Any:
+    """A copy of an expression, with the marks that were made on it."""
+    return copy.deepcopy(node)
 
 
 def stores(code: Iterable[ast.AST]) -> set[str]:
@@ -166,19 +172,24 @@ class Liveness:
 
     Attributes:
         after: by id of an `if` or loop: the names needed after it.
-        head: by id of a loop: the names needed at the start of its body, before the loop's own target is set.
+        head: by id of a loop: the names needed at the start of its body, before the loop's own target is set; of a `try`:
+            those that its handlers need.
+        final: by id of a `try`: the names that `finally`, or what follows, needs.
+        pinned: names that handlers around need: an exception may lead there from anywhere.
     """
 
     def __init__(self, body: Sequence[ast.stmt], always: set[str]) -> None:
         self.after: dict[int, set[str]] = {}
         self.head: dict[int, set[str]] = {}
+        self.final: dict[int, set[str]] = {}
+        self.pinned: set[str] = set()
         self.always = always
         self.block(body, set(always))
 
     def block(self, body: Sequence[ast.stmt], live: set[str]) -> set[str]:
         """The names needed before `body`, given those needed after it."""
         for statement in reversed(body):
-            live = self.statement(statement, live)
+            live = self.statement(statement, live) | self.pinned
         return live
 
     def statement(self, node: ast.stmt, live: set[str]) -> set[str]:
@@ -191,13 +202,42 @@ class Liveness:
         if isinstance(node, ast.For):
             return loads([node.iter]) | self.loop(node, live, [node.target], [])
         if isinstance(node, ast.With | ast.AsyncWith):
-            inner = self.block(node.body, live)
-            return inner | loads(node.items)
-        if isinstance(node, ast.Try | ast.Match | ast.AsyncFor) or type(node).__name__ == "TryStar":
+            self.after[id(node)] = self.head[id(node)] = self.final[id(node)] = live
+            return self.protected(node.body, live, live) | loads(node.items)
+        if isinstance(node, ast.Try):
+            return self.attempt(node, live)
+        if isinstance(node, ast.Match | ast.AsyncFor) or type(node).__name__ == "TryStar":
             return self.opaque(node, live)
         if isinstance(node, _SCOPES):
             return live | loads([node])
         return (live - _killed(node)) | loads([node]) | _augmented(node)
+
+    def attempt(self, node: ast.Try, live: set[str]) -> set[str]:
+        """A `try`: what handlers and `finally` need is needed throughout its body."""
+        self.after[id(node)] = live
+        last = self.block(node.finalbody, live)
+        self.final[id(node)] = last
+        handled = set(last) if node.finalbody else set()
+        for handler in node.handlers:
+            entry = self.protected(handler.body, last, last if node.finalbody else set())
+            handled |= (entry - {handler.name or ""}) | (loads([handler.type]) if handler.type is not None else set())
+        self.head[id(node)] = handled
+        orelse = self.protected(node.orelse, last, last if node.finalbody else set())
+        return self.protected(node.body, orelse, handled) | handled
+
+    def protected(self, body: Sequence[ast.stmt], live: set[str], handled: set[str]) -> set[str]:
+        """A block from anywhere in which an exception may lead to where `handled` is needed."""
+        saved = self.pinned
+        self.pinned = saved | handled
+        entry = self.block(body, live)
+        self.pinned = saved
+        return entry
+
+    def copy(self, node: ast.stmt, other: ast.stmt) -> None:
+        """Know of `other` what is known of `node`."""
+        for table in (self.after, self.head, self.final):
+            if id(node) in table:
+                table[id(other)] = table[id(node)]
 
     def loop(self, node: Any, live: set[str], targets: list[ast.expr], tests: list[ast.expr]) -> set[str]:
         """A loop: needed at its head is what is needed after it, by its test, or by its body in the next round."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wengert.frontend.convert_jumps import is_made_up
+from wengert.frontend.convert_protect import lets_exceptions_through
 from wengert.frontend.convert_scope import captured, loads, stores
 
 _PREFIX = "__is_set_"
@@ -86,8 +87,11 @@ class _Assigned:
             return known
         if isinstance(node, ast.With):
             self.read(node.items, known)
-            return self.block(node.body, known | stores(node.items))
-        if isinstance(node, ast.Try | ast.Match) or type(node).__name__ == "TryStar":
+            after = self.block(node.body, known | stores(node.items))
+            return after if lets_exceptions_through(node) else known
+        if isinstance(node, ast.Try):
+            return self.attempt(node, known)
+        if isinstance(node, ast.Match) or type(node).__name__ == "TryStar":
             self.read([node], known | stores([node]))
             return known
         if isinstance(node, ast.Delete):
@@ -98,6 +102,16 @@ class _Assigned:
         if _always_raises(node):
             return known | self.own
         return known | stores([node])
+
+
+    def attempt(self, node: ast.Try, known: set[str]) -> set[str]:
+        """What is assigned after a `try`: nothing of its body is sure where a handler begins."""
+        after = self.block(node.orelse, self.block(node.body, known))
+        for handler in node.handlers:
+            if handler.type is not None:
+                self.read([handler.type], known)
+            after &= self.block(handler.body, known | ({handler.name} if handler.name else set()))
+        return after | (self.block(node.finalbody, known) - known)
 
 
 def _named_within(nodes: Iterable[ast.AST]) -> set[str]:
@@ -126,7 +140,8 @@ class _Marker:
         """One statement with what belongs to it."""
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             return [node]
-        parts = [getattr(node, name) for name in ("test", "iter") if hasattr(node, name)]
+        parts = [getattr(node, name) for name in ("test", "iter", "subject") if hasattr(node, name)]
+        parts += getattr(node, "items", [])
         compound = isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try | ast.Match)
         before = self.tests(parts if compound else [node], node)
         for name in ("body", "orelse", "finalbody"):
@@ -134,14 +149,21 @@ class _Marker:
             if isinstance(inner, list) and inner:
                 setattr(node, name, self.block(inner))
         for handler in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
-            handler.body = self.block(handler.body)
+            handler.body = [*self.handled(handler), *self.block(handler.body)]
         if isinstance(node, ast.For):
             node.body = [*self.sets([node.target], node), *node.body]
+        if isinstance(node, ast.With):
+            node.body = [*self.sets(node.items, node), *node.body]
         if isinstance(node, ast.While):
             node.body = [*node.body, *self.clones(before)]
         if isinstance(node, ast.Delete):
             return [*before, node, *[_assign(flag_of(n), False, node) for n in sorted(stores([node]) & self.names)]]
         return [*before, node, *([] if compound else self.sets([node], node))]
+
+    def handled(self, handler: Any) -> list[ast.stmt]:
+        """The flag of the name that a handler gives to its exception."""
+        name = getattr(handler, "name", None)
+        return [_assign(flag_of(name), True, handler)] if name in self.names else []
 
     def clones(self, tests: list[ast.stmt]) -> list[ast.stmt]:
         """The tests again: a `while` reads its condition after every iteration."""

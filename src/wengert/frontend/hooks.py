@@ -6,6 +6,7 @@ Each hook sets the user's line and hands over to the module that knows; nothing 
 from __future__ import annotations
 
 import builtins
+import sys
 import types
 import weakref
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import Span, StagingError
-from wengert.frontend import loads, staging, staging_loops, stores
+from wengert.frontend import loads, patterns, staging, staging_loops, stores
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
@@ -24,7 +25,10 @@ from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
+from wengert.frontend.staging_failures import is_ours
 from wengert.frontend.staging_iter import StagedArray, staged
+from wengert.frontend.staging_managers import manage
 from wengert.frontend.staging_state import ArmEnded, bear
 from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
 from wengert.ir.core import Value
@@ -285,6 +289,35 @@ class Hooks:
         return join_text(*parts)
 
     # --- statements ---------------------------------------------------------------------------------------------
+
+    def pattern(self, site: int, question: str, *args: Any) -> Any:
+        """A question that a pattern of `match` asks."""
+        self.at(site)
+        return getattr(patterns, question)(*args)
+
+    def attempt(self, site: int, info: int, body: Any, clauses: Any, orelse: Any, final: Any, carrier: Any) -> None:
+        """`try`."""
+        self.at(site)
+        handlers = [
+            Handler((BaseException,) if kinds is None else kinds_of(kinds()), run, looks) for kinds, run, looks in clauses
+        ]
+        attempt(self.infos[info], body, handlers, orelse, final, carrier)
+
+    def manage(self, site: int, info: int, manager: Any, body: Any, carrier: Any) -> None:
+        """`with`."""
+        self.at(site)
+        manage(self.infos[info], manager, body, carrier)
+
+    def raise_again(self, site: int) -> None:
+        """A bare `raise`."""
+        self.at(site)
+        raise_again()
+
+    def genuine(self, site: int) -> None:
+        """The start of a handler in code that Python runs: what is not the user's to handle goes on."""
+        error = sys.exc_info()[1]
+        if error is not None and is_ours(error):
+            raise error
 
     def branch(self, site: int, info: int, test: Any, then: Any, otherwise: Any, carrier: Any) -> None:
         """`if`."""

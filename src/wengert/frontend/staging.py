@@ -17,7 +17,7 @@ from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, form_of, join, lower, raise_up, take_apart
+from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, Unset, form_of, join, lower, raise_up, take_apart
 from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,
@@ -34,6 +34,7 @@ from wengert.frontend.staging_state import (
     poison,
     read_cell,
     run_region,
+    trace_write,
 )
 from wengert.ir.core import Instr, Region, Value, walk
 from wengert.ir.op import get_op
@@ -60,14 +61,14 @@ def branch(info: BranchInfo, test: Any, then: Callable[[], Any], otherwise: Call
         elif otherwise is not None:
             otherwise()
         return
-    _Branch(current(), known, Variables(carrier), info).run(then, otherwise or _nothing)
+    Branch(current(), known, Variables(carrier), info).run(then, otherwise or _nothing)
 
 
 def stage_branch(
     info: BranchInfo, test: Value, variables: Variables, then: Callable[[], Any], otherwise: Callable[[], Any]
 ) -> None:
     """`if test: then() else: otherwise()` for a traced test."""
-    _Branch(current(), test, variables, info).run(then, otherwise)
+    Branch(current(), test, variables, info).run(then, otherwise)
 
 
 def choose(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -75,7 +76,7 @@ def choose(test: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> 
     known = decide(test)
     if isinstance(known, bool):
         return then() if known else otherwise()
-    return _Branch(current(), known, _NOTHING, None).run(then, otherwise)
+    return Branch(current(), known, _NOTHING, None).run(then, otherwise)
 
 
 def conjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
@@ -116,7 +117,7 @@ def _nothing() -> None:
     return None
 
 
-class _Branch:
+class Branch:
     """One staged branch.
 
     Attributes:
@@ -126,6 +127,7 @@ class _Branch:
         info: for an `if` statement, what is needed afterwards; None for an expression.
         merged_from: arrays merged so far, by identity of the arrays of the arms.
         lost: arrays whose contents are unknown afterwards.
+        same: locations to which both arms wrote the same.
     """
 
     def __init__(self, trace: Trace, test: Value, variables: Variables, info: BranchInfo | None) -> None:
@@ -136,6 +138,7 @@ class _Branch:
         self.span = trace.span
         self.merged_from: dict[int, list[Array]] = {}
         self.lost: list[Array] = []
+        self.same: list[tuple[Location, Any]] = []
         self.reason = f"one of two arrays or containers, chosen by the branch at {self.span}"
 
     def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -151,9 +154,11 @@ class _Branch:
         finally:
             trace.tests.pop()
         trace.span = self.span
-        if first.ended is not None or second.ended is not None:
-            return self.one_ends(first, second)
-        return self.merge(first, second)
+        ends = first.ended is not None or second.ended is not None
+        merged = self.one_ends(first, second) if ends else self.merge(first, second)
+        if trace.failures is not None:
+            trace.failures.settle()
+        return merged
 
     def arm(self, body: Callable[[], Any]) -> Outcome:
         """Run one arm."""
@@ -188,7 +193,7 @@ class _Branch:
         builder.splice(alive.builder)
         # The journal first: it must see the old values of variables of other functions.
         for location, new in alive.stores.values():
-            self.trace.journal.write(location.key, location.owner, location.get, location.set, new)
+            trace_write(self.trace, location, new)
         self.variables.write(alive.variables)
         return alive.result
 
@@ -222,6 +227,8 @@ class _Branch:
         if first.result is not second.result:
             plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
         self.carry_out(plans, first, second)
+        for written, new in self.same:
+            trace_write(self.trace, written, new)
         for array in self.lost:
             poison(self.trace, array, f"the branch at {self.span}")
         for k, key in enumerate(self.variables.keys):
@@ -252,7 +259,7 @@ class _Branch:
         b = second.stores[location.key][1] if location.key in second.stores else location.get()
         if a is b:
             if a is not location.get():
-                trace.journal.write(location.key, location.owner, location.get, location.set, a)
+                self.same.append((location, a))
             return
         if is_poisoned(trace, a) or is_poisoned(trace, b):
             self.lost.append(location.owner)
@@ -321,9 +328,9 @@ class _Branch:
     def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome) -> None:
         """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
-        if isinstance(new, Value) or new is UNSET:
+        if isinstance(new, Value | Unset):
             return
-        for merged, *sides in zip(*(take_apart(x)[0] for x in (new, a, b) if x is not UNSET)):
+        for merged, *sides in zip(*(take_apart(x)[0] for x in (new, a, b) if not isinstance(x, Unset))):
             if not isinstance(merged, Array):
                 continue
             for side, arm in zip(sides, (first, second)):
@@ -347,7 +354,7 @@ def _count(form: Form) -> int:
 
 def _array_keys(form: Form, a: Any, b: Any) -> list[Any]:
     """Per traced leaf: a key that is shared by leaves which are the same pair of arrays."""
-    sides = [[UNSET] * len(form.leaves) if x is UNSET else take_apart(x)[0] for x in (a, b)]
+    sides = [[UNSET] * len(form.leaves) if isinstance(x, Unset) else take_apart(x)[0] for x in (a, b)]
     return [(id(x), id(y)) for leaf, x, y in zip(form.leaves, *sides, strict=True) if leaf.kind not in ("static", "unset")]
 
 
@@ -357,6 +364,9 @@ def _has_effects(instrs: Sequence[Instr]) -> bool:
 
 def emit_check(builder: Any, condition: Value, failure: Failure) -> None:
     """A check that raises `failure` unless `condition` holds."""
+    failures = current().failures
+    if failures is not None and builder is current().builder and failures.fork_failure(condition, failure):
+        return
     attrs = {"exception": failure.name, "message": failure.message, "_factory": failure.factory}
     span = builder.span
     builder.span = failure.span or span

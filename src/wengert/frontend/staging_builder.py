@@ -6,8 +6,8 @@ that nobody tracked is refused here, before it can give a wrong result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wengert.errors import Span, StagingError
@@ -25,6 +25,7 @@ class TraceLog:
         sources: for every value that is not an input: the values it was computed from.
         loops: for results of staged loops with a static trip count: the loop.
         poisoned: contents of arrays that staging has lost sight of.
+        intercept: called with instructions that have effects or regions; whether it has put something in their place.
     """
 
     owner: dict[Value, TraceBuilder] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class TraceLog:
     loops: dict[Value, Any] = field(default_factory=dict)
 
     poisoned: set[Value] = field(default_factory=set)
+    intercept: Callable[[TraceBuilder, Instr], bool] | None = None
 
     def roots(self, value: Value) -> tuple[set[Value], set[Any]]:
         """The inputs that `value` depends on, and the loops of static length on the way to them."""
@@ -73,6 +75,23 @@ class TraceLog:
         return False
 
 
+@dataclass
+class Fork:
+    """A place behind which instructions run only if a check holds.
+
+    Attributes:
+        ok: the check.
+        failed: the state if it does not hold (`staging_state.Outcome`).
+        before: the instructions up to here.
+        born: how many containers and objects had been made.
+    """
+
+    ok: Value
+    failed: Any
+    before: list[Instr]
+    born: int
+
+
 class TraceBuilder(Builder):
     """Appends instructions and keeps `history` up to date.
 
@@ -82,6 +101,7 @@ class TraceBuilder(Builder):
         home: the builder that this one's instructions were moved to, if they were.
         closed: why values made here cannot be used any more, or "".
         given_up: whether the region is traced again, and what was made in it counts for nothing.
+        forks: the checks that `instrs` depend on, each with what was emitted before it.
     """
 
     def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
@@ -91,6 +111,7 @@ class TraceBuilder(Builder):
         self.home: TraceBuilder | None = None
         self.closed = ""
         self.given_up = False
+        self.forks: list[Fork] = []
 
     def child(self) -> TraceBuilder:
         """A builder for a region nested here."""
@@ -102,6 +123,8 @@ class TraceBuilder(Builder):
         """Append a finished instruction; its operands must be in scope."""
         for operand in instr.operands:
             self.check_scope(operand)
+        if (instr.op.effects or instr.regions) and self.history.intercept is not None and self.history.intercept(self, instr):
+            return
         sources: Sequence[Value] = instr.operands
         if instr.regions:
             sources = [*sources, *(r for region in instr.regions for r in region.results)]
@@ -154,4 +177,8 @@ class TraceBuilder(Builder):
         """Move the instructions of `inner` here, as if they had been emitted here."""
         inner.home = self
         inner.closed = ""
+        for fork in inner.forks:
+            self.instrs.extend(fork.before)
+            self.forks.append(replace(fork, before=self.instrs))
+            self.instrs = []
         self.instrs.extend(inner.instrs)

@@ -23,7 +23,7 @@ from wengert.types import TensorType, describe_type, describe_types
 
 
 class Unset:
-    """The type of `UNSET`, which stands for a variable or item without a value."""
+    """The type of `UNSET`, which stands for a variable or item without a value, and of `DEAD`, whose value nobody reads."""
 
     __slots__ = ()
 
@@ -32,6 +32,7 @@ class Unset:
 
 
 UNSET: Final = Unset()
+DEAD: Final = Unset()
 
 
 class CannotMergeError(Exception):
@@ -104,7 +105,9 @@ def _leaf_of(obj: Any) -> Leaf:
         return Leaf("array", TensorType(obj.element, obj.dims))
     if isinstance(obj, Value):
         return Leaf("value", obj.tensor)
-    return Leaf("unset") if isinstance(obj, Unset) else Leaf("static", obj=_Static(obj))
+    if isinstance(obj, Unset):
+        return Leaf("unset", obj=obj if obj is DEAD else None)
+    return Leaf("static", obj=_Static(obj))
 
 
 class _Static:
@@ -147,7 +150,9 @@ def join(a: Form, b: Form) -> Form:
         CannotMergeError: there is none.
     """
     if a.is_unset or b.is_unset:
-        known = b if a.is_unset else a
+        known, other = (b, a) if a.is_unset else (a, b)
+        if other.leaves[0].obj is DEAD:
+            return known
         return Form(known.structure, tuple(map(_traced, known.leaves)))
     if a.structure != b.structure:
         raise CannotMergeError(f"{_shown(a)} or {_shown(b)}")

@@ -195,7 +195,7 @@ class _Loop:
             flag = outcome.variables[self.variables.names.index(name)]
             if flag is not False:
                 return True
-        return False
+        return self.trace.failures is not None and bool(self.trace.failures.is_pending_in(outcome))
 
     def not_stopped(self) -> Any:
         """Whether no flag is set, as a number for a test."""
@@ -204,7 +204,8 @@ class _Loop:
             flag = read_cell(self.variables.cell(name))
             clear = not_value(flag)
             result = clear if result is True else result & clear
-        return result
+        clear = self.trace.failures.is_clear() if self.trace.failures is not None else True
+        return result if clear is True else clear if result is True else result & clear
 
     def while_(self, test: Callable[[Any], Any], body: Callable[[Any], None], counted: bool) -> tuple[Outcome, tuple[Value, ...]]:
         """Stage as a `while`; with `counted`, an index runs along and is given to `test` and `body`."""
@@ -246,7 +247,9 @@ class _Loop:
 
         def evaluate() -> Any:
             tested = box(index[0]) if counted else None
-            found = decide(conjunction(self.not_stopped(), [lambda: test(tested)]))
+            going = self.not_stopped()
+            with held(self.trace):
+                found = decide(conjunction(going, [lambda: test(tested)]))
             return found if isinstance(found, Value) else self.trace.builder.const(found)
 
         outcome = self.region(builder, params, evaluate, counted)
@@ -275,9 +278,26 @@ class _Loop:
         """Variables first set in the body are there afterwards only if it ran."""
         for item in self.carry.items.values():
             name = item.label.strip("'")
-            if item.entry is UNSET and name not in self.info.made_up:
+            if item.entry is UNSET and isinstance(item.place, int) and name not in self.info.made_up:
                 message = f"cannot access local variable '{name}' where it is not associated with a value"
                 self.trace.builder.check(ran(), exception="UnboundLocalError", message=message)
+
+
+@contextmanager
+def held(trace: Trace) -> Iterator[None]:
+    """Run the condition of a loop as it runs when no exception is on its way."""
+    failures = trace.failures
+    code, failures.code = failures.code, 0
+    try:
+        yield
+    finally:
+        failures.code = code
+
+
+def _settle(trace: Trace) -> None:
+    """What follows a loop runs only if no exception is on its way to a handler."""
+    if trace.failures is not None:
+        trace.failures.settle()
 
 
 def not_value(flag: Any) -> Any:
@@ -349,6 +369,7 @@ class _ForLoop(_Loop):
         else:
             self.require_run(lambda: builder.gt(self.count, builder.const(0)))
         self.carry.leave(results, outcome, surely_ran=isinstance(self.length, int))
+        _settle(self.trace)
 
 
 # --- while -----------------------------------------------------------------------------------------------------------
@@ -442,14 +463,16 @@ class _WhileRunner:
         """Stage the loop, whose body has a value."""
         loop_ = _Loop(self.trace, self.info, self.variables)
         outcome, results = loop_.while_(lambda _: self.test(), lambda _: self.body(), counted=False)
-        if any(i.entry is UNSET and i.label.strip("'") not in self.info.made_up for i in loop_.carry.items.values()):
-            names = [i.label for i in loop_.carry.items.values() if i.entry is UNSET]
+        first_set = [i for i in loop_.carry.items.values() if i.entry is UNSET and isinstance(i.place, int)]
+        names = [i.label for i in first_set if i.label.strip("'") not in self.info.made_up]
+        if names:
             raise StagingError(f"{names[0]} may be undefined after this loop", self.info.span, fix="set it before the loop")
         if static:
             builder = self.trace.builder
             assert isinstance(builder, TraceBuilder)
             builder.history.loops.update(dict.fromkeys(results, self.info))
         loop_.carry.leave(results, outcome)
+        _settle(self.trace)
 
     def unrolled(self, reason: Exception) -> None:
         """Run the loop as Python; from where its test becomes traced, stage the rest."""

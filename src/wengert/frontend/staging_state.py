@@ -15,7 +15,7 @@ from wengert.errors import Span
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, mutable_parts
+from wengert.frontend.staging_forms import DEAD, UNSET, Unset, mutable_parts
 from wengert.ir.core import Value
 
 
@@ -48,6 +48,7 @@ class Failure:
         values: traced values that it needs.
         factory: makes the exception from their run-time values.
         span: the line that raises it.
+        exc: the exception as the program has it while tracing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Failure:
     values: list[Value]
     factory: Callable[..., BaseException]
     span: Span | None = None
+    exc: Any = RuntimeError
 
 
 @dataclass
@@ -91,7 +93,7 @@ def read_cell(cell: types.CellType) -> Any:
 
 def write_cell(cell: types.CellType, value: Any) -> None:
     """Set or unset a variable."""
-    if value is not UNSET:
+    if not isinstance(value, Unset):
         cell.cell_contents = value
         return
     try:
@@ -144,6 +146,14 @@ class Outcome:
     written: frozenset[int] = frozenset()
 
 
+@dataclass
+class Frame:
+    """A region being run: its variables, and where the journal stood at its start."""
+
+    variables: Variables
+    mark: int
+
+
 @contextmanager
 def applied(outcome: Outcome) -> Iterator[None]:
     """Show the locations as the region left them: its variables may refer to arrays and containers that it wrote."""
@@ -177,21 +187,13 @@ def run_region(
     """
     before = variables.read()
     start = trace.journal.mark()
-    ended: ArmEnded | None = None
-    result: Any = None
     try:
         with trace.building(builder), trace.region():
             if entry is not None:
                 entry()
             mark = trace.journal.mark()
-            try:
-                result = body()
-            except ArmEnded as end:
-                ended = end
-        stores = changes(trace, mark, builder)
+            outcome = _run(trace, builder, Frame(variables, mark), body)
         inner = _inner(trace, mark, builder)
-        written = frozenset(id(e[1]) for e in trace.journal.entries[mark:] if isinstance(e[1], Array))
-        outcome = Outcome(builder, result, variables.read(), stores, ended, written)
     finally:
         trace.journal.rollback(start)
         variables.write(before)
@@ -200,6 +202,49 @@ def run_region(
         set_(value)
     builder.close(what)
     return outcome
+
+
+def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], Any]) -> Outcome:
+    """Run the body of a region and read off its outcome."""
+    ended: ArmEnded | None = None
+    result: Any = None
+    entry = frame.variables.read()
+    values: list[Any] | None = None
+    trace.frames.append(frame)
+    try:
+        result = body()
+    except ArmEnded as end:
+        if trace.failures is not None and trace.failures.absorb(end):
+            result, values = DEAD, trace.failures.pruned(frame.variables)
+        else:
+            ended = end
+    except Exception as error:
+        if trace.failures is None or not trace.failures.take(error):
+            raise
+        result, values = DEAD, trace.failures.pruned(frame.variables)
+    finally:
+        trace.frames.pop()
+    if ended is not None and builder.forks:
+        trace.failures.end_here(ended)
+        ended, values = None, [DEAD] * len(frame.variables.names)
+    written = frozenset(id(e[1]) for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array))
+    final = frame.variables.read() if values is None else values
+    outcome = Outcome(builder, result, final, changes(trace, frame.mark, builder), ended, written)
+    return trace.failures.fold(frame, entry, outcome) if builder.forks else outcome
+
+
+def trace_write(trace: Trace, location: Location, new: Any) -> None:
+    """Write to a location through the journal."""
+    trace.journal.write(location.key, location.owner, location.get, location.set, new)
+
+
+def all_changes(trace: Trace, mark: int) -> dict[Any, tuple[Location, Any]]:
+    """Locations written since `mark`, with their values now."""
+    found: dict[Any, tuple[Location, Any]] = {}
+    for key, owner, get, set_, old in trace.journal.entries[mark:]:
+        if key not in found:
+            found[key] = (Location(key, owner, get, set_, old), get())
+    return found
 
 
 def changes(trace: Trace, mark: int, builder: TraceBuilder) -> dict[Any, tuple[Location, Any]]:

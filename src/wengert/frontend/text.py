@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import is_box, lift
+from wengert.frontend.boxes import holds_box, is_box, lift
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_state import Failure
@@ -99,6 +101,10 @@ def _formatted(obj: Any, conversion: int, spec: Any) -> list[Any]:
     if isinstance(obj, TracedText):
         return obj.parts
     moves = isinstance(obj, InputText)
+    if isinstance(obj, BaseException) and conversion != 114 and len(obj.args) == 1:
+        inner = obj.args[0]
+        if (is_box(inner) or isinstance(inner, TracedText)) and type(obj).__str__ in (BaseException.__str__, KeyError.__str__):
+            return _formatted(inner, 114 if isinstance(obj, KeyError) else conversion, spec)
     if is_box(obj):
         trace = current()
         if not trace.eager:
@@ -181,6 +187,18 @@ def traced_print(*args: Any, sep: str | None = " ", end: str | None = "\n", file
 # --- exceptions ------------------------------------------------------------------------------------------------------
 
 
+def text_from_template(template: str, numbers: list[Any]) -> Any:
+    """The text of a `str.format` template, with traced numbers in the order of its fields."""
+    parts: list[Any] = []
+    supply = iter(numbers)
+    for literal, field, spec, conversion in string.Formatter().parse(template):
+        if literal:
+            parts.append(literal)
+        if field is not None:
+            parts.append((next(supply), ord(conversion) if conversion else -1, spec or ""))
+    return _finished(parts)
+
+
 class TracedException:
     """An exception with traced values among its arguments, to be made at run time."""
 
@@ -201,7 +219,16 @@ class TracedException:
             return cls(*[made[k] for k in range(count)], **{k: v for k, v in made.items() if isinstance(k, str)})
 
         message, _ = TracedText(_formatted(self.args[0], 115, "")).template() if self.args else ("", [])
-        return Failure(cls.__name__, message, values, make)
+        return Failure(cls.__name__, message, values, make, exc=self)
+
+    def instance(self) -> BaseException:
+        """The exception object that a handler gets: its arguments are the traced values."""
+        new = self.cls.__new__(self.cls, *self.args, **self.kwargs)
+        init = self.cls.__init__
+        if isinstance(init, types.FunctionType):
+            assert current().enter is not None
+            current().enter(init)(new, *self.args, **self.kwargs)  # type: ignore[misc]
+        return new
 
 
 def _maker(arg: Any, values: list[Value]) -> Any:
@@ -230,10 +257,29 @@ def failure_of(exc: Any) -> Failure:
     if isinstance(exc, TracedException):
         return exc.failure()
     if isinstance(exc, type) and issubclass(exc, BaseException):
-        return Failure(exc.__name__, "", [], exc)
+        return Failure(exc.__name__, "", [], exc, exc=exc)
     if not isinstance(exc, BaseException):
         raise TypeError("exceptions must derive from BaseException")
-    return Failure(type(exc).__name__, _escaped(str(exc)), [], lambda: _copy(exc))
+    if holds_box(exc.args) or holds_box(exc.__dict__) or any(isinstance(a, TracedText) for a in exc.args):
+        return _boxed_failure(exc)
+    return Failure(type(exc).__name__, _escaped(str(exc)), [], lambda: _copy(exc), exc=exc)
+
+
+def _boxed_failure(exc: BaseException) -> Failure:
+    """What a check needs to raise an exception object whose arguments or attributes are traced."""
+    values: list[Value] = []
+    args = [_maker(a, values) for a in exc.args]
+    attributes = {k: _maker(v, values) for k, v in exc.__dict__.items()}
+    cls, cause = type(exc), exc.__cause__
+
+    def make(*numbers: Any) -> BaseException:
+        found = [maker(numbers) for maker in args]
+        new = cls.__new__(cls, *found)
+        new.__dict__.update({k: maker(numbers) for k, maker in attributes.items()})
+        new.args, new.__cause__ = tuple(found), cause
+        return new
+
+    return Failure(cls.__name__, "", values, make, exc=exc)
 
 
 def _copy(exc: BaseException) -> BaseException:

@@ -31,6 +31,7 @@ from wengert.frontend.hooks import Hooks
 from wengert.frontend.recursion_watch import RecursionFound
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_failures import Failures
 from wengert.frontend.staging_state import ArmEnded, spoil
 from wengert.frontend.stores import unbox_stores
 from wengert.frontend.text import TracedText
@@ -182,6 +183,9 @@ class _Run:
         self.trace.captures = Captures(self.trace, self.captured_input)
         self.trace.enter = functools.partial(convert, make_hooks=Hooks)
         self.trace.journal.spoil = functools.partial(spoil, self.trace)
+        if isinstance(self.builder, TraceBuilder):
+            self.trace.failures = Failures(self.trace)
+            self.builder.history.intercept = self.trace.failures.intercept
         self.sources: dict[Value, Any] = {}
         self.dims: list[Value] = []
         self.params: list[Value] = []

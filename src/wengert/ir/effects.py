@@ -44,7 +44,9 @@ def check_error(attrs: dict[str, Any], span: Span | None = None, extras: Sequenc
     message = str(attrs.get("message", "check failed"))
     if values:
         message = message.format(*values)
-    return exception_class(str(attrs.get("exception", "RuntimeError")))(describe(message, span))
+    found = exception_class(str(attrs.get("exception", "RuntimeError")))(describe(message, span))
+    found.wengert_message = message  # type: ignore[attr-defined]
+    return found
 
 
 def exception_class(name: str) -> type[Exception]:
@@ -71,7 +73,10 @@ def wrap_index(index: int, size: int, attrs: dict[str, Any], span: Span | None =
 def raise_index(index: int, size: int, attrs: dict[str, Any], span: Span | None = None) -> NoReturn:
     """Raise NumPy's IndexError for `index` into an axis of `size`; `what` in `attrs` names the axis."""
     what = attrs.get("what") or "axis"
-    raise IndexError(describe(f"index {int(index)} is out of bounds for {what} with size {int(size)}", span))
+    message = f"index {int(index)} is out of bounds for {what} with size {int(size)}"
+    error = IndexError(describe(message, span))
+    error.wengert_message = message  # type: ignore[attr-defined]
+    raise error
 
 
 def host_print(attrs: dict[str, Any], values: Sequence[Any]) -> None:
