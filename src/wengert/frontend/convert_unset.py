@@ -103,7 +103,6 @@ class _Assigned:
             return known | self.own
         return known | stores([node])
 
-
     def attempt(self, node: ast.Try, known: set[str]) -> set[str]:
         """What is assigned after a `try`: nothing of its body is sure where a handler begins."""
         after = self.block(node.orelse, self.block(node.body, known))
