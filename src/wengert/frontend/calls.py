@@ -6,6 +6,7 @@ A real function is called only when nothing traced would reach it; otherwise the
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import decimal
 import fractions
@@ -36,6 +37,7 @@ from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
+from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
@@ -70,6 +72,8 @@ _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
 
+_MANAGER_HELPER = contextlib.contextmanager(lambda: iter(())).__code__
+
 SPECIAL: dict[Any, Callable[..., Any]] = {}
 _MAY_BE_SPECIAL = frozenset({type, types.BuiltinFunctionType, types.FunctionType, type(np.random.default_rng)})
 
@@ -80,6 +84,9 @@ METHOD_RULES: list[tuple[type, Callable[[Any, Any, tuple[Any, ...], dict[str, An
 def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`fn(*args, **kwargs)` in a trace."""
     if type(fn) is types.FunctionType:
+        if fn.__code__ is _MANAGER_HELPER:
+            function = fn.__wrapped__  # type: ignore[attr-defined]
+            return GeneratorManager(function, args, kwargs, lambda: call(function, args, kwargs))
         if is_converted(fn):
             return _entered(current(), fn, fn, args, kwargs)
         staged = getattr(fn, "__wengert_call__", None)
@@ -157,7 +164,11 @@ def _call_dispatcher(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def _entered(trace: Trace, converted: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a converted function; a call that tracing cannot follow becomes an instruction."""
     if not trace.eager and (trace.active or trace.recursive) and watch(trace, fn, args, kwargs):
-        return staged_call(trace, converted, fn, args, kwargs)
+        found = staged_call(trace, converted, fn, args, kwargs)
+        trace.failures.settle()
+        return found
+    if not trace.eager and fn.__code__.co_flags & inspect.CO_GENERATOR:
+        return _generator(trace, converted, fn, args, kwargs)
     trace.active.append((fn.__code__, trace.depth, fn, (*args, *kwargs.values())))
     try:
         return converted(*args, **kwargs)
@@ -167,6 +178,26 @@ def _entered(trace: Trace, converted: Any, fn: Any, args: tuple[Any, ...], kwarg
         raise StagingError(f"{fn.__qualname__} recurses too deeply to be traced", trace.span) from error
     finally:
         trace.active.pop()
+
+
+def push_of(trace: Trace, fn: Any) -> Any:
+    """The form of a generator function that takes a consumer, or None."""
+    if is_converted(fn):
+        return getattr(fn, "__wengert_push__", None)
+    assert trace.enter is not None
+    return trace.enter(fn, push=True)
+
+
+def _generator(trace: Trace, converted: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A generator that can be handed the body of the loop that consumes it."""
+    push = push_of(trace, fn)
+
+    def run(consume: Any) -> None:
+        push(Consumer(consume), *args, **kwargs)
+
+    once = any(hasattr(type(a), "__next__") and not isinstance(a, StagedGenerator) for a in (*args, *kwargs.values()))
+    can_push = push is not None and push.__wengert_loops__ and not once
+    return StagedGenerator(run if can_push else None, lambda: converted(*args, **kwargs))
 
 
 def _call_method(fn: types.MethodType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -203,6 +234,9 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
         if name == "sort" and kwargs.get("key") is not None:
             key = kwargs["key"]
             kwargs = {**kwargs, "key": lambda item: call(key, (item,), {})}
+        if name == "sort" and isinstance(owner, list) and not trace.eager:
+            owner[:] = call(sorted, (owner,), kwargs)
+            return None
         found = fn(*args, **kwargs)
         return bear(trace, found) if name == "copy" else found
     found = _by_method_rule(fn, owner, args, kwargs)

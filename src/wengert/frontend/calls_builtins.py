@@ -78,12 +78,6 @@ def traced_accumulate(iterable: Iterable[Any], func: Any = None, *, initial: Any
     return itertools.accumulate(iterable, func and (lambda a, b: call(func, (a, b), {})), initial=initial)
 
 
-@special(sorted)
-def traced_sorted(iterable: Iterable[Any], /, *, key: Any = None, reverse: bool = False) -> Any:
-    """`sorted`, where the keys are known."""
-    return bear(current(), sorted(iterable, key=key and (lambda x: call(key, (x,), {})), reverse=reverse))
-
-
 # --- iterables -------------------------------------------------------------------------------------------------------
 
 

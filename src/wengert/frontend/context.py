@@ -112,7 +112,7 @@ class Trace:
     journal: Journal = field(default_factory=Journal)
     extra: dict[str, Any] = field(default_factory=dict)
     captures: Any = None
-    enter: Callable[[Any], Any] | None = None
+    enter: Callable[..., Any] | None = None
     depth: int = 0
     unroll: set[Any] = field(default_factory=set)
     tests: list[Value] = field(default_factory=list)

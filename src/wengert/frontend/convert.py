@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from wengert.errors import Span
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.convert_push import can_push, push_form
 from wengert.frontend.convert_rewrite import FunctionRewriter
 from wengert.frontend.convert_scope import function_scope
 from wengert.frontend.source import find_source
@@ -24,18 +25,20 @@ _SIMPLE = (type(None), bool, int, str, type(Ellipsis))
 
 @dataclass(frozen=True, eq=False)
 class ConvertedCode:
-    """What all functions of one code object share."""
+    """What all functions of one code object share; `loops`: whether a generator may be handed the body of a loop."""
 
     code: types.CodeType
     hook: str
     spans: tuple[Span, ...]
     infos: tuple[BranchInfo, ...]
     offences: tuple[tuple[str, Span], ...]
+    loops: bool = True
 
 
-_codes: dict[tuple[str, types.CodeType], ConvertedCode] = {}
+_codes: dict[tuple[str, types.CodeType, bool], ConvertedCode | None] = {}
 _made: set[types.CodeType] = set()
 _functions: weakref.WeakKeyDictionary[types.FunctionType, types.FunctionType] = weakref.WeakKeyDictionary()
+_pushed: weakref.WeakKeyDictionary[types.FunctionType, types.FunctionType] = weakref.WeakKeyDictionary()
 
 
 class Missing:
@@ -49,25 +52,29 @@ MISSING: Final = Missing()
 MakeHooks: TypeAlias = Callable[[types.FunctionType, dict[str, Any], ConvertedCode], Any]
 
 
-def convert(fn: types.FunctionType, make_hooks: MakeHooks) -> types.FunctionType:
+def convert(fn: types.FunctionType, make_hooks: MakeHooks, push: bool = False) -> Any:
     """The function `fn` with hooks; cached.
 
     Args:
         fn: a function written in Python.
         make_hooks: called with `fn`, its closure cells by name and the converted code; makes the object that hooks are
             attributes of.
+        push: of a generator function, the form that takes a consumer; None if it has none.
 
     Raises:
         SourceUnavailableError: the source of `fn` cannot be found.
     """
-    known = _functions.get(fn)
+    functions = _pushed if push else _functions
+    known = functions.get(fn)
     if known is not None and known.__wengert_of__ == (fn.__code__, fn.__defaults__, fn.__kwdefaults__):  # type: ignore[attr-defined]
         return known
-    key = (fn.__code__.co_filename, fn.__code__)
-    shared = _codes.get(key)
+    key = (fn.__code__.co_filename, fn.__code__, push)
+    if key not in _codes:
+        _codes[key] = _convert_code(fn, push)
+    shared = _codes[key]
     if shared is None:
-        shared = _codes[key] = _convert_code(fn)
-    _functions[fn] = new = _bind(fn, shared, make_hooks)
+        return None
+    functions[fn] = new = _bind(fn, shared, make_hooks)
     return new
 
 
@@ -86,6 +93,7 @@ def _bind(fn: types.FunctionType, shared: ConvertedCode, make_hooks: MakeHooks) 
     new = types.FunctionType(shared.code, fn.__globals__, fn.__name__, defaults or None, closure)
     new.__kwdefaults__ = {k: _stand_in(d) for k, d in (fn.__kwdefaults__ or {}).items()} or None
     new.__qualname__, new.__doc__, new.__module__ = fn.__qualname__, fn.__doc__, fn.__module__
+    new.__wengert_loops__ = shared.loops  # type: ignore[attr-defined]
     new.__wengert_of__ = (fn.__code__, fn.__defaults__, fn.__kwdefaults__)  # type: ignore[attr-defined]
     return new
 
@@ -98,9 +106,16 @@ def _stand_in(default: Any) -> Any:
 # --- code ------------------------------------------------------------------------------------------------------------
 
 
-def _convert_code(fn: types.FunctionType) -> ConvertedCode:
+def _convert_code(fn: types.FunctionType, push: bool = False) -> ConvertedCode | None:
     source = find_source(fn)
     node: Any = _as_def(source.node)
+    optional = _optional_parameters(node.args)
+    loops = True
+    if push:
+        if not can_push(node, inside=True):
+            return None
+        loops = can_push(node)
+        node = push_form(node)
     if source.class_name is not None or any(isinstance(n, ast.ClassDef) for n in ast.walk(node)):
         _Mangle(source.class_name).visit(node)
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -111,12 +126,11 @@ def _convert_code(fn: types.FunctionType) -> ConvertedCode:
     scope = function_scope(node, None, [n for n in free if n != "__class__"])
     rewriter = FunctionRewriter(source.file, hook, scope, fn.__name__)
     body = rewriter.function_body(node, scope)
-    optional = _optional_parameters(node.args)
     node.args = _without_defaults(node.args)
     node.body = [*_load_defaults(rewriter, optional, node), *body]
     node.decorator_list, node.returns = [], None
     code = _compile(node, [*free, hook], source.file, fn)
-    return ConvertedCode(code, hook, tuple(rewriter.spans), tuple(rewriter.infos), tuple(rewriter.offences))
+    return ConvertedCode(code, hook, tuple(rewriter.spans), tuple(rewriter.infos), tuple(rewriter.offences), loops)
 
 
 def _as_def(node: Any) -> Any:

@@ -7,6 +7,7 @@ or `await` in such a part stays as Python has it.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -244,6 +245,43 @@ class ExpressionRewriter:
                 arg.annotation = None
         return node
 
+    def expr_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        targets = [g.target for g in node.generators]
+        names: list[Any] = [n for t in targets for n in (t.elts if isinstance(t, ast.Tuple) else [t])]
+        simple = all(isinstance(n, ast.Name) for n in names) and not any(g.is_async for g in node.generators)
+        simple = simple and len({n.id for n in names}) == len(names)
+        if not simple or not self.can_defer([node]):
+            return self.comprehension(node)
+        return self.generator(node)
+
+    def generator(self, node: Any) -> ast.expr:
+        """A generator expression twice: as loops around a consumer, and as Python's own."""
+        outer, span = self.scope, self.spans[self.site(node)]
+        first = self.expr(node.generators[0].iter)
+        known: list[str] = []
+        levels: list[ast.expr] = []
+        other = copy.deepcopy(node)
+        for position, generator in enumerate(other.generators):
+            source = ast.Constant(None) if position == 0 else self.function_of(known, self.expr(generator.iter), node)
+            is_tuple = isinstance(generator.target, ast.Tuple)
+            known = [*known, *[n.id for n in (generator.target.elts if is_tuple else [generator.target])]]
+            self.scope = Scope(set(known), "comprehension", outer)
+            tests = [self.function_of(known, self.expr(c), node) for c in generator.ifs]
+            self.infos.append(BranchInfo(span, frozenset()))
+            parts = [ast.Constant(len(self.infos) - 1), source, ast.Constant(is_tuple), ast.Tuple(tests, ast.Load())]
+            levels.append(ast.Tuple(parts, ast.Load()))
+        element = self.function_of(known, self.expr(other.elt), node)
+        self.scope = outer
+        given = f"__temporary_first_{len(self.spans)}__"
+        node.generators[0].iter = ast.copy_location(ast.Name(given, ast.Load()), node)
+        pull = self.function_of([given], self.comprehension(node), node)
+        return self.call("generator", node, len(self.infos) - 1, first, ast.Tuple(levels, ast.Load()), element, pull)
+
+    def function_of(self, names: Sequence[str], body: ast.expr, place: ast.expr) -> ast.expr:
+        """`lambda names: body`."""
+        arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+        return ast.copy_location(ast.Lambda(arguments, body), place)
+
     def comprehension(self, node: Any) -> ast.expr:
         """A list, set or dict comprehension or generator expression: Python's own, over hooked parts."""
         outer = self.scope
@@ -263,7 +301,7 @@ class ExpressionRewriter:
         self.scope = outer
         return node if isinstance(node, ast.GeneratorExp) else self.call("fresh", node, node)
 
-    expr_ListComp = expr_SetComp = expr_DictComp = expr_GeneratorExp = comprehension
+    expr_ListComp = expr_SetComp = expr_DictComp = comprehension
 
     # --- parts that run later -----------------------------------------------------------------------------------
 

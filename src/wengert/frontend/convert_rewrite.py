@@ -16,8 +16,10 @@ from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.convert_jumps import is_made_up, lower_jumps
 from wengert.frontend.convert_match import is_case, lower_matches
 from wengert.frontend.convert_protect import rewrite_plain_try, rewrite_try, rewrite_with
+from wengert.frontend.convert_push import CONSUME, can_push, push_form
 from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, stores
 from wengert.frontend.convert_unset import is_flag, track_unset
+from wengert.frontend.source import clone
 
 _OFFENCES: dict[str, str] = {"TryStar": "try/except*", "AsyncWith": "async with", "AsyncFor": "async for"}
 
@@ -45,7 +47,7 @@ class FunctionRewriter(ExpressionRewriter):
         saved = self.scope, self.liveness, self.plain, self.me, self.function, self.doubtful
         self.scope = scope
         self.function = node.name
-        self.me = next((a.arg for a in (*node.args.posonlyargs, *node.args.args)), "")
+        self.me = next((a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg != CONSUME), "")
         self.plain = isinstance(node, ast.AsyncFunctionDef) or _is_generator(node)
         body: list[ast.stmt] = node.body
         if _is_docstring(body[0]) and len(body) > 1:
@@ -136,8 +138,21 @@ class FunctionRewriter(ExpressionRewriter):
         node.value = self.expr(node.value) if name is None else self.call("require_set", node, name, node.value)
         return node
 
-    def stmt_FunctionDef(self, node: Any) -> ast.stmt:
+    def stmt_FunctionDef(self, node: Any) -> Any:
         node.decorator_list = self.exprs(node.decorator_list)
+        if _is_generator(node) and can_push(node, inside=True) and self.scope.kind == "function":
+            loops = can_push(node)
+            push: Any = push_form(clone(node))
+            self.count += 1
+            push.name, push.decorator_list = f"__push_{self.count}__", []
+            self.definition(push)
+            pair = self.call("paired", node, ast.Name(push.name, ast.Load()), loops)
+            node.decorator_list.append(pair)
+            return [push, self.definition(node)]
+        return self.definition(node)
+
+    def definition(self, node: Any) -> ast.stmt:
+        """A nested function, its decorators aside."""
         node.args = self.arguments(node.args)
         node.returns = None
         node.body = self.function_body(node, function_scope(node, self.scope))

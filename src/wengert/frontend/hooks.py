@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import Span, StagingError
-from wengert.frontend import loads, patterns, staging, staging_loops, stores
+from wengert.frontend import generators, loads, patterns, staging, staging_loops, stores
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
@@ -244,26 +244,48 @@ class Hooks:
         """`*value` in a call or display."""
         return self.iterate(site, value)
 
-    def iterate(self, site: int, iterable: Any) -> Any:
+    def paired(self, site: int, push: Any, loops: bool) -> Any:
+        """A decorator that gives a generator function its form that takes a consumer."""
+
+        def pair(fn: Any) -> Any:
+            fn.__wengert_push__, push.__wengert_loops__ = push, loops
+            return fn
+
+        return pair
+
+    def generator(self, site: int, info: int, first: Any, levels: Any, element: Any, pull: Any) -> Any:
+        """A generator expression."""
+        trace = self.at(site)
+        if trace.eager:
+            return pull(first)
+        listed = tuple((self.infos[number], *rest) for number, *rest in levels)
+        return generators.expression(self.infos[info], first, listed, element, pull)
+
+    def iterate(self, site: int, iterable: Any, by_python: bool = True) -> Any:
         """What Python itself is to iterate over."""
         self.at(site)
         if isinstance(iterable, Array) and iterable.dims:
             return StagedArray(iterable)
         method = getattr(type(iterable), "__iter__", None)
         if isinstance(method, types.FunctionType) and not type(iterable).__module__.startswith("wengert."):
-            return call(method, (iterable,), {})
-        return iterable
+            iterable = call(method, (iterable,), {})
+        return generators.pulled(iterable) if by_python and generators.has_own_next(iterable) else iterable
 
     def sum(
         self, site: int, info: int, fn: Any, iterable: Any, takes_tuple: bool, element: Any, *conditions: Callable[..., Any]
     ) -> Any:
         """`sum(element(item) for item in iterable if conditions(item))`."""
         self.at(site)
-        sequence = staged(self.iterate(site, iterable))
+        iterable = self.iterate(site, iterable)
+        sequence = staged(iterable)
         spread = _spread if takes_tuple else _single
-        if fn is not builtins.sum or sequence is None:
-            rows = map(spread, iterable if sequence is None else sequence)
-            return self.call(site, fn, (element(*row) for row in rows if all(c(*row) for c in conditions)))
+        if fn is not builtins.sum or (sequence is None and generators.pushes(iterable)):
+            levels = ((self.infos[info], None, takes_tuple, conditions),)
+            rows = partial(_rows, spread, element, conditions)
+            made = generators.expression(self.infos[info + 1], iterable, levels, element, rows)
+            return self.call(site, fn, made if not current().eager else made.pull())
+        if sequence is None:
+            return self.call(site, fn, _rows(spread, element, conditions, iterable))
         total: Any = 0
 
         def carrier() -> Any:
@@ -327,7 +349,7 @@ class Hooks:
     def loop(self, site: int, info: int, iterable: Any, body: Any, carrier: Any) -> None:
         """`for`."""
         self.at(site)
-        staging_loops.loop(self.infos[info], self.iterate(site, iterable), body, carrier)
+        generators.loop(self.infos[info], self.iterate(site, iterable, False), body, carrier)
 
     def repeat(self, site: int, info: int, test: Any, body: Any, carrier: Any) -> None:
         """`while`."""
@@ -380,6 +402,11 @@ class Hooks:
         )
 
 
+def _rows(spread: Any, element: Any, conditions: Any, iterable: Any) -> Any:
+    rows = map(spread, iterable)
+    return (element(*row) for row in rows if all(c(*row) for c in conditions))
+
+
 def _single(item: Any) -> tuple[Any, ...]:
     return (item,)
 
@@ -413,6 +440,8 @@ def _contains(container: Any, item: Any) -> Any:
             if same is not False:
                 found = same if found is False else found | same
         return found
+    if isinstance(container, Array) and container.dims:
+        return call(np.any, (loads.apply("eq", container, item),), {})
     if isinstance(container, range) and isinstance(item, Scalar):
         return _in_range(container, item)
     return item in container

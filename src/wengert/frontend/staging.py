@@ -32,7 +32,6 @@ from wengert.frontend.staging_state import (
     link,
     made_in,
     poison,
-    read_cell,
     run_region,
     trace_write,
 )
@@ -221,8 +220,13 @@ class Branch:
                 final[k] = UNSET
                 continue
             plans.append((f"{name!r}", a, b, lambda new, k=k: final.__setitem__(k, new)))  # type: ignore[misc]
-        for location in {**first.stores, **second.stores}.values():
-            self.plan_store(location[0], first, second, plans)
+        own: list[tuple[Location, int]] = []
+        for location, _ in {**first.stores, **second.stores}.values():
+            position = self.variables.position_of(location)
+            if position is None:
+                self.plan_store(location, first, second, plans)
+            else:
+                own.append((location, position))
         outcome: list[Any] = [first.result]
         if first.result is not second.result:
             plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
@@ -231,9 +235,8 @@ class Branch:
             trace_write(self.trace, written, new)
         for array in self.lost:
             poison(self.trace, array, f"the branch at {self.span}")
-        for k, key in enumerate(self.variables.keys):
-            if key in first.stores or key in second.stores:
-                final[k] = read_cell(self.variables.cells[k])
+        for location, position in own:
+            trace_write(self.trace, location, final[position])
         self.variables.write(final)
         return outcome[0]
 

@@ -37,6 +37,7 @@ from wengert.frontend.staging_state import (
     link,
     made_in,
     poison,
+    trace_write,
     write_cell,
 )
 from wengert.ir.core import Value
@@ -81,6 +82,7 @@ class Carry:
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
         dropped: variables that are not needed after an iteration.
         lost: arrays whose contents are unknown after an iteration.
+        noted: variables that functions around know as well, by position: their writes are noted in the journal.
     """
 
     def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
@@ -92,6 +94,7 @@ class Carry:
         self.frozen: set[int] = set()
         self.dropped: set[int] = set()
         self.lost: dict[int, Array] = {}
+        self.noted: dict[int, Location] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.recall()
 
@@ -177,7 +180,10 @@ class Carry:
             elif new is not self.before[position]:
                 settled &= self.change(position, name, new)
         for key, (location, new) in outcome.stores.items():
-            if key in self.items:
+            own = self.variables.position_of(location)
+            if own is not None:
+                self.noted[own] = location
+            elif key in self.items:
                 settled &= self.grow(self.items[key], new)
             elif is_poisoned(self.trace, new):
                 self.lost[id(location.owner)] = location.owner
@@ -214,7 +220,7 @@ class Carry:
     def change_location(self, location: Location, new: Any) -> bool:
         """A location that is not carried has changed."""
         form = self.join(location.label, form_of(location.old), form_of(new))
-        if location.old is UNSET and location.owner is not self.trace.failures:
+        if location.old is UNSET and not self.may_start_unset(location):
             raise CannotMergeError(f"{location.label} is made in the loop")
         if form.is_static:
             return True
@@ -225,11 +231,23 @@ class Carry:
         self.items[location.key] = Carried(location.label, location.old, form, write, location)
         return False
 
+    def may_start_unset(self, location: Location) -> bool:
+        """Whether a location that has no value before the loop is read only where it has one."""
+        if getattr(type(location.owner), "starts_unset", False):
+            return True
+        return id(location.owner) in self.trace.extra.get("optional_cells", ())
+
     def variable(self, position: int, entry: Any, form: Form) -> Carried:
         """A carried variable."""
         cell = self.variables.cells[position]
         label = f"{self.variables.names[position]!r}"
-        return Carried(label, entry, form, lambda value: write_cell(cell, value), position)
+
+        def write(value: Any) -> None:
+            if position in self.noted:
+                trace_write(self.trace, self.noted[position], value)
+            write_cell(cell, value)
+
+        return Carried(label, entry, form, write, position)
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The common form of two states of one item."""

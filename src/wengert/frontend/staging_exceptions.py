@@ -230,17 +230,22 @@ class _Attempt:
 
     def keep(self, outcome: Outcome) -> None:
         """Go on from the state that the body left."""
-        builder = self.trace.builder
-        assert isinstance(builder, TraceBuilder)
-        builder.splice(outcome.builder)
-        self.variables.write(outcome.variables)
-        for location, new in outcome.stores.values():
-            trace_write(self.trace, location, new)
+        keep_outcome(self.trace, self.variables, outcome)
 
     def cells(self, names: frozenset[str]) -> frozenset[int]:
         """The ids of the cells of variables."""
         pairs = zip(self.variables.names, self.variables.cells, strict=True)
         return frozenset(id(cell) for name, cell in pairs if name in names)
+
+
+def keep_outcome(trace: Trace, variables: Variables, outcome: Outcome) -> None:
+    """Go on from the state that a region left, as if it had been straight code."""
+    builder = trace.builder
+    assert isinstance(builder, TraceBuilder)
+    builder.splice(outcome.builder)
+    variables.write(outcome.variables)
+    for location, new in outcome.stores.values():
+        trace_write(trace, location, new)
 
 
 def end_with(trace: Trace, end: ArmEnded) -> NoReturn:

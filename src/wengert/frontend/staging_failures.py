@@ -81,6 +81,8 @@ class Failures:
         handling: the exceptions that handlers are working on, for a bare `raise`.
     """
 
+    starts_unset = True
+
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.guards: list[Guard] = []
@@ -275,7 +277,7 @@ class Failures:
     def absorb(self, end: ArmEnded) -> bool:
         """Take the failure that a region ends in, if a `try` around takes it."""
         if end.failure is None:
-            return bool(self.guards) and bool(self.code)
+            return bool(self.guards) and not is_box(self.code) and bool(self.code)
         if not self.guards or not self.catches(_class_of(end.failure)):
             return False
         self.begin(prototype(end.failure.exc))

@@ -51,12 +51,12 @@ def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], va
             _run_unless(stopped, info, item, body, variables)
         else:
             body(item)
-        stopped = _stopped(info, variables)
+        stopped = has_stopped(info, variables)
         if stopped is True:
             return
 
 
-def _stopped(info: BranchInfo, variables: Variables) -> bool | Value:
+def has_stopped(info: BranchInfo, variables: Variables) -> bool | Value:
     """Whether one of the flags that end the loop is set."""
     result: Any = False
     for name in info.stop:
@@ -197,7 +197,7 @@ class _Loop:
                 return True
         return self.trace.failures is not None and bool(self.trace.failures.is_pending_in(outcome))
 
-    def not_stopped(self) -> Any:
+    def notstopped(self) -> Any:
         """Whether no flag is set, as a number for a test."""
         result: Any = True
         for name in self.info.stop:
@@ -247,7 +247,7 @@ class _Loop:
 
         def evaluate() -> Any:
             tested = box(index[0]) if counted else None
-            going = self.not_stopped()
+            going = self.notstopped()
             with held(self.trace):
                 found = decide(conjunction(going, [lambda: test(tested)]))
             return found if isinstance(found, Value) else self.trace.builder.const(found)
@@ -379,7 +379,7 @@ def repeat(info: BranchInfo, test: Callable[[], Any], body: Callable[[], None], 
     """`while test(): body()`."""
     trace, variables = current(), Variables(carrier)
     if trace.eager:
-        while decide(test()) and not _stopped(info, variables):
+        while decide(test()) and not has_stopped(info, variables):
             body()
         return
     _WhileRunner(trace, info, test, body, variables).run()
@@ -436,7 +436,7 @@ class _WhileRunner:
                     return builder, True, count
                 self.body()
                 count += 1
-                stopped = _stopped(self.info, self.variables)
+                stopped = has_stopped(self.info, self.variables)
                 if stopped is True:
                     return builder, True, count
                 if isinstance(stopped, Value):

@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
-from wengert.frontend.calls import call
+from wengert.frontend.calls import call, push_of
 from wengert.frontend.context import current
 from wengert.frontend.convert_info import BranchInfo
-from wengert.frontend.staging_exceptions import Handler, attempt, raise_again
+from wengert.frontend.generator_objects import Consumer, GeneratorManager
+from wengert.frontend.staging_builder import TraceBuilder
+from wengert.frontend.staging_exceptions import Handler, attempt, end_with, keep_outcome, raise_again
+from wengert.frontend.staging_state import Variables, run_region
+from wengert.frontend.stores import touch_cell
 
 _QUIET = (np.errstate, warnings.catch_warnings, contextlib.nullcontext)
 
@@ -24,6 +28,9 @@ def manage(info: BranchInfo, manager: Any, body: Callable[[Any], None], carrier:
     trace = current()
     if isinstance(manager, contextlib.suppress):
         attempt(info, lambda: body(None), [Handler(manager._exceptions, _swallow, False)], None, None, carrier)  # type: ignore[attr-defined]
+        return
+    if isinstance(manager, GeneratorManager) and not trace.eager:
+        _manage_generator(info, manager, body, carrier)
         return
     enter, leave = _methods(manager)
     if isinstance(enter, types.FunctionType) and isinstance(leave, types.FunctionType) and not _is_library(type(manager)):
@@ -37,6 +44,36 @@ def manage(info: BranchInfo, manager: Any, body: Callable[[Any], None], carrier:
         )
     with manager as value:
         body(value)
+
+
+def _manage_generator(info: BranchInfo, manager: GeneratorManager, body: Callable[[Any], None], carrier: Any) -> None:
+    """A generator around the body: the body runs where it yields, and exceptions come out there."""
+    trace, variables = current(), Variables(carrier)
+    push = push_of(trace, manager.function)
+    if push is None:
+        raise StagingError(f"{manager.function.__qualname__} yields in a way that cannot be staged", trace.span)
+    entered: list[Any] = []
+
+    def consume(value: Any) -> bool:
+        for name, cell in zip(variables.names, variables.cells, strict=True):
+            touch_cell(trace, name, cell)
+        entered.append(value)
+        body(value)
+        return False
+
+    builder = trace.builder.child()
+    assert isinstance(builder, TraceBuilder)
+
+    def run() -> None:
+        push(Consumer(consume), *manager.args, **manager.kwargs)
+
+    outcome = run_region(trace, builder, variables, run, f"the `with` at {info.span}")
+    keep_outcome(trace, variables, outcome)
+    if outcome.ended is not None:
+        end_with(trace, outcome.ended)
+    if not entered:
+        raise RuntimeError("generator didn't yield")
+    trace.failures.settle()
 
 
 def _methods(manager: Any) -> tuple[Any, Any]:

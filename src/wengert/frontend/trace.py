@@ -18,6 +18,7 @@ import numpy as np
 from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
 from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
+from wengert.frontend import generators_builtins, sorting
 from wengert.frontend import table_effects as _table_effects  # noqa: F401 - and that of effects
 from wengert.frontend import table_random as _table_random  # noqa: F401 - and that of random numbers
 from wengert.frontend.arrays import Array
@@ -42,6 +43,8 @@ from wengert.tree import TreeDef, flatten
 from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType, describe_type
 
 RECURSION_LIMIT = 20_000
+generators_builtins.install()
+sorting.install()
 MAX_RETRACES = 100
 Static = int | tuple[int, int]
 _OBJECT_FREE = (bool, int, float, str, bytes, complex, type(None), types.FunctionType, type, types.ModuleType)
