@@ -49,6 +49,7 @@ def run_pushed(info: BranchInfo, generator: StagedGenerator, body: Callable[[Any
     pairs = list(zip(variables.names, variables.cells, strict=True))
     optional: set[int] = trace.extra.setdefault("optional_cells", set())
     optional.update(id(cell) for name, cell in pairs if name in info.made_up)
+    trace.extra.setdefault("dropped_cells", set()).update(id(cell) for name, cell in pairs if name not in kept)
 
     def consume(item: Any) -> Any:
         for name, cell in pairs:

@@ -74,8 +74,8 @@ def attribute(obj: Any, name: str) -> Any:
 def _cache(obj: Any, name: str, value: Any) -> Any:
     """What a cached property has computed, kept by the object; one that is captured by staged code computes it anew."""
     trace = current()
-    if trace.eager or trace.captures.path_of(obj) is None:
-        set_attribute(trace, obj, name, value)
+    if trace.eager or (trace.captures.path_of(obj) is None and not is_journaled(trace)):
+        set_attribute(trace, obj, name, value)  # not in an arm: others would find a value that was never computed
     return value
 
 

@@ -17,7 +17,7 @@ from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, Unset, form_of, join, lower, raise_up, take_apart
+from wengert.frontend.staging_forms import DEAD, UNSET, CannotMergeError, Form, Unset, form_of, join, lower, raise_up, take_apart
 from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,
@@ -31,6 +31,7 @@ from wengert.frontend.staging_state import (
     is_poisoned,
     link,
     made_in,
+    may_start_unset,
     poison,
     run_region,
     trace_write,
@@ -267,6 +268,13 @@ class Branch:
         if is_poisoned(trace, a) or is_poisoned(trace, b):
             self.lost.append(location.owner)
             return
+        if (a is UNSET or b is UNSET) and a is not DEAD and b is not DEAD and not may_start_unset(trace, location):
+            raise StagingError(
+                f"{location.label} may be missing after this branch",
+                self.span,
+                found="it is made in one arm only",
+                fix="give it a value before the branch or in both arms",
+            )
 
         def write(new: Any) -> None:
             trace.journal.write(location.key, location.owner, location.get, location.set, new)

@@ -36,6 +36,7 @@ from wengert.frontend.staging_state import (
     is_poisoned,
     link,
     made_in,
+    may_start_unset,
     poison,
     trace_write,
     write_cell,
@@ -220,7 +221,7 @@ class Carry:
     def change_location(self, location: Location, new: Any) -> bool:
         """A location that is not carried has changed."""
         form = self.join(location.label, form_of(location.old), form_of(new))
-        if location.old is UNSET and not self.may_start_unset(location):
+        if location.old is UNSET and not may_start_unset(self.trace, location):
             raise CannotMergeError(f"{location.label} is made in the loop")
         if form.is_static:
             return True
@@ -230,12 +231,6 @@ class Carry:
 
         self.items[location.key] = Carried(location.label, location.old, form, write, location)
         return False
-
-    def may_start_unset(self, location: Location) -> bool:
-        """Whether a location that has no value before the loop is read only where it has one."""
-        if getattr(type(location.owner), "starts_unset", False):
-            return True
-        return id(location.owner) in self.trace.extra.get("optional_cells", ())
 
     def variable(self, position: int, entry: Any, form: Form) -> Carried:
         """A carried variable."""

@@ -241,7 +241,12 @@ class Failures:
         frame: Frame = self.trace.frames[-1]
         child = builder.child()
         assert isinstance(child, TraceBuilder)
-        return Outcome(child, DEAD, self.pruned(frame.variables), all_changes(self.trace, frame.mark))
+        stores = all_changes(self.trace, frame.mark)
+        dropped = self.trace.extra.get("dropped_cells", ())
+        for key, (location, _) in stores.items():
+            if key[0] == "cell" and id(location.owner) in dropped:
+                stores[key] = (location, DEAD)
+        return Outcome(child, DEAD, self.pruned(frame.variables), stores)
 
     def pruned(self, variables: Variables) -> list[Any]:
         """The variables as a handler may see them; those that no handler needs are dead."""

@@ -244,6 +244,13 @@ def trace_write(trace: Trace, location: Location, new: Any) -> None:
     trace.journal.write(location.key, location.owner, location.get, location.set, new)
 
 
+def may_start_unset(trace: Trace, location: Location) -> bool:
+    """Whether a location that has no value on some paths is read only on those where it has one."""
+    if getattr(type(location.owner), "starts_unset", False):
+        return True
+    return id(location.owner) in trace.extra.get("optional_cells", ())
+
+
 def all_changes(trace: Trace, mark: int) -> dict[Any, tuple[Location, Any]]:
     """Locations written since `mark`, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}

@@ -14,7 +14,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import holds_box, is_box, lift
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.scalars import Scalar
-from wengert.frontend.staging_state import Failure
+from wengert.frontend.staging_state import Failure, bear
 from wengert.frontend.text_inputs import InputText, joined
 from wengert.ir.core import Value
 from wengert.tree import flatten, map_leaves
@@ -223,11 +223,12 @@ class TracedException:
 
     def instance(self) -> BaseException:
         """The exception object that a handler gets: its arguments are the traced values."""
-        new = self.cls.__new__(self.cls, *self.args, **self.kwargs)
+        new = bear(current(), self.cls.__new__(self.cls, *self.args, **self.kwargs))
         init = self.cls.__init__
         if isinstance(init, types.FunctionType):
             assert current().enter is not None
             current().enter(init)(new, *self.args, **self.kwargs)  # type: ignore[misc]
+        assert isinstance(new, BaseException)
         return new
 
 
