@@ -48,7 +48,7 @@ def run_pushed(info: BranchInfo, generator: StagedGenerator, body: Callable[[Any
     kept = info.live | info.head | frozenset(info.stop)
     pairs = list(zip(variables.names, variables.cells, strict=True))
     optional: set[int] = trace.extra.setdefault("optional_cells", set())
-    optional.update(id(cell) for name, cell in pairs if name in info.made_up)
+    optional.update(id(cell) for name, cell in pairs if name not in info.shared)
     trace.extra.setdefault("dropped_cells", set()).update(id(cell) for name, cell in pairs if name not in kept)
 
     def consume(item: Any) -> Any:

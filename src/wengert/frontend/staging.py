@@ -286,8 +286,10 @@ class Branch:
         trace = self.trace
         with applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
+            left_ids = [_leaf_ids(a) for _, a, _, _ in plans]
         with applied(second):
             rights = [form_of(b) for _, _, b, _ in plans]
+            right_ids = [_leaf_ids(b) for _, _, b, _ in plans]
         forms = [self.join(plan[0], a, b) for plan, a, b in zip(plans, lefts, rights)]
         values = []
         for arm, side in ((first, 1), (second, 2)):
@@ -304,8 +306,8 @@ class Branch:
         made: dict[Any, Any] = {}
         supply = iter(results)
         merged = []
-        for form, (_, a, b, write) in zip(forms, plans):
-            new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, a, b)]), made)
+        for form, (_, a, b, write), ids in zip(forms, plans, zip(left_ids, right_ids)):
+            new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *ids)]), made)
             merged.append((new, a, b))
             write(new)
         # Only now: these writes are no news to arrays that may be the same.
@@ -363,10 +365,16 @@ def _count(form: Form) -> int:
     return sum(leaf.kind not in ("static", "unset") for leaf in form.leaves)
 
 
-def _array_keys(form: Form, a: Any, b: Any) -> list[Any]:
+def _leaf_ids(obj: Any) -> list[int]:
+    """What tells the leaves of a value apart; nothing for one that is not set."""
+    return [] if isinstance(obj, Unset) else [id(leaf) for leaf in take_apart(obj)[0]]
+
+
+def _array_keys(form: Form, a: Sequence[int], b: Sequence[int]) -> list[Any]:
     """Per traced leaf: a key that is shared by leaves which are the same pair of arrays."""
-    sides = [[UNSET] * len(form.leaves) if isinstance(x, Unset) else take_apart(x)[0] for x in (a, b)]
-    return [(id(x), id(y)) for leaf, x, y in zip(form.leaves, *sides, strict=True) if leaf.kind not in ("static", "unset")]
+    count = len(form.leaves)
+    sides = zip(form.leaves, a or [0] * count, b or [0] * count, strict=True)
+    return [(x, y) for leaf, x, y in sides if leaf.kind not in ("static", "unset")]
 
 
 def _has_effects(instrs: Sequence[Instr]) -> bool:

@@ -138,7 +138,7 @@ class _Attempt:
             if orelse is not None:
                 orelse()
         elif code in guard.raised:
-            self.handle(code, handlers[guard.raised[code]])
+            self.handle(code, handlers[guard.raised[code]], is_certain=True)
         else:
             raise ArmEnded(None)
 
@@ -166,13 +166,17 @@ class _Attempt:
                 groups.setdefault(key, ([], handler))[0].append(number)
         return list(groups.values())
 
-    def handle(self, number: int, handler: Handler) -> None:
+    def handle(self, number: int, handler: Handler, is_certain: bool = False) -> None:
         """Run one handler."""
         error = self.failures.exception_of(number)
         self.failures.set_code(0)
         self.failures.handling.append(error)
         try:
             handler.run(error)
+        except Exception as other:
+            if is_certain or is_ours(other) or isinstance(other, NameError):
+                raise
+            raise ArmEnded(failure_of(other)) from other  # at run time, if this handler is taken
         finally:
             self.failures.handling.pop()
 

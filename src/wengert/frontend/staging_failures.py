@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from wengert.errors import StagingError, WengertError
@@ -37,6 +38,9 @@ from wengert.ir.core import Instr, Value, walk
 from wengert.ir.effects import exception_class
 
 MAX_FORKS = 60
+_HERE = Path(__file__).parent
+_MACHINERY = ("staging", "recursion", "convert", "generator", "capture", "tree", "types")
+_SPEAKS_FOR_PYTHON = ("staging_iter", "staging_exceptions", "staging_managers", "generators_builtins", "generator_objects")
 _OURS = (WengertError, NeedsPythonValue, CannotMergeError, RecursionError)
 
 
@@ -293,11 +297,15 @@ class Failures:
         if end.failure is not None:
             emit_check(self.trace.builder, self.trace.builder.const(False), end.failure)
 
+    def takes(self, error: BaseException) -> bool:
+        """Whether a `try` around takes an exception that Python raises while tracing."""
+        if not self.guards or is_ours(error) or not self.catches(type(error)):
+            return False
+        return not (isinstance(error, NameError) and str(error).startswith("cannot access"))
+
     def take(self, error: Exception) -> bool:
         """Take an exception that Python raises while tracing, if a `try` around takes it."""
-        if not self.guards or isinstance(error, _OURS) or not self.catches(type(error)):
-            return False
-        if isinstance(error, NameError) and str(error).startswith("cannot access"):
+        if not self.takes(error):
             return False
         error.__traceback__ = None
         self.begin(error)
@@ -413,4 +421,15 @@ def _abstract(obj: Any, boxes: list[Any]) -> tuple[Hashable, Callable[[Sequence[
 
 def is_ours(error: BaseException) -> bool:
     """Whether `error` says something about tracing, and so is never the user's to handle."""
-    return isinstance(error, _OURS)
+    return isinstance(error, _OURS) or _comes_from_machinery(error)
+
+
+def _comes_from_machinery(error: BaseException) -> bool:
+    """Whether it was raised by the code that stages, not by the program or by what stands for its operations."""
+    at = error.__traceback__
+    if at is None:
+        return False
+    while at.tb_next is not None:
+        at = at.tb_next
+    place = Path(at.tb_frame.f_code.co_filename)
+    return place.parent in (_HERE, _HERE.parent) and place.stem.startswith(_MACHINERY) and place.stem not in _SPEAKS_FOR_PYTHON

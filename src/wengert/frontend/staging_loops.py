@@ -19,7 +19,7 @@ from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
 from wengert.frontend.staging_forms import UNSET, CannotMergeError
 from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedSequence, staged
-from wengert.frontend.staging_state import NoValueYet, Outcome, Variables, read_cell, run_region
+from wengert.frontend.staging_state import ArmEnded, NoValueYet, Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value
 from wengert.ir.op import get_op
 from wengert.types import I64_SCALAR
@@ -426,27 +426,37 @@ class _WhileRunner:
         """Run iterations while the test is known, at most `limit`: instructions, whether the loop has ended, how many ran."""
         builder = self.trace.builder.child()
         assert isinstance(builder, TraceBuilder)
+        try:
+            with self.trace.building(builder):
+                done, count = self.iterations(limit)
+        except BaseException as error:
+            if isinstance(error, ArmEnded) or self.trace.failures.takes(error):
+                self.keep(builder)  # what ran before the exception has run
+            raise
+        return builder, done, count
+
+    def iterations(self, limit: int | None) -> tuple[bool, int]:
+        """Run iterations while the test is known: whether the loop has ended, how many ran."""
         count = 0
-        with self.trace.building(builder):
-            while True:
-                known = decide(self.test())
-                if not isinstance(known, bool) or (limit is not None and count >= limit):
-                    return builder, False, count
-                if not known:
-                    return builder, True, count
-                self.body()
-                count += 1
-                stopped = has_stopped(self.info, self.variables)
-                if stopped is True:
-                    return builder, True, count
-                if isinstance(stopped, Value):
-                    return builder, False, max(count, 1)
-                if count > PYTHON_LIMIT:
-                    raise StagingError(
-                        f"this loop ran {PYTHON_LIMIT} times while tracing",
-                        self.info.span,
-                        fix="use arrays instead of Python containers",
-                    )
+        while True:
+            known = decide(self.test())
+            if not isinstance(known, bool) or (limit is not None and count >= limit):
+                return False, count
+            if not known:
+                return True, count
+            self.body()
+            count += 1
+            stopped = has_stopped(self.info, self.variables)
+            if stopped is True:
+                return True, count
+            if isinstance(stopped, Value):
+                return False, max(count, 1)
+            if count > PYTHON_LIMIT:
+                raise StagingError(
+                    f"this loop ran {PYTHON_LIMIT} times while tracing",
+                    self.info.span,
+                    fix="use arrays instead of Python containers",
+                )
 
     def keep(self, builder: TraceBuilder) -> None:
         """Use the instructions of a peeled run."""

@@ -54,7 +54,8 @@ def _manage_generator(info: BranchInfo, manager: GeneratorManager, body: Callabl
         raise StagingError(f"{manager.function.__qualname__} yields in a way that cannot be staged", trace.span)
     entered: list[Any] = []
     kept = info.live | info.head | info.final
-    pairs = zip(variables.names, variables.cells, strict=True)
+    pairs = list(zip(variables.names, variables.cells, strict=True))
+    trace.extra.setdefault("optional_cells", set()).update(id(cell) for name, cell in pairs if name not in info.shared)
     trace.extra.setdefault("dropped_cells", set()).update(id(cell) for name, cell in pairs if name not in kept)
 
     def consume(value: Any) -> bool:
