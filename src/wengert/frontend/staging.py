@@ -33,6 +33,7 @@ from wengert.frontend.staging_state import (
     made_in,
     may_start_unset,
     poison,
+    read_cell,
     run_region,
     trace_write,
 )
@@ -221,13 +222,8 @@ class Branch:
                 final[k] = UNSET
                 continue
             plans.append((f"{name!r}", a, b, lambda new, k=k: final.__setitem__(k, new)))  # type: ignore[misc]
-        own: list[tuple[Location, int]] = []
         for location, _ in {**first.stores, **second.stores}.values():
-            position = self.variables.position_of(location)
-            if position is None:
-                self.plan_store(location, first, second, plans)
-            else:
-                own.append((location, position))
+            self.plan_store(location, first, second, plans)
         outcome: list[Any] = [first.result]
         if first.result is not second.result:
             plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
@@ -236,8 +232,9 @@ class Branch:
             trace_write(self.trace, written, new)
         for array in self.lost:
             poison(self.trace, array, f"the branch at {self.span}")
-        for location, position in own:
-            trace_write(self.trace, location, final[position])
+        for k, key in enumerate(self.variables.keys):
+            if key in first.stores or key in second.stores:
+                final[k] = read_cell(self.variables.cells[k])
         self.variables.write(final)
         return outcome[0]
 

@@ -38,7 +38,6 @@ from wengert.frontend.staging_state import (
     made_in,
     may_start_unset,
     poison,
-    trace_write,
     write_cell,
 )
 from wengert.ir.core import Value
@@ -83,7 +82,6 @@ class Carry:
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
         dropped: variables that are not needed after an iteration.
         lost: arrays whose contents are unknown after an iteration.
-        noted: variables that functions around know as well, by position: their writes are noted in the journal.
     """
 
     def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
@@ -95,7 +93,6 @@ class Carry:
         self.frozen: set[int] = set()
         self.dropped: set[int] = set()
         self.lost: dict[int, Array] = {}
-        self.noted: dict[int, Location] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.recall()
 
@@ -181,10 +178,7 @@ class Carry:
             elif new is not self.before[position]:
                 settled &= self.change(position, name, new)
         for key, (location, new) in outcome.stores.items():
-            own = self.variables.position_of(location)
-            if own is not None:
-                self.noted[own] = location
-            elif key in self.items:
+            if key in self.items:
                 settled &= self.grow(self.items[key], new)
             elif is_poisoned(self.trace, new):
                 self.lost[id(location.owner)] = location.owner
@@ -236,13 +230,7 @@ class Carry:
         """A carried variable."""
         cell = self.variables.cells[position]
         label = f"{self.variables.names[position]!r}"
-
-        def write(value: Any) -> None:
-            if position in self.noted:
-                trace_write(self.trace, self.noted[position], value)
-            write_cell(cell, value)
-
-        return Carried(label, entry, form, write, position)
+        return Carried(label, entry, form, lambda value: write_cell(cell, value), position)
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The common form of two states of one item."""

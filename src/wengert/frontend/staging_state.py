@@ -120,12 +120,6 @@ class Variables:
         for cell, value in zip(self.cells, values, strict=True):
             write_cell(cell, value)
 
-    def position_of(self, location: Location) -> int | None:
-        """The position of the variable whose cell a location is; None for other locations."""
-        if location.key[0] != "cell":
-            return None
-        return next((k for k, cell in enumerate(self.cells) if cell is location.owner), None)
-
     def cell(self, name: str) -> types.CellType:
         """The cell of one variable."""
         return self.cells[self.names.index(name)]
