@@ -11,6 +11,7 @@ import math
 import numbers
 import operator
 import queue
+import struct
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
@@ -342,12 +343,12 @@ class Scaled(np.ndarray):
     """An array with an operator of its own."""
 
     def __add__(self, other):
-        return 10.0 * np.asarray(self) + other
+        return 10.0 * self.size + other
 
 
 def test_operators_of_array_classes_are_converted():
     offset = np.ones(3).view(Scaled)
-    np.testing.assert_allclose(eagerly(lambda x: np.sum((offset + x) * x), VECTOR), 10.0 + 2.0 * VECTOR)
+    np.testing.assert_allclose(eagerly(lambda x: np.sum((offset + x) * x), VECTOR), 30.0 + 2.0 * VECTOR)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -390,10 +391,10 @@ def test_arguments_that_are_not_differentiated_pass_to_c_code():
 def test_c_code_cannot_write_to_what_it_is_given():
     def f(x):
         data = np.array([3.0, 1.0, 2.0])
-        np.random.default_rng(0).shuffle(data)
+        struct.pack_into("d", data, 0, 9.0)
         return x * data[0]
 
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(TypeError, match="read-write"):
         eagerly(f, 2.0)
 
 
