@@ -21,21 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from wengert.api import EagerFallbackWarning, jvp, nested
-from wengert.api.arguments import is_differentiable
+from wengert.api import EagerFallbackWarning, eager, grad, jvp, nested
 from wengert.errors import WengertError
 from wengert.frontend.context import is_tracing
 from wengert.testing.modes import Outcomes, largest_difference, run_modes
 from wengert.testing.programs.generate import Program, generate
+from wengert.testing.programs.moves import against_differences, along, floats, moved, random_direction, trees_of
 from wengert.testing.programs.ties import has_near_tie
-from wengert.tree import flatten
 
 MODES_TOLERANCE = 1e-9
-DIFFERENCES_TOLERANCE = 1e-5
 LARGEST_GRADIENT = 1e5
 _NUDGE = 1e-13
-_STEPS = (2e-3, 2e-4, 2e-5)
 _FORWARD_EVERY = 8
+_SECOND_EVERY = 16
 _OPTIMISED_EVERY = 4
 _SWITCH = "WENGERT_DISABLE"
 
@@ -161,7 +159,7 @@ def _unsteady(seed: int, f: Function, args: Sequence[Any], value: float) -> str:
         return "not finite"
     rng = random.Random(seed)
     for _ in range(2):
-        nudged = float(f(*_moved(args, _direction(rng, args), _NUDGE)))
+        nudged = float(f(*moved(args, random_direction(rng, args), _NUDGE)))
         if not abs(nudged - value) <= 1e4 * _NUDGE * (1 + abs(value)):
             return "on a jump, or ill-conditioned"
     return ""
@@ -170,7 +168,7 @@ def _unsteady(seed: int, f: Function, args: Sequence[Any], value: float) -> str:
 def _agreement(program: Program, outcomes: Outcomes) -> str:
     """Demand equal values and gradients; a reason to discard the program, or ""."""
     gradient = outcomes["eager"][1]
-    size = max((float(np.max(np.abs(leaf), initial=0.0)) for leaf in _floats(gradient)), default=0.0)
+    size = max((float(np.max(np.abs(leaf), initial=0.0)) for leaf in floats(gradient)), default=0.0)
     value = outcomes["python"][0]
     for mode, (found, _) in outcomes.items():
         if not largest_difference(float(found), float(value)) <= MODES_TOLERANCE:
@@ -186,34 +184,49 @@ def _agreement(program: Program, outcomes: Outcomes) -> str:
 def _differences(program: Program, f: Function, args: Sequence[Any], outcomes: Outcomes) -> str:
     """Demand that the gradient agrees with central differences; a reason to discard the program, or ""."""
     rng = random.Random(program.seed + 1)
-    direction = _direction(rng, args, program.wrt)
-    found = _along(args, program.wrt, outcomes["eager"][1], direction)
+    direction = random_direction(rng, args, program.wrt)
+    found = along(args, program.wrt, outcomes["eager"][1], direction)
     if program.seed % _FORWARD_EVERY == 0:
         _forward(program, f, args, direction, found)
-
-    def at(t: float) -> float:
-        return float(f(*_moved(args, direction, t)))
-
-    estimates = []
-    for step in _STEPS:
-        expected = _extrapolated(at, step)
-        if abs(found - expected) <= DIFFERENCES_TOLERANCE * (1 + abs(found)):
-            return ""
-        estimates.append(expected)
-    last, before = estimates[-1], estimates[-2]
-    if not abs(last - before) <= DIFFERENCES_TOLERANCE * (1 + abs(last)):
-        return "differences do not converge"
-    here, step = at(0.0), _STEPS[-1] / 20
-    ahead, behind = (at(step) - here) / step, (here - at(-step)) / step
-    if not abs(ahead - behind) <= 1e-2 * (1 + abs(last)):
-        return "on a kink"
-    detail = f"along {direction!r}\ngradient gives    {found!r}\ndifferences give  {estimates!r}\n{_table(outcomes)}"
-    raise _mismatch(program, "gradient against central differences", detail)
+    reason, estimates = against_differences(found, lambda t: float(f(*moved(args, direction, t))))
+    if reason == "wrong":
+        detail = f"along {direction!r}\ngradient gives    {found!r}\ndifferences give  {estimates!r}\n{_table(outcomes)}"
+        raise _mismatch(program, "gradient against central differences", detail)
+    if not reason and program.seed % _SECOND_EVERY == 0:
+        _second(program, f, args, direction)
+    return reason
 
 
 def _forward(program: Program, f: Function, args: Sequence[Any], direction: Sequence[Any], expected: float) -> None:
     """Demand that forward mode gives the same directional derivative as the gradient."""
-    chosen = [args[k] for k in program.wrt]
+    with _reporting(program, "forward mode"):
+        chosen = [args[k] for k in program.wrt]
+        found = float(jvp(_of_floats(program, f, args), chosen, trees_of(chosen, direction))[1])
+    if not abs(found - expected) <= MODES_TOLERANCE * (1 + abs(expected)) * 10:
+        raise _mismatch(program, "forward mode", f"jvp gives       {found!r}\ngradient gives  {expected!r}")
+
+
+def _second(program: Program, f: Function, args: Sequence[Any], direction: Sequence[Any]) -> None:
+    """Demand that forward over reverse agrees with differences of the gradient, compiled and eager."""
+    chosen, positions = [args[k] for k in program.wrt], tuple(range(len(program.wrt)))
+    covector = random_direction(random.Random(program.seed + 2), chosen)
+    slope, tangents = grad(_of_floats(program, f, args), argnums=positions), trees_of(chosen, direction)
+    with _reporting(program, "second order"):
+        found = along(chosen, positions, jvp(slope, chosen, tangents)[1], covector)
+        with eager():
+            by_tape = along(chosen, positions, jvp(slope, chosen, tangents)[1], covector)
+        reason, estimates = against_differences(
+            found, lambda t: along(chosen, positions, slope(*moved(chosen, direction, t)), covector)
+        )
+    if not abs(found) <= LARGEST_GRADIENT or (reason and reason != "wrong"):
+        return
+    if reason or not abs(found - by_tape) <= MODES_TOLERANCE * (1 + abs(found)) * 100:
+        detail = f"compiled gives    {found!r}\neager gives       {by_tape!r}\ndifferences give  {estimates!r}"
+        raise _mismatch(program, "second order", f"along {direction!r}\nand   {covector!r}\n{detail}")
+
+
+def _of_floats(program: Program, f: Function, args: Sequence[Any]) -> Function:
+    """`f` as a function of the arguments that hold floats."""
     fixed = [(k, a) for k, a in enumerate(args) if k not in program.wrt]
 
     def of_floats(*xs: Any) -> Any:
@@ -222,59 +235,19 @@ def _forward(program: Program, f: Function, args: Sequence[Any], direction: Sequ
             given.insert(k, a)
         return nested.call(f, given, {}) if is_tracing() else f(*given)
 
-    tangents = _trees_of(chosen, direction)
+    return of_floats if fixed else f
+
+
+@contextmanager
+def _reporting(program: Program, what: str) -> Iterator[None]:
+    """What raises in here is a mismatch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EagerFallbackWarning)
         try:
-            found = float(jvp(of_floats if fixed else f, chosen, tangents)[1])
+            yield
         except Exception as error:
             text = "".join(traceback.format_exception(error))
-            raise _mismatch(program, f"{type(error).__name__} in forward mode", text) from error
-    if not abs(found - expected) <= MODES_TOLERANCE * (1 + abs(expected)) * 10:
-        raise _mismatch(program, "forward mode", f"jvp gives       {found!r}\ngradient gives  {expected!r}")
-
-
-def _extrapolated(at: Callable[[float], float], step: float) -> float:
-    coarse = (at(step) - at(-step)) / (2 * step)
-    fine = (at(step / 2) - at(-step / 2)) / step
-    return (4 * fine - coarse) / 3
-
-
-# --- moving arguments --------------------------------------------------------------------------------------------------
-
-
-def _floats(tree: Any) -> list[Any]:
-    return [leaf for leaf in flatten(tree)[0] if is_differentiable(leaf)]
-
-
-def _direction(rng: random.Random, args: Sequence[Any], wrt: Sequence[int] | None = None) -> list[Any]:
-    """A random direction per float of the arguments, or of some of them."""
-    chosen = args if wrt is None else [args[k] for k in wrt]
-    return [
-        np.array([rng.uniform(-1, 1) for _ in range(np.size(x))]).reshape(np.shape(x)) if np.ndim(x) else rng.uniform(-1, 1)
-        for x in _floats(tuple(chosen))
-    ]
-
-
-def _moved(args: Sequence[Any], direction: Sequence[Any], step: float) -> tuple[Any, ...]:
-    """A copy of the arguments, moved."""
-    leaves, tree = flatten(tuple(copy.deepcopy(args)))
-    steps = iter(direction)
-    moved: tuple[Any, ...] = tree.unflatten([x + step * next(steps) if is_differentiable(x) else x for x in leaves])
-    return moved
-
-
-def _trees_of(args: Sequence[Any], direction: Sequence[Any]) -> list[Any]:
-    leaves, tree = flatten(tuple(args))
-    steps = iter(direction)
-    return list(tree.unflatten([next(steps) if is_differentiable(x) else x for x in leaves]))
-
-
-def _along(args: Sequence[Any], wrt: Sequence[int], gradient: Any, direction: Sequence[Any]) -> float:
-    bars = _floats(gradient)
-    if [np.shape(b) for b in bars] != [np.shape(x) for k in wrt for x in _floats(args[k])]:
-        return math.nan
-    return float(sum(np.sum(np.multiply(b, d)) for b, d in zip(bars, direction, strict=True)))
+            raise _mismatch(program, f"{type(error).__name__} in {what}", text) from error
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

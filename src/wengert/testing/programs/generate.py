@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wengert.testing.programs import idioms, idioms_nested
 from wengert.testing.programs.expressions import scalar, tame
-from wengert.testing.programs.idioms import HEADER
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 from wengert.testing.programs.statements import statements
 
@@ -22,6 +22,7 @@ import math
 from collections import deque, namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def generate(seed: int) -> Program:
     w.helpers += [h for i in inputs for h in i.helpers]
     _write_program(w, inputs)
     _write_arguments(w, inputs)
-    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method) + HEADER
+    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method) + idioms.HEADER + idioms_nested.HEADER
     wrt = tuple(k for k, i in enumerate(inputs) if i.moves)
     return Program(seed, header + "\n".join(w.lines) + "\n", wrt)
 

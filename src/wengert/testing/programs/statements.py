@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from wengert.testing.programs import idioms, idioms_nested, idioms_numpy
 from wengert.testing.programs.expressions import (
     array,
     array_leaf,
@@ -20,7 +21,6 @@ from wengert.testing.programs.expressions import (
     tame,
     writable_view,
 )
-from wengert.testing.programs.idioms import IDIOMS
 from wengert.testing.programs.loops import for_loop, jump, while_loop
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 
@@ -388,9 +388,12 @@ def _row_assign(w: Writer) -> None:
     w.line(f"{target}[:] = {_apart(target, tame(w, array_leaf(w, v.shape[1:]), _SMALL).text)}")
 
 
+_IDIOMS = (*idioms.IDIOMS, *idioms_nested.IDIOMS, *idioms_numpy.IDIOMS)
+
+
 def _idiom(w: Writer) -> None:
     before = len(w.lines)
-    w.rng.choices([kind for kind, _ in IDIOMS], [weight for _, weight in IDIOMS])[0](w, statements)
+    w.rng.choices([kind for kind, _ in _IDIOMS], [weight for _, weight in _IDIOMS])[0](w, statements)
     if len(w.lines) == before:
         _new_float(w)
 
