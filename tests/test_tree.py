@@ -188,7 +188,6 @@ def test_subclasses_of_builtin_containers():
         pathlib.Path("a"),
         fractions.Fraction(1, 2),
         {1.0, 2.0},
-        collections.deque([1.0]),
         object(),
         np.random.default_rng(0),
         functools.partial(len),

@@ -1,6 +1,6 @@
 """Nested containers: take them apart into leaves, and put leaves back into the same structure.
 
-A *tree* is any nesting of dicts, lists, tuples, named tuples, dataclasses and plain Python objects; everything
+A *tree* is any nesting of dicts, lists, deques, tuples, named tuples, dataclasses and plain Python objects; everything
 else is a *leaf*. `None` is a container with nothing in it, and a complex number or array one with two leaves, its real
 and its imaginary part. The one idea: the structure (`TreeDef`) is a value of its
 own, hashable and comparable, so compiled code can be keyed by it.
@@ -25,7 +25,7 @@ import numbers
 import sys
 import types
 from argparse import Namespace
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -311,6 +311,10 @@ def _walk_defaultdict(obj: defaultdict[Any, Any], leaves: list[Any], is_leaf: Is
     return TreeDef("dict", defaultdict, tuple(obj), children, extra=obj.default_factory)
 
 
+def _walk_deque(obj: deque[Any], leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
+    return TreeDef("list", deque, (), tuple(_walk_items(obj, leaves, is_leaf)), extra=obj.maxlen)
+
+
 def _walk_subclass(obj: Any, leaves: list[Any], is_leaf: IsLeaf | None) -> TreeDef:
     """A class derived from `tuple`, `list` or `dict`: its items, then the attributes it carries."""
     kind, keys, items = _items_of(obj)
@@ -382,6 +386,7 @@ _BUILTIN_WALKERS: dict[type, Walker | None] = {
     list: _walk_list,
     dict: _walk_dict,
     defaultdict: _walk_defaultdict,
+    deque: _walk_deque,
     np.ndarray: _walk_array,
     **dict.fromkeys((complex, np.complex128, np.complex64, ComplexParts), _walk_complex),
     **dict.fromkeys((float, int, bool, str, bytes, np.float64, np.float32, np.int64)),
@@ -445,6 +450,8 @@ def _build(node: TreeDef, leaves: Iterator[Any]) -> Any:
         return dict(zip(node.keys, values, strict=True))
     if node.cls is defaultdict:
         return defaultdict(node.extra, zip(node.keys, values, strict=True))
+    if node.cls is deque:
+        return deque(values, node.extra)
     if node.kind == "object":
         assert node.cls is not None
         new = node.cls.__new__ if node.cls is types.SimpleNamespace else object.__new__

@@ -204,8 +204,21 @@ def growing_list(x, n):
     return sum(out)
 
 
+def test_list_that_grows_in_a_loop_is_staged():
+    traced = agree(growing_list, 2.0, 12, also=[(2.0, 1), (2.0, 40)])
+    assert "for" in ops(traced.function)
+    assert not traced.static_leaves
+
+
+def labelled_list(x, n):
+    out = []
+    for i in range(n):
+        out.append({str(i): x * i})
+    return sum(sum(entry.values()) for entry in out)
+
+
 def test_loop_that_needs_python_is_unrolled():
-    traced = agree(growing_list, 2.0, 12)
+    traced = agree(labelled_list, 2.0, 12)
     assert "for" not in ops(traced.function)
     assert 12 in traced.static_leaves.values()
 

@@ -10,6 +10,8 @@ import numpy as np
 from wengert.api.arguments import is_differentiable
 from wengert.errors import ArgumentError
 from wengert.frontend.boxes import is_box
+from wengert.frontend.growing import ListResult
+from wengert.frontend.rows import list_of
 from wengert.frontend.trace import Traced
 from wengert.tree import TreeDef, flatten
 
@@ -33,7 +35,19 @@ def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
         leaf = found[place]
         convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
         leaves.append(leaf if convert is None else convert(leaf))
-    return traced.out_tree.unflatten(leaves)
+    return restored(traced.out_tree.unflatten(leaves))
+
+
+def restored(result: Any) -> Any:
+    """A result with its lists of traced length put together."""
+    leaves, structure = flatten(result, is_leaf=_is_list_result)
+    if not any(map(_is_list_result, leaves)):
+        return result
+    return structure.unflatten([list_of(leaf) if _is_list_result(leaf) else leaf for leaf in leaves])
+
+
+def _is_list_result(obj: Any) -> bool:
+    return type(obj) is ListResult
 
 
 def tree_of_gradients(gradients: Sequence[Any], selected: Selected) -> list[Any]:

@@ -19,6 +19,7 @@ from wengert.ir.core import Instr, Region, Value
 from wengert.types import StackType
 
 TRIVIAL_COST = 1
+_PASSING_ON = frozenset({"update", "add_at", "scatter_add", "scatter", "resize", "assume_shape", "push", "pop"})
 
 
 @dataclass
@@ -302,7 +303,7 @@ def _root(low: Lowering, region: Region, value: Value) -> Value | None:
     makers = {r: (i, k) for i in region.instrs for k, r in enumerate(i.results)}
     while value in makers:
         instr, position = makers[value]
-        if instr.op.name in ("update", "add_at", "scatter_add", "scatter", "resize", "push", "pop") and position == 0:
+        if position == 0 and instr.op.name in _PASSING_ON:
             value = instr.operands[0]
         elif instr.op.name == "for":
             value = instr.operands[1 + position]

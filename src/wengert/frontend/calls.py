@@ -38,6 +38,7 @@ from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
+from wengert.frontend.growing import any_growing, is_growing
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
@@ -49,6 +50,7 @@ from wengert.frontend.table_complex import call_complex, involves_complex, is_kn
 from wengert.frontend.text import TracedException, TracedText, formatted
 from wengert.frontend.text_inputs import InputText, joined
 
+_PYTHON_CALLABLES = (types.FunctionType, types.MethodType)
 _STORES = frozenset(
     {
         *(list, dict, set, tuple, frozenset, deque, OrderedDict, defaultdict, ChainMap),
@@ -75,6 +77,10 @@ _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing"
 _MANAGER_HELPER = contextlib.contextmanager(lambda: iter(())).__code__
 
 SPECIAL: dict[Any, Callable[..., Any]] = {}
+GROWING: dict[Any, Callable[..., Any]] = {}
+"""What functions do with lists of traced length."""
+METHODS: dict[str, Callable[..., Any]] = {}
+"""`method`: how methods of such lists are called; `arrays`: turns such lists among arguments into arrays."""
 _MAY_BE_SPECIAL = frozenset({type, types.BuiltinFunctionType, types.FunctionType, type(np.random.default_rng)})
 
 METHOD_RULES: list[tuple[type, Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]]] = []
@@ -93,6 +99,10 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if staged is not None:
             return staged(*args, **kwargs)
     handler = find(fn)
+    if args and any_growing(args) and (handler is not None or type(fn) not in _PYTHON_CALLABLES or fn in GROWING):
+        args, kwargs, done, found = _with_growing(fn, handler, args, kwargs)
+        if done:
+            return found
     special = SPECIAL.get(fn) if type(fn) in _MAY_BE_SPECIAL else None
     if special is not None:
         found = special(*args, **kwargs)
@@ -111,6 +121,20 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if rule is not None:
         return rule(fn, args, kwargs)
     return _call_class(fn, args, kwargs) if isinstance(fn, type) else _call_object(fn, args, kwargs)
+
+
+def _with_growing(
+    fn: Any, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], bool, Any]:
+    """A call with lists of traced length among its arguments: done, or with arrays in their place."""
+    owner = getattr(fn, "__self__", None)
+    plain = isinstance(fn, types.FunctionType | types.BuiltinFunctionType | type)
+    rule = GROWING.get(fn) if plain and (owner is None or isinstance(owner, types.ModuleType | type)) else None
+    if rule is not None:
+        return args, kwargs, True, rule(*args, **kwargs)
+    if handler is not None or (getattr(fn, "__module__", None) or "").partition(".")[0] == "numpy":
+        return tuple(METHODS["arrays"](args)), kwargs, False, None
+    return args, kwargs, False, None
 
 
 # --- kinds of callables ----------------------------------------------------------------------------------------------
@@ -226,6 +250,11 @@ def _call_builtin(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A method of an object made in C."""
     trace, name = current(), fn.__name__
+    at_traced_place = name in ("pop", "insert") and type(owner) in (list, deque) and args and is_box(args[0])
+    if is_growing(owner) or (at_traced_place and not trace.eager):
+        return METHODS["method"](trace, owner, name, args, kwargs)
+    if name in ("extend", "__iadd__") and type(owner) in (list, deque) and any_growing(args):
+        return METHODS["method"](trace, owner, "extend", args, kwargs)
     if isinstance(owner, list | dict | set | deque):
         compares = isinstance(owner, list | deque) and name in ("index", "count", "remove")
         if compares and not trace.eager and holds_traced(trace, args, {}):

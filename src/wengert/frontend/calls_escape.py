@@ -16,6 +16,7 @@ import scipy
 from wengert.errors import GradientCutError, Span, StagingError, UnsupportedError
 from wengert.frontend.boxes import is_box
 from wengert.frontend.context import NeedsPythonValue, Trace
+from wengert.frontend.growing import Pattern
 from wengert.frontend.scalars import Scalar, type_of
 from wengert.frontend.text import TracedText
 from wengert.tree import flatten, map_leaves
@@ -42,7 +43,7 @@ def _holds(trace: Trace, obj: Any) -> bool:
         return _holds(trace, obj.__self__)
     if trace.captures is not None and id(obj) in trace.captures.known:
         return False
-    return any(is_box(leaf) for leaf in flatten(obj)[0])
+    return any(is_box(leaf) or isinstance(leaf, Pattern) for leaf in flatten(obj)[0])
 
 
 def holds_callback(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

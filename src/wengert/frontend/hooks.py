@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import Span, StagingError
-from wengert.frontend import generators, loads, patterns, staging, staging_loops, stores
+from wengert.frontend import generators, lists, loads, patterns, staging, staging_loops, stores
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
@@ -24,10 +24,11 @@ from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.growing import is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
 from wengert.frontend.staging_failures import is_ours
-from wengert.frontend.staging_iter import StagedArray, staged
+from wengert.frontend.staging_iter import StagedArray, StagedRows, staged
 from wengert.frontend.staging_managers import manage
 from wengert.frontend.staging_state import ArmEnded, bear
 from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
@@ -199,7 +200,11 @@ class Hooks:
 
     def delete_item(self, site: int, obj: Any, index: Any) -> None:
         """`del obj[index]`."""
-        stores.delete_item(self.at(site), obj, index)
+        trace = self.at(site)
+        if is_growing(obj) or lists.is_traced_index(obj, index):
+            lists.delete_item(trace, obj, index)
+        else:
+            stores.delete_item(trace, obj, index)
 
     def delete_attribute(self, site: int, obj: Any, name: str) -> None:
         """`del obj.name`."""
@@ -266,6 +271,8 @@ class Hooks:
         self.at(site)
         if isinstance(iterable, Array) and iterable.dims:
             return StagedArray(iterable)
+        if is_growing(iterable):
+            return StagedRows(iterable)
         method = getattr(type(iterable), "__iter__", None)
         if isinstance(method, types.FunctionType) and not type(iterable).__module__.startswith("wengert."):
             iterable = call(method, (iterable,), {})
@@ -428,6 +435,8 @@ def _not(value: Value) -> Value:
 
 def _contains(container: Any, item: Any) -> Any:
     """`item in container`: with traced numbers on either side, a comparison with each element."""
+    if is_growing(container):
+        return lists.contains(container, item)
     method = getattr(type(container), "__contains__", None)
     if isinstance(method, types.FunctionType) and not is_box(container):
         return call(method, (container, item), {})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import UnsupportedError
+from wengert.frontend import lists
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box, lift, lift_int, type_name
 from wengert.frontend.calls import SPECIAL, call, is_generated, own_array
@@ -18,7 +19,9 @@ from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import builder, ensure, logical_and
+from wengert.frontend.growing import is_growing
 from wengert.frontend.registry import OPERATORS, PASS
+from wengert.frontend.rows import can_be_rows
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.stores import (
     check_writable,
@@ -110,6 +113,10 @@ def item(obj: Any, index: Any) -> Any:
         return OPERATORS["number item"](obj, index)
     if is_box(obj):
         return obj[index]
+    if lists.is_traced_index(obj, index) and not current().eager and (is_growing(obj) or can_be_rows(obj)):
+        return lists.get_item(obj, index)
+    if is_growing(obj):
+        return lists.get_item(obj, index)
     if isinstance(obj, np.ndarray):
         if not any_box(index):
             return obj[index]
@@ -148,6 +155,9 @@ def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
     if is_box(obj):
         obj[index] = value
         return
+    if is_growing(obj) or (lists.is_traced_index(obj, index) and not trace.eager and can_be_rows(obj)):
+        lists.set_item(trace, obj, index, value)
+        return
     method = getattr(type(obj), "__setitem__", None)
     if isinstance(method, types.FunctionType):
         call(method, (obj, index, value), {})
@@ -183,6 +193,8 @@ def apply(name: str, a: Any, b: Any) -> Any:
     if name == "mod" and isinstance(a, str) and any_box(b):
         return percent(a, b)
     if type(a) in _OWN and type(b) in _OWN:
+        if is_growing(a) or is_growing(b):
+            return lists.apply(name, a, b)
         found = getattr(operator, name)(a, b)
         return own_array(current(), found) if type(found) is np.ndarray else found
     plain = name.rstrip("_")
@@ -217,6 +229,8 @@ def apply_unary(name: str, a: Any) -> Any:
 def apply_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
     """`a op= b`: the new value of the variable."""
     plain = name.rstrip("_")
+    if is_growing(a) or (type(a) is list and is_growing(b)):
+        return lists.add_in_place(trace, name, a, b)
     if isinstance(a, np.ndarray) and is_box(b):
         refuse_array(trace)
     if isinstance(a, list | dict | set):

@@ -11,13 +11,28 @@ from typing import Any
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
+from wengert.frontend.boxes import box
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.growing import is_growing
 from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
+from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import DEAD, UNSET, CannotMergeError, Form, Unset, form_of, join, lower, raise_up, take_apart
+from wengert.frontend.staging_forms import (
+    DEAD,
+    UNSET,
+    CannotMergeError,
+    Form,
+    Unset,
+    conform,
+    form_of,
+    join,
+    lower,
+    raise_up,
+    take_apart,
+)
 from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,
@@ -48,7 +63,7 @@ def decide(test: Any) -> bool | Value:
     if isinstance(test, Array):
         test = OPERATORS["item"](test) if all(d == 1 for d in test.dims) else bool(test)
     if not isinstance(test, Scalar):
-        return bool(test)
+        return is_filled(test[0]) if is_growing(test) else bool(test)
     trace = current()
     return bool(trace.known(test.value)) if trace.eager else truth(test)
 
@@ -85,7 +100,7 @@ def conjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
     for position, following in enumerate(rest):
         known = decide(first)
         if isinstance(known, Value):
-            remaining, value = rest[position + 1 :], first
+            remaining, value = rest[position + 1 :], box(known) if is_growing(first) else first
             return choose(first, partial(_go_on, conjunction, following, remaining), partial(_as_is, value))
         if not known:
             return first
@@ -283,15 +298,15 @@ class Branch:
         trace = self.trace
         with applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
-            left_ids = [_leaf_ids(a) for _, a, _, _ in plans]
         with applied(second):
             rights = [form_of(b) for _, _, b, _ in plans]
-            right_ids = [_leaf_ids(b) for _, _, b, _ in plans]
         forms = [self.join(plan[0], a, b) for plan, a, b in zip(plans, lefts, rights)]
-        values = []
+        values, sides, ids = [], [], []
         for arm, side in ((first, 1), (second, 2)):
             with trace.building(arm.builder), applied(arm):
-                values.append([v for form, plan in zip(forms, plans) for v in lower(form, plan[side], filler=True)])
+                sides.append([conform(form, plan[side]) for form, plan in zip(forms, plans)])
+                ids.append(list(map(_leaf_ids, sides[-1])))
+                values.append([v for form, x in zip(forms, sides[-1]) for v in lower(form, x, filler=True)])
         differing = [k for k, (x, y) in enumerate(zip(*values, strict=True)) if x is not y]
         results = list(values[0])
         names = [label.strip("'") for form, (label, *_) in zip(forms, plans) for _ in range(_count(form))]
@@ -303,13 +318,13 @@ class Branch:
         made: dict[Any, Any] = {}
         supply = iter(results)
         merged = []
-        for form, (_, a, b, write), ids in zip(forms, plans, zip(left_ids, right_ids)):
-            new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *ids)]), made)
-            merged.append((new, a, b))
-            write(new)
+        for form, plan, a, b, *keys in zip(forms, plans, *sides, *ids):
+            new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *keys)]), made)
+            merged.append((new, a, b, plan))
+            plan[3](new)
         # Only now: these writes are no news to arrays that may be the same.
-        for new, a, b in merged:
-            self.note_aliases(new, a, b, first, second)
+        for new, a, b, plan in merged:
+            self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""
@@ -335,7 +350,7 @@ class Branch:
         self.trace.span = self.span
         return self.trace.builder.emit(get_op("if"), [self.test], {}, regions, names)
 
-    def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome) -> None:
+    def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any]) -> None:
         """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
         if isinstance(new, Value | Unset):
@@ -346,15 +361,16 @@ class Branch:
             for side, arm in zip(sides, (first, second)):
                 if not isinstance(side, Array):
                     continue
+                merged.frozen = merged.frozen or side.root.frozen
                 if side.parent is not None or not made_in(trace, side, arm.builder):
                     link(trace, merged, side.root)
                 for other in self.merged_from.setdefault(id(side.root), []):
                     link(trace, merged, other)
                 self.merged_from[id(side.root)].append(merged)
-        if all(made_in(trace, x, arm.builder) for x, arm in ((a, first), (b, second))):
+        if all(made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))):
             bear(trace, new)
         else:
-            for obj in (new, a, b):
+            for obj in (new, *given):
                 freeze(trace, obj, self.reason)
 
 

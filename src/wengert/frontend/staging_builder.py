@@ -13,7 +13,7 @@ from typing import Any
 from wengert.errors import Span, StagingError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
-from wengert.types import Dim
+from wengert.types import I64_SCALAR, Dim
 
 
 @dataclass
@@ -128,9 +128,13 @@ class TraceBuilder(Builder):
         sources: Sequence[Value] = instr.operands
         if instr.regions:
             sources = [*sources, *(r for region in instr.regions for r in region.results)]
-        for result in instr.results:
+        for position, result in enumerate(instr.results):
             self.history.owner[result] = self
             self.history.sources[result] = sources
+            if instr.op.name == "for" and result.type == I64_SCALAR:
+                # How long a list is does not depend on what else the loop computes.
+                body = instr.regions[0]
+                self.history.sources[result] = (instr.operands[0], instr.operands[1 + position], body.results[position])
         self.instrs.append(instr)
 
     def check_scope(self, value: Value) -> None:

@@ -11,20 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import (
+    IN_LIST,
     UNSET,
     CannotMergeError,
     Form,
+    conform,
     form_of,
     join,
     lower,
     raise_up,
     take_apart,
+    typed,
 )
 from wengert.frontend.staging_state import (
     Location,
@@ -120,12 +124,29 @@ class Carry:
 
     def params(self, builder: TraceBuilder, sources: Sequence[Value]) -> list[Value]:
         """New region parameters for everything carried."""
-        made = []
+        self.conform_entries()
+        made: list[Value] = []
+        for item in self.items.values():
+            known: dict[int, Value] = {}
+            entries = [UNSET] * len(item.form.leaves) if item.entry is UNSET else take_apart(item.entry)[0]
+            for position, leaf in enumerate(item.form.leaves):
+                if leaf.kind == "length":
+                    own = entries[position]
+                    known[position] = builder.param(leaf.type, "n", [own] if isinstance(own, Value) else sources)
+                elif leaf.kind not in ("static", "unset"):
+                    name = item.label.strip("'") if item.label[0] == "'" else ""
+                    known[position] = builder.param(typed(leaf, known), name, sources)
+            made += known.values()
+        return made
+
+    def conform_entries(self) -> None:
+        """Put what is carried into the forms found: lists that change their length become growing ones before the loop."""
         for item in self.items.values():
             for leaf in item.form.leaves:
-                if leaf.kind not in ("static", "unset"):
-                    made.append(builder.param(leaf.type, item.label.strip("'") if item.label[0] == "'" else "", sources))
-        return made
+                for symbol in leaf.type.symbols() if leaf.type is not None else ():
+                    if isinstance(symbol, Value):
+                        self.trace.builder.check_scope(symbol)
+            item.entry = conform(item.form, item.entry)
 
     def enter(self, params: Sequence[Value]) -> None:
         """Set variables and locations to the parameters."""
@@ -178,6 +199,7 @@ class Carry:
             elif new is not self.before[position]:
                 settled &= self.change(position, name, new)
         for key, (location, new) in outcome.stores.items():
+            self.refuse_item(location.owner)
             if key in self.items:
                 settled &= self.grow(self.items[key], new)
             elif is_poisoned(self.trace, new):
@@ -185,6 +207,17 @@ class Carry:
             elif new is not location.old:
                 settled &= self.change_location(location, new)
         return settled
+
+    def refuse_item(self, owner: Any) -> None:
+        """Refuse a write to what the body puts into a growing list: the list has a copy, which would not change."""
+        reason = owner.root.frozen if isinstance(owner, Array) else self.trace.frozen.get(id(owner), (None, ""))[1]
+        if reason == IN_LIST:
+            raise StagingError(
+                f"{'an array' if isinstance(owner, Array) else f'a {type(owner).__name__}'} that the loop changes is also put "
+                "into a list of traced length",
+                self.info.span,
+                fix="put a copy of it into the list",
+            )
 
     def grow(self, item: Carried, new: Any) -> bool:
         """Widen the form of a carried item; False if it was not wide enough."""
@@ -241,10 +274,18 @@ class Carry:
 
     def exit_of(self, item: Carried, outcome: Outcome) -> Any:
         """The value of a carried item at the end of the body."""
+        known = outcome.conformed.get(id(item))
+        if known is not None and known[0] == item.form:
+            return known[1]
         if isinstance(item.place, int):
-            return outcome.variables[item.place]
-        found = outcome.stores.get(item.place.key)
-        return item.param if found is None else found[1]
+            found = outcome.variables[item.place]
+        else:
+            written = outcome.stores.get(item.place.key)
+            found = item.param if written is None else written[1]
+        with self.trace.building(outcome.builder):
+            found = conform(item.form, found)
+        outcome.conformed[id(item)] = (item.form, found)
+        return found
 
     def watch_aliases(self, outcome: Outcome) -> bool:
         """Freeze arrays whose sharing is not the same at every iteration; False when that is news."""
@@ -263,7 +304,7 @@ class Carry:
             if not isinstance(final, Array):
                 continue
             outside = final.parent is not None or not (id(final) in params or made_in(self.trace, final, outcome.builder))
-            if outside or classes_in[position] != classes_out[position]:
+            if outside or final.root.frozen or classes_in[position] != classes_out[position]:
                 news.add(position)
                 if outside:
                     final.root.frozen = final.root.frozen or self.reason
@@ -275,6 +316,7 @@ class Carry:
 
     def entry_values(self) -> list[Value]:
         """The traced values that the carry starts from."""
+        self.conform_entries()
         entries = [x for item in self.items.values() for x in _traced_leaves(item.form, item.entry)]
         return [x if isinstance(x, Value) else x.value for x in entries if isinstance(x, Value | Scalar | Array)]
 
@@ -308,9 +350,9 @@ class Carry:
             new = raise_up(item.form, _paired(supply, item_keys, item.count), made)
             if not isinstance(new, Value):
                 bear(self.trace, new)
-                if isinstance(item.place, int) and not made_in(self.trace, self.exit_of(item, outcome), outcome.builder):
+                if isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):
                     freeze(self.trace, new, self.reason)
-                    freeze(self.trace, self.exit_of(item, outcome), self.reason)
+                    freeze(self.trace, outcome.variables[item.place], self.reason)
             item.param = new
             item.write(new)
             self.link_entry(item, new, outcome, surely_ran)
@@ -350,7 +392,7 @@ class Carry:
 
 
 def _has_arrays(form: Form) -> bool:
-    return any(leaf.kind in ("array", "value") for leaf in form.leaves)
+    return any(leaf.kind in ("array", "value", "length") for leaf in form.leaves)
 
 
 def _traced_leaves(form: Form, obj: Any) -> list[Any]:

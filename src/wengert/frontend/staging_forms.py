@@ -5,7 +5,9 @@ Two forms join where arms of a branch meet or a loop closes: equal static leaves
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,11 +17,12 @@ import numpy as np
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, lift, lift_as
 from wengert.frontend.context import current
-from wengert.frontend.emit import common_dtype
+from wengert.frontend.emit import common_dtype, to_dtype, value_of
+from wengert.frontend.growing import Pattern, Rows, is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import TensorType, describe_type, describe_types
+from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 
 class Unset:
@@ -33,6 +36,7 @@ class Unset:
 
 UNSET: Final = Unset()
 DEAD: Final = Unset()
+IN_LIST: Final = "what has been put into a list whose length is known only at run time"
 
 
 class CannotMergeError(Exception):
@@ -52,7 +56,7 @@ class Leaf:
     """One leaf of a form.
 
     Attributes:
-        kind: "static", "scalar", "array" (a box), "value" (a bare IR value) or "unset".
+        kind: "static", "scalar", "array" (a box), "value" (a bare IR value), "length" (of a growing list) or "unset".
         type: of traced leaves.
         numpy: for scalars, whether they stand for a NumPy number.
         obj: the object of a static leaf.
@@ -95,7 +99,30 @@ def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
 def form_of(obj: Any) -> Form:
     """The form of `obj`."""
     leaves, structure = take_apart(obj)
-    return Form(structure, tuple(map(_leaf_of, leaves)))
+    return Form(structure, _with_lengths(list(map(_leaf_of, leaves))))
+
+
+def _with_lengths(leaves: list[Leaf]) -> tuple[Leaf, ...]:
+    """Leaves in which the stores of growing lists have the length of their list: a `Slot` that counts the leaves."""
+    for position, leaf in enumerate(leaves):
+        if leaf.kind == "static" and isinstance(leaf.obj.obj, Pattern):
+            leaves[position + 1] = Leaf("length", I64_SCALAR)
+            for k in range(position + 2, position + 2 + leaf.obj.obj.count):
+                declared = leaves[k].type
+                assert declared is not None
+                length = Dim(0, ((Slot(position + 1), 1),))
+                leaves[k] = Leaf("value", declared.with_dims((length, *declared.dims[1:])))
+    return tuple(leaves)
+
+
+def typed(leaf: Leaf, made: dict[int, Value]) -> TensorType:
+    """The type of a traced leaf, given the values of the leaves before it, by position."""
+    assert leaf.type is not None
+
+    def lookup(symbol: Any) -> Affine | None:
+        return made[symbol.index].affine if isinstance(symbol, Slot) else None
+
+    return leaf.type.substitute(lookup)
 
 
 def _leaf_of(obj: Any) -> Leaf:
@@ -154,9 +181,90 @@ def join(a: Form, b: Form) -> Form:
         if other.leaves[0].obj is DEAD:
             return known
         return Form(known.structure, tuple(map(_traced, known.leaves)))
-    if a.structure != b.structure:
+    if a.structure == b.structure and not _patterns_differ(a, b):
+        return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
+    structure, leaves = _join_trees(a, b)
+    return Form(structure, _with_lengths(leaves))
+
+
+def _patterns_differ(a: Form, b: Form) -> bool:
+    pairs = ((x.obj.obj, y.obj.obj) for x, y in zip(a.leaves, b.leaves) if x.kind == y.kind == "static")
+    return any(x is not y and (isinstance(x, Pattern) or isinstance(y, Pattern)) for x, y in pairs)
+
+
+def _join_trees(a: Form, b: Form) -> tuple[TreeDef, list[Leaf]]:
+    """The common form of two structures that differ: lists of different lengths become growing ones."""
+    x, y = a.structure, b.structure
+    if x.kind == y.kind == "leaf":
+        return x, [_join_leaves(a.leaves[0], b.leaves[0])]
+    lists = x.kind == y.kind == "list" and x.cls is y.cls and not x.num_attributes and x.extra == y.extra
+    if lists and (len(x.children) != len(y.children) or _holds_rows(x) or _holds_rows(y)):
+        pattern = pattern_of(reduce_forms([*_items(a), *_items(b)]))
+        stores = [Leaf("value", _store_type(leaf)) for leaf in pattern.form.leaves if leaf.kind not in ("static", "unset")]
+        inner = _rows_structure(pattern.count)
+        return TreeDef("list", x.cls, (), (inner,), extra=x.extra), [_static(pattern), Leaf("length", I64_SCALAR), *stores]
+    same = (x.kind, x.cls, x.keys, x.num_attributes, x.extra) == (y.kind, y.cls, y.keys, y.num_attributes, y.extra)
+    if not same or len(x.children) != len(y.children) or x.kind in ("leaf", "none"):
         raise CannotMergeError(f"{_shown(a)} or {_shown(b)}")
-    return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
+    pairs = [_join_trees(p, q) for p, q in zip(_children(a), _children(b), strict=True)]
+    structure = TreeDef(x.kind, x.cls, x.keys, tuple(t for t, _ in pairs), x.num_attributes, x.extra)
+    return structure, [leaf for _, leaves in pairs for leaf in leaves]
+
+
+def _static(obj: Any) -> Leaf:
+    return Leaf("static", obj=_Static(obj))
+
+
+def _children(form: Form) -> list[Form]:
+    """The forms of the parts of a container."""
+    leaves = iter(form.leaves)
+    return [Form(c, tuple(itertools.islice(leaves, c.num_leaves))) for c in form.structure.children]
+
+
+def _holds_rows(structure: TreeDef) -> bool:
+    return len(structure.children) == 1 and structure.children[0].cls is Rows
+
+
+def _rows_structure(count: int) -> TreeDef:
+    stores = TreeDef("tuple", tuple, (), (_LEAF,) * count)
+    return TreeDef("object", Rows, ("pattern", "length", "stores"), (_LEAF, _LEAF, stores))
+
+
+def _items(form: Form) -> list[Form]:
+    """The forms of the items of a list."""
+    return [form.leaves[0].obj.obj.form] if _holds_rows(form.structure) else _children(form)
+
+
+def _store_type(leaf: Leaf) -> TensorType:
+    assert leaf.type is not None
+    return TensorType(leaf.type.dtype, (0, *leaf.type.dims))
+
+
+def reduce_forms(forms: Sequence[Form]) -> Form:
+    """The form of all items of a list; numbers become traced."""
+    found: Form | None = None
+    for form in forms:
+        if any(leaf.kind in ("length", "value") for leaf in form.leaves):
+            raise CannotMergeError("a list of lists whose lengths are known only at run time")
+        form = Form(form.structure, tuple(map(_traced, form.leaves)))
+        try:
+            found = form if found is None else join(found, form)
+        except CannotMergeError as error:
+            raise CannotMergeError(f"a list that holds {error}", error.size) from None
+    assert found is not None
+    if any(leaf.kind in ("length", "value") for leaf in found.leaves):
+        raise CannotMergeError("a list of lists of different lengths")
+    return found
+
+
+def pattern_of(form: Form) -> Pattern:
+    """The pattern of items of `form`: one object for equal forms."""
+    known: list[Pattern] = current().extra.setdefault("patterns", [])
+    found = next((p for p in known if p.form == form), None)
+    if found is None:
+        found = Pattern(form)
+        known.append(found)
+    return found
 
 
 def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
@@ -212,20 +320,31 @@ def lower(form: Form, obj: Any, filler: bool = False) -> list[Value]:
     if isinstance(obj, Unset):
         leaves: Sequence[Any] = [UNSET] * len(form.leaves)
     else:
-        leaves, _ = take_apart(obj)
-    pairs = zip(form.leaves, leaves, strict=True)
-    return [_lower_leaf(leaf, found, filler) for leaf, found in pairs if leaf.kind not in ("static", "unset")]
+        leaves, _ = take_apart(conform(form, obj))
+    made: dict[int, Value] = {}
+    for position, (leaf, found) in enumerate(zip(form.leaves, leaves, strict=True)):
+        if leaf.kind == "length":
+            made[position] = _lower_length(form.leaves[position - 1].obj.obj, leaves, position)
+        elif leaf.kind not in ("static", "unset"):
+            made[position] = _lower_leaf(leaf, found, filler, typed(leaf, made))
+    return list(made.values())
 
 
-def _lower_leaf(leaf: Leaf, obj: Any, filler: bool) -> Value:
+def _lower_length(pattern: Pattern, leaves: Sequence[Any], position: int) -> Value:
+    """The length of a growing list: that of its stores, so that they and it agree."""
+    if isinstance(leaves[position], Unset):
+        return current().builder.const(0)
+    return value_of(leaves[position + 1].dims[0]) if pattern.count else leaves[position]
+
+
+def _lower_leaf(leaf: Leaf, obj: Any, filler: bool, declared: TensorType) -> Value:
     builder = current().builder
-    assert leaf.type is not None
     if isinstance(obj, Unset):
-        return builder.undef(type=leaf.type) if filler else builder.zeros_like(leaf.type)
+        return builder.undef(type=declared) if filler else builder.zeros_like(declared)
     if isinstance(obj, Value):
         getattr(builder, "check_scope", _ignore)(obj)
         return obj
-    value = lift_as(obj, leaf.type.dtype) if leaf.kind == "scalar" else lift(obj)
+    value = lift_as(obj, declared.dtype) if leaf.kind == "scalar" else lift(obj)
     getattr(builder, "check_scope", _ignore)(value)
     return value
 
@@ -253,10 +372,73 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
         return UNSET
     value, key = next(values)
     if leaf.kind != "array":
-        return value if leaf.kind == "value" else box(value, leaf.numpy)
+        return value if leaf.kind in ("value", "length") else box(value, leaf.numpy)
     if key not in made:
         made[key] = box(value, True)
     return made[key]
+
+
+def conform(form: Form, obj: Any) -> Any:
+    """`obj`, with those of its lists as growing ones that are such in `form`."""
+    if isinstance(obj, Unset | Value):
+        return obj
+    own = form_of(obj)
+    if own.structure == form.structure and not _patterns_differ(own, form):
+        return obj
+    if _holds_rows(form.structure):
+        made: Any = deque(maxlen=obj.maxlen) if isinstance(obj, deque) else []
+        made.append(make_rows(form.leaves[0].obj.obj, obj))
+        return made
+    answers = iter([False])
+    parts, shallow = flatten(obj, is_leaf=lambda _: next(answers, True))
+    parts_of = iter(parts)
+    kept = [None if c.kind == "none" else next(parts_of) for c in own.structure.children]
+    changed = [None if p is None else conform(f, p) for f, p in zip(_children(form), kept, strict=True)]
+    return shallow.unflatten([p for p in changed if p is not None])
+
+
+def make_rows(pattern: Pattern, items: Any) -> Rows:
+    """The items of a list as rows of arrays.
+
+    Args:
+        pattern: what they look like.
+        items: the list; arrays and containers in it must not be written to any more, as what is in the rows is a copy.
+    """
+    builder = current().builder
+    types = [leaf.type for leaf in pattern.form.leaves if leaf.kind not in ("static", "unset")]
+    if is_growing(items):
+        old: Rows = items[0]
+        stores = [to_dtype(s, t.dtype) for s, t in zip(old.stores, types, strict=True) if t is not None]
+        return Rows(pattern, old.length, tuple(stores))
+    columns = list(zip(*[lower_item(pattern, item) for item in items], strict=True)) or [()] * len(types)
+    stores = []
+    for column, declared in zip(columns, types, strict=True):
+        assert declared is not None
+        if column and not declared.rank:
+            stores.append(builder.make_array(*column, shape=(len(column),)))
+            continue
+        store = builder.full((len(column), *declared.dims), 0, declared.dtype)
+        for k, row in enumerate(column):
+            store = put_row(store, row, builder.const(k))
+        stores.append(store)
+    return Rows(pattern, builder.const(len(items)), tuple(stores))
+
+
+def put_row(store: Value, row: Value, position: Value) -> Value:
+    """`store` with a row replaced."""
+    found: Value = current().builder.update(store, row, position, spec=("i", *(":" * row.rank)))
+    return found
+
+
+def lower_item(pattern: Pattern, item: Any) -> list[Value]:
+    """The traced leaves of an item; what in it can be written to is a copy from now on, and so must not be."""
+    for leaf in take_apart(item)[0]:
+        if isinstance(leaf, Array):
+            leaf.root.frozen = leaf.root.frozen or IN_LIST
+    frozen = current().frozen
+    for part in mutable_parts(item):
+        frozen.setdefault(id(part), (part, IN_LIST))
+    return lower(pattern.form, item)
 
 
 def mutable_parts(obj: Any) -> list[Any]:
@@ -266,7 +448,8 @@ def mutable_parts(obj: Any) -> list[Any]:
     found: list[Any] = []
 
     def visit(part: Any) -> bool:
-        if part is not None and not isinstance(part, tuple):
+        numeric = isinstance(part, tuple | complex | np.generic | np.ndarray)
+        if part is not None and not numeric and not type(part).__module__.startswith("wengert."):
             found.append(part)
         return False
 

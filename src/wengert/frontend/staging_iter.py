@@ -11,6 +11,8 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, lift, lift_int
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.emit import ensure, value_of
+from wengert.frontend.growing import Rows, is_growing
+from wengert.frontend.rows import read, size_of
 from wengert.frontend.scalars import Scalar
 
 PYTHON_LIMIT = 10_000
@@ -111,6 +113,31 @@ class StagedArray(StagedSequence):
         return self.array[position]
 
 
+class StagedRows(StagedSequence):
+    """The items of a list of traced length."""
+
+    __slots__ = ("items", "rows")
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+        self.rows: Rows = items[0]
+
+    @property
+    def length(self) -> Any:
+        """That of the list."""
+        return size_of(self.rows)
+
+    def item(self, position: Any) -> Any:
+        """One item."""
+        if not is_growing(self.items) or self.items[0] is not self.rows:
+            raise StagingError(
+                "a list of traced length changes while a loop runs over it",
+                current().span,
+                fix="run over a copy: `for x in list(items)`",
+            )
+        return read(self.rows, position)
+
+
 class StagedEnumerate(StagedSequence):
     """`enumerate`."""
 
@@ -206,6 +233,8 @@ def staged(iterable: Any) -> StagedSequence | None:
         if not iterable.dims:
             raise TypeError("iteration over a 0-d array")
         return StagedArray(iterable)
+    if is_growing(iterable):
+        return StagedRows(iterable)
     if isinstance(iterable, range):
         return StagedRange(iterable.start, iterable.stop, iterable.step)
     return None

@@ -401,7 +401,11 @@ class _WhileRunner:
         """The whole loop."""
         limit = PEEL_LIMIT if self.info not in self.trace.unroll else None
         before, mark = self.variables.read(), self.trace.journal.mark()
-        builder, done, count = self.peel(limit)
+        self.trace.trials += 1
+        try:
+            builder, done, count = self.peel(limit)
+        finally:
+            self.trace.trials -= 1
         if done:
             self.keep(builder)
             return

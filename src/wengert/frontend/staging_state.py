@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.errors import Span
@@ -136,6 +136,7 @@ class Outcome:
         stores: locations outside that it changed, with their new values.
         ended: set when the code raises for sure.
         written: the arrays that were written to, by identity.
+        conformed: what is carried, in the form in which it is.
     """
 
     builder: TraceBuilder
@@ -144,6 +145,7 @@ class Outcome:
     stores: dict[Any, tuple[Location, Any]]
     ended: ArmEnded | None = None
     written: frozenset[int] = frozenset()
+    conformed: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass

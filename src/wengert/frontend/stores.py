@@ -47,7 +47,7 @@ def check_writable(trace: Trace, obj: Any) -> None:
 
 def is_journaled(trace: Trace) -> bool:
     """Whether stores have to be undoable."""
-    return not trace.eager and trace.depth > 0
+    return not trace.eager and (trace.depth > 0 or trace.trials > 0)
 
 
 # --- items -----------------------------------------------------------------------------------------------------------
@@ -61,20 +61,20 @@ def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
         obj[index] = value
         return
     check_writable(trace, obj)
-    if not is_journaled(trace) or not isinstance(obj, list | dict):
-        obj[index] = value
-        _note_eager(trace, obj, str(index), lambda: obj[index], lambda new: operator.setitem(obj, index, new))
-    elif isinstance(index, slice):
+    if isinstance(obj, list) and is_journaled(trace):
+        # All of the list, as other arms or iterations may change its length.
         snapshot(trace, obj)
         obj[index] = value
+    elif not is_journaled(trace) or not isinstance(obj, dict):
+        obj[index] = value
+        _note_eager(trace, obj, str(index), lambda: obj[index], lambda new: operator.setitem(obj, index, new))
     else:
-        place = index if isinstance(obj, dict) else range(len(obj))[index]
-        _journal_item(trace, obj, place, value)
+        _journal_item(trace, obj, index, value)
 
 
-def _journal_item(trace: Trace, obj: Any, place: Any, value: Any) -> None:
+def _journal_item(trace: Trace, obj: dict[Any, Any], place: Any, value: Any) -> None:
     def get() -> Any:
-        return obj.get(place, UNSET) if isinstance(obj, dict) else obj[place]
+        return obj.get(place, UNSET)
 
     def put(new: Any) -> None:
         if new is UNSET:
@@ -184,6 +184,15 @@ def snapshot(trace: Trace, obj: Any) -> None:
 
     key = (id(obj), "contents", "")
     trace.journal.entries.append((key, obj, lambda: copy.copy(obj), put, copy.copy(obj)))
+
+
+def set_contents(trace: Trace, obj: Any, contents: list[Any]) -> None:
+    """Give a list or deque other contents."""
+    check_writable(trace, obj)
+    if is_journaled(trace):
+        snapshot(trace, obj)
+    obj.clear()
+    obj.extend(contents)
 
 
 def before_method(trace: Trace, owner: Any, name: str) -> None:

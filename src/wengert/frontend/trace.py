@@ -30,6 +30,7 @@ from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
 from wengert.frontend.recursion_watch import RecursionFound
+from wengert.frontend.rows import as_results
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_failures import Failures
@@ -307,7 +308,7 @@ class _Run:
     def finish(self, out: Any) -> Traced:
         """The trace as a function."""
         captures: Captures = self.trace.captures
-        leaves, tree = flatten(captures.whole(out))
+        leaves, tree = flatten(as_results(captures.whole(out)))
         leaves = [captures.whole(leaf) for leaf in leaves]
         results: list[Value] = []
         out_leaves: list[int | StaticLeaf] = []

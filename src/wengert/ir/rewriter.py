@@ -130,7 +130,8 @@ class Rewriter:
         for old, declared in zip(instr.results, instr.op.infer(operands, attrs, regions), strict=True):
             new_type = resolve_slots(declared, results)
             affine: Affine | None = None
-            if new_type == I64_SCALAR and instr.op.affine is not None and old not in self.pinned:
+            opaque = old in self.pinned and old.affine == dim_of(old)
+            if new_type == I64_SCALAR and instr.op.affine is not None and not opaque:
                 affine = instr.op.affine(*[o.affine for o in operands], **attrs)
             if new_type == old.type and old.affine == (dim_of(old) if affine is None else affine):
                 results.append(old)
