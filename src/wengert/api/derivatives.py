@@ -13,7 +13,7 @@ from wengert.api.arguments import differentiable_leaves, flatten_call, is_differ
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
 from wengert.api.program import Program, Variant
-from wengert.api.results import conjugated, rebuild, tree_of_gradients
+from wengert.api.results import conjugated, rebuild, tree_of_gradients, write_back
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 from wengert.tape.backward import pull_back
@@ -46,7 +46,7 @@ class Jit(Transformed):
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn, "jit")
-        self.program = Program(fn, lower_jit, strict=True)
+        self.program = Program(fn, lower_jit, strict=True, write_back=True)
         self._fast: dict[tuple[type, ...], Callable[..., Any]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -61,11 +61,17 @@ class Jit(Transformed):
         if variant is None:
             return self.fn(*args, **kwargs)
         traced = variant.traced
-        plain = not (traced.guards or traced.captures or variant.sizes or kwargs)
+        plain = not (traced.guards or traced.captures or variant.sizes or kwargs or traced.updates)
         single = traced.out_leaves == [0] and traced.out_numpy == [False] and traced.out_tree.kind == "leaf"
         if plain and single and all(type(a) is float for a in args):
             self._fast[tuple(map(type, args))] = variant.compiled.entry
-        return rebuild(traced, variant.compiled(*variant.inputs(leaves)))
+        found = variant.compiled(*variant.inputs(leaves))
+        write_back(traced, found, args, kwargs, leaves)
+        return rebuild(traced, found)
+
+    def stats(self) -> dict[str, int]:
+        """How often the function was traced and compiled, and how many compilations are kept."""
+        return self.program.stats()
 
 
 def jit(fn: Callable[..., Any]) -> Jit:
@@ -75,7 +81,8 @@ def jit(fn: Callable[..., Any]) -> Jit:
         fn: a function of numbers, arrays and containers of them.
 
     Returns:
-        A callable with the signature of `fn`. Arguments are never mutated.
+        A callable with the signature of `fn`. What `fn` does to its arguments (arrays written to, lists, dicts and objects
+        changed) is done to them after the compiled run.
 
     Raises:
         StagingError: at the call, if `fn` cannot be staged; it names the line and the reason.

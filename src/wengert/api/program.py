@@ -16,7 +16,7 @@ from wengert.api.mode import EagerFallbackWarning, is_eager
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
-from wengert.frontend.trace import Traced, trace
+from wengert.frontend.trace import Traced, counter, trace
 from wengert.ir.core import Function
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
@@ -84,12 +84,15 @@ class Program:
         fn: the user's function.
         lower: makes the function to compile from a trace.
         strict: raise instead of running eagerly when `fn` cannot be staged.
+        write_back: describe what `fn` does to its arguments.
     """
 
-    def __init__(self, fn: Callable[..., Any], lower: Lower, strict: bool = False) -> None:
+    def __init__(self, fn: Callable[..., Any], lower: Lower, strict: bool = False, write_back: bool = False) -> None:
         self.fn = fn
         self.lower = lower
         self.strict = strict
+        self.write_back = write_back
+        self.counts = {"traces": 0, "compilations": 0}
         self.variants: dict[Any, list[Variant]] = {}
         self.refused: set[Any] = set()
         self._lock = threading.RLock()
@@ -126,17 +129,29 @@ class Program:
     def _compile(
         self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int]
     ) -> Variant:
-        traced = trace(self.fn, tuple(args), kwargs)
+        traced = self._trace(args, kwargs)
         variant = self._build(traced, leaves, positions)
         if not variant.fits(leaves):
             # The sizes at hand are smaller than what the trace assumed (an interior `x[1:-1]` of one element, say).
             arrays = frozenset(k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()))
-            variant = self._build(trace(self.fn, tuple(args), kwargs, static=arrays), leaves, positions)
+            variant = self._build(self._trace(args, kwargs, arrays), leaves, positions)
         return variant
+
+    def _trace(self, args: Sequence[Any], kwargs: dict[str, Any], static: frozenset[Any] = frozenset()) -> Traced:
+        before = counter.count
+        try:
+            return trace(self.fn, tuple(args), kwargs, static=static, write_back=self.write_back)
+        finally:
+            self.counts["traces"] += counter.count - before
+
+    def stats(self) -> dict[str, int]:
+        """How often the function was traced and compiled, and how many compilations are kept."""
+        return {**self.counts, "kept": sum(map(len, self.variants.values()))}
 
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
         function = optimize(inline_custom(self.lower(traced, positions)))
         compiled = compile_native(function)
+        self.counts["compilations"] += 1
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
         return Variant(traced, function, compiled, statics, _size_conditions(traced))
 

@@ -13,6 +13,7 @@ from wengert.frontend.boxes import is_box
 from wengert.frontend.growing import ListResult
 from wengert.frontend.rows import list_of
 from wengert.frontend.trace import Traced
+from wengert.frontend.write_back import apply
 from wengert.tree import TreeDef, flatten
 
 Selected = list[tuple[TreeDef, list[Any]]]
@@ -36,6 +37,19 @@ def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
         convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
         leaves.append(leaf if convert is None else convert(leaf))
     return restored(traced.out_tree.unflatten(leaves))
+
+
+def write_back(traced: Traced, found: Sequence[Any], args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any]) -> None:
+    """Do to the arguments of a call what the function does to them."""
+    updates = traced.updates
+    if updates is None:
+        return
+    values = []
+    for place, is_numpy in zip(updates.leaves, updates.numpy, strict=True):
+        value = found[place] if isinstance(place, int) else place.value
+        convert = _NUMPY_NUMBERS.get(type(value)) if is_numpy else None
+        values.append(value if convert is None else convert(value))
+    apply(updates, restored(updates.tree.unflatten(values)), (tuple(args), kwargs), leaves)
 
 
 def restored(result: Any) -> Any:

@@ -453,5 +453,6 @@ def mutable_parts(obj: Any) -> list[Any]:
             found.append(part)
         return False
 
-    flatten(obj, is_leaf=visit)
-    return found
+    # A class that is new to `flatten` is asked about before it turns out to be a leaf.
+    leaves = {id(leaf) for leaf in flatten(obj, is_leaf=visit)[0]}
+    return [part for part in found if id(part) not in leaves]

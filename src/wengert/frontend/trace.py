@@ -37,6 +37,7 @@ from wengert.frontend.staging_failures import Failures
 from wengert.frontend.staging_state import ArmEnded, spoil
 from wengert.frontend.stores import unbox_stores
 from wengert.frontend.text import TracedText
+from wengert.frontend.write_back import Arguments, Updates
 from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value, walk
@@ -84,6 +85,7 @@ class Traced:
         out_tree: the structure of the result.
         out_leaves: per output leaf the position of an IR result, or a `StaticLeaf`.
         out_numpy: per output leaf whether a number is a NumPy one.
+        updates: what the function does to its arguments; its values are results behind those of `out_leaves`.
         written: leaves that are arrays and that the function writes to; they must not share memory with other inputs.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
@@ -103,6 +105,7 @@ class Traced:
     written: list[int]
     guards_hold: Callable[[], bool] = field(repr=False)
     read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
+    updates: Updates | None = None
 
 
 def trace(
@@ -112,6 +115,7 @@ def trace(
     *,
     static: frozenset[Any] = frozenset(),
     eager_builder: Builder | None = None,
+    write_back: bool = False,
 ) -> Traced:
     """Run `fn` once on traced arguments.
 
@@ -120,6 +124,7 @@ def trace(
         args: positional arguments.
         kwargs: arguments by name.
         static: leaves of `(args, kwargs)` to bake in: ints, or arrays of which all sizes are baked in.
+        write_back: describe what the function does to its arguments, too.
         eager_builder: a builder that knows the values of what it emits; given, control flow follows the values.
 
     Returns:
@@ -136,6 +141,7 @@ def trace(
     recursive: set[Any] = set()
     for _ in range(MAX_RETRACES):
         run = _Run(fn, leaves, tree, known, unroll, recursive, eager_builder)
+        run.write_back = write_back
         try:
             return run.traced()
         except NeedsPythonValue as need:
@@ -199,6 +205,9 @@ class _Run:
         self.static_sizes: dict[tuple[int, int], int] = {}
         self.names = _leaf_names(fn, tree)
 
+    write_back = False
+    given: Arguments | None = None
+
     def traced(self) -> Traced:
         """Run the function and put together what it gave."""
         counter.count += 1
@@ -206,7 +215,9 @@ class _Run:
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             with activate(self.trace):
-                args, kwargs = self.tree.unflatten([self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)])
+                boxes = [self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)]
+                args, kwargs = self.tree.unflatten(boxes)
+                self.given = Arguments((args, kwargs), boxes) if self.write_back else None
                 self.note_owner()
                 out = self.run(args, kwargs)
                 traced = self.finish(out)
@@ -311,18 +322,10 @@ class _Run:
         leaves, tree = flatten(as_results(captures.whole(out)))
         leaves = [captures.whole(leaf) for leaf in leaves]
         results: list[Value] = []
-        out_leaves: list[int | StaticLeaf] = []
-        for leaf in leaves:
-            if isinstance(leaf, TracedText):
-                raise StagingError("text with traced values in it cannot be returned", self.trace.span)
-            if not is_box(leaf):
-                out_leaves.append(StaticLeaf(leaf))
-                continue
-            value = lift(leaf)
-            if isinstance(self.builder, TraceBuilder):
-                self.builder.check_scope(value)
-            out_leaves.append(len(results))
-            results.append(value)
+        out_leaves, numpy = self.outputs(leaves, results)
+        start = dict(zip(self.param_leaves, self.params, strict=True))
+        written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
+        updates = self.updates(written, results)
         used = _used_values(self.builder.instrs, results) if not self.eager else set()
         inputs = [c for c in captures.inputs if c.param in used]
         function = Function(
@@ -335,9 +338,6 @@ class _Run:
             dict(self.builder.functions),
         )
         function = refresh(function)
-        start = dict(zip(self.param_leaves, self.params, strict=True))
-        written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
-        numpy = [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
         return Traced(
             function,
             self.tree,
@@ -353,7 +353,33 @@ class _Run:
             written,
             compile_guards(captures.guards),
             compile_reader(inputs),
+            updates,
         )
+
+    def outputs(self, leaves: Sequence[Any], results: list[Value]) -> tuple[list[int | StaticLeaf], list[bool]]:
+        """Where output leaves are among the results, to which they are added, and which of them are NumPy numbers."""
+        places: list[int | StaticLeaf] = []
+        for leaf in leaves:
+            if isinstance(leaf, TracedText):
+                raise StagingError("text with traced values in it cannot be returned", self.trace.span)
+            if not is_box(leaf):
+                places.append(StaticLeaf(leaf))
+                continue
+            value = lift(leaf)
+            if isinstance(self.builder, TraceBuilder):
+                self.builder.check_scope(value)
+            places.append(len(results))
+            results.append(value)
+        return places, [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
+
+    def updates(self, written: Sequence[int], results: list[Value]) -> Updates | None:
+        """What the function did to its arguments, if that is wanted; the new values are added to the results."""
+        changes = None if self.given is None else self.given.changes(written)
+        if changes is None:
+            return None
+        leaves, tree = flatten(changes)
+        places, numpy = self.outputs(leaves, results)
+        return Updates(tree, places, numpy, tuple(changes[1]))
 
     # --- starting again -----------------------------------------------------------------------------------------
 
