@@ -33,9 +33,15 @@ class Transformed:
         self.fn = fn
         functools.update_wrapper(self, fn, updated=())
 
+    program: Program
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The result for these arguments."""
         raise NotImplementedError
+
+    def stats(self) -> dict[str, int]:
+        """How often the function was traced and compiled, and how many compilations are kept."""
+        return self.program.stats()
 
 
 # --- jit -----------------------------------------------------------------------------------------------------------
@@ -68,11 +74,6 @@ class Jit(Transformed):
         found = variant.compiled(*variant.inputs(leaves))
         write_back(traced, found, args, kwargs, leaves)
         return rebuild(traced, found)
-
-    def stats(self) -> dict[str, int]:
-        """How often the function was traced and compiled, and how many compilations are kept."""
-        return self.program.stats()
-
 
 def jit(fn: Callable[..., Any]) -> Jit:
     """`fn` as native code, compiled at the first call with arguments of new types.

@@ -26,6 +26,7 @@ from wengert.frontend.boxes import any_box, is_box
 from wengert.frontend.calls_escape import (
     ask_for_integers,
     closes_over_traced,
+    hides_growing,
     holds_callback,
     holds_traced,
     is_library_span,
@@ -58,6 +59,7 @@ _STORES = frozenset(
     }
 )
 _C_FUNCTION = types.BuiltinFunctionType
+_PEEKING = (isinstance, hasattr, getattr, type, id, callable, object.__new__)
 _NUMERIC = (float, int, complex, np.ndarray, np.generic)
 _STORING = {
     "__setattr__": set_attribute_plainly,
@@ -470,6 +472,8 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
             refuse(trace, name_of(fn))
         if not trace.eager:
             _refuse_impure(trace, fn)
+    elif trace.extra.get("patterns") and fn not in _PEEKING and any(hides_growing(a) for a in args):
+        refuse(trace, name_of(fn))
     whole = trace.captures.whole
     found = fn(*map(whole, args), **{k: whole(v) for k, v in kwargs.items()})
     return own_array(trace, found) if type(found) is np.ndarray else found

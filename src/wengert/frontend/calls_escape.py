@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import types
+from collections import deque
 from typing import Any, NoReturn
 
 import numpy as np
@@ -44,6 +45,13 @@ def _holds(trace: Trace, obj: Any) -> bool:
     if trace.captures is not None and id(obj) in trace.captures.known:
         return False
     return any(is_box(leaf) or isinstance(leaf, Pattern) for leaf in flatten(obj)[0])
+
+
+def hides_growing(obj: Any) -> bool:
+    """Whether an object of the user's holds a list of traced length, which methods that C code calls would not understand."""
+    if is_box(obj) or isinstance(obj, list | tuple | dict | set | deque | str | float | int | type | types.FunctionType):
+        return False
+    return any(isinstance(leaf, Pattern) for leaf in flatten(obj)[0])
 
 
 def holds_callback(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -94,6 +94,7 @@ class Trace:
         captures: what the function has read from outside (`capture.Captures`).
         enter: gives the converted form of a Python function.
         depth: how many regions that may or may not run are open.
+        copies: how often the code being traced is repeated by short loops that are unrolled.
         trials: how many runs of code are open that may be undone and done in another way.
         unroll: loops (by their `LoopInfo`) that must not be staged.
         tests: predicates of the arms being traced, outermost first.
@@ -116,6 +117,7 @@ class Trace:
     enter: Callable[..., Any] | None = None
     depth: int = 0
     trials: int = 0
+    copies: int = 1
     unroll: set[Any] = field(default_factory=set)
     tests: list[Value] = field(default_factory=list)
     active: list[Any] = field(default_factory=list)

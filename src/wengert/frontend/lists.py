@@ -8,16 +8,18 @@ import functools
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
 from typing import Any
 
 from wengert.errors import StagingError
 from wengert.frontend import rows as rows_
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
-from wengert.frontend.calls import GROWING, METHODS, SPECIAL
+from wengert.frontend.calls import GROWING, METHODS, SPECIAL, call
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import is_at_least, value_of
 from wengert.frontend.growing import Rows, is_growing
+from wengert.frontend.registry import PASS
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_iter import (
     StagedRows,
@@ -281,6 +283,22 @@ def _deque(items: Any, maxlen: Any = None) -> Any:
     if maxlen is not None:
         raise StagingError("a deque of a list of traced length cannot have a largest length", current().span)
     return bear(current(), deque([rows_.rows_of(items)]))
+
+
+def _own_method(name: str, otherwise: Any) -> Callable[..., Any]:
+    """`len(obj)` and the like: the method of a class of the user's, converted, as it may meet lists of traced length."""
+
+    def rule(*args: Any) -> Any:
+        method = getattr(type(args[0]), name, None) if len(args) == 1 else None
+        if isinstance(method, FunctionType) and not type(args[0]).__module__.startswith("wengert."):
+            return call(method, args, {})
+        return otherwise(*args) if otherwise is not None else PASS
+
+    return rule
+
+
+for _function, _name in ((len, "__len__"), (abs, "__abs__")):
+    SPECIAL[_function] = _own_method(_name, SPECIAL.get(_function))
 
 
 def _make_deque(items: Any = (), maxlen: Any = None) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from wengert.errors import StagingError
@@ -63,9 +64,24 @@ def decide(test: Any) -> bool | Value:
     if isinstance(test, Array):
         test = OPERATORS["item"](test) if all(d == 1 for d in test.dims) else bool(test)
     if not isinstance(test, Scalar):
+        method = getattr(type(test), "__bool__", None) or getattr(type(test), "__len__", None)
+        if isinstance(method, FunctionType) and not type(test).__module__.startswith("wengert."):
+            return _own_truth(test, method)
         return is_filled(test[0]) if is_growing(test) else bool(test)
     trace = current()
     return bool(trace.known(test.value)) if trace.eager else truth(test)
+
+
+def _own_truth(test: Any, method: FunctionType) -> bool | Value:
+    """The truth of an object whose class says what it is."""
+    enter = current().enter
+    assert enter is not None
+    found = enter(method)(test)
+    if method.__name__ == "__len__":
+        return decide(found != 0)
+    if not isinstance(found, bool | Scalar):
+        raise TypeError(f"__bool__ should return bool, returned {type(found).__name__}")
+    return decide(found)
 
 
 def branch(info: BranchInfo, test: Any, then: Callable[[], Any], otherwise: Callable[[], Any] | None, carrier: Any) -> None:
@@ -277,6 +293,13 @@ class Branch:
             if a is not location.get():
                 self.same.append((location, a))
             return
+        if a is UNSET or b is UNSET:
+            raise StagingError(
+                f"{location.label} may be missing after this branch",
+                self.span,
+                found="it is set in one arm only",
+                fix="give it a value before the branch or in both arms",
+            )
         if is_poisoned(trace, a) or is_poisoned(trace, b):
             self.lost.append(location.owner)
             return

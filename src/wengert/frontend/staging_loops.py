@@ -25,6 +25,8 @@ from wengert.ir.op import get_op
 from wengert.types import I64_SCALAR
 
 UNROLL_LIMIT = 8
+UNROLL_TOTAL = 512
+"""How often a body may be repeated by short loops around it that are unrolled."""
 PEEL_LIMIT = 32
 RETRY_LIMIT = 200
 
@@ -37,8 +39,15 @@ def loop(info: BranchInfo, iterable: Any, body: Callable[[Any], None], carrier: 
         _run_python(info, iterable, body, variables)
         return
     length = sequence.length
-    if isinstance(length, int) and (length <= UNROLL_LIMIT or info in trace.unroll):
+    if isinstance(length, int) and info in trace.unroll:
         _run_python(info, sequence, body, variables)
+        return
+    if isinstance(length, int) and length <= UNROLL_LIMIT and trace.copies * max(length, 1) <= UNROLL_TOTAL:
+        trace.copies *= max(length, 1)
+        try:
+            _run_python(info, sequence, body, variables)
+        finally:
+            trace.copies //= max(length, 1)
         return
     _stage_for(trace, info, sequence, length, body, variables)
 
@@ -93,7 +102,7 @@ def _stage_for(
     trace: Trace, info: BranchInfo, sequence: StagedSequence, length: Any, body: Callable[[Any], None], variables: Variables
 ) -> None:
     """Stage the loop, or run it as Python when that fails and its length is known."""
-    before, mark = variables.read(), trace.journal.mark()
+    before, mark, frozen = variables.read(), trace.journal.mark(), dict(trace.frozen)
     span = trace.span
     try:
         with skipped_without_value(trace, variables):
@@ -116,7 +125,7 @@ def _stage_for(
         reason, limit = error, RETRY_LIMIT
     trace.journal.rollback(mark)
     variables.write(before)
-    trace.span = span
+    trace.frozen, trace.span = frozen, span
     if limit < 0:
         raise reason
     if not isinstance(length, int):
