@@ -103,7 +103,7 @@ def text_report(x):
     return x * len(out.getvalue().splitlines())
 
 
-@example(1.5)
+@example(1.5, eager="quad is C code that calls back into Python")
 def constants_from_c_code(x):
     area, _ = quad(lambda t: t * t, 0.0, 3.0)
     return x * area
