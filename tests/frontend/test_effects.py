@@ -162,3 +162,22 @@ def test_text_as_a_key_runs_eagerly_with_the_reason():
     gradient = wg.grad(lambda x: x * table[str(x)])
     with pytest.warns(wg.EagerFallbackWarning, match="Python needs the value"):
         assert gradient(2.0) == 5.0
+
+
+def test_stream_of_the_function_itself():
+    def report(x, n):
+        out = io.StringIO()
+        for k in range(3):
+            print(k, k**2, file=out)
+        out.write("end")
+        return x * len(out.getvalue().splitlines())
+
+    assert wg.value_and_grad(report)(2.0, 3) == (8.0, 4.0)
+
+    def traced(x):
+        out = io.StringIO()
+        print(x, file=out)
+        return x * len(out.getvalue())
+
+    with pytest.raises(wg.StagingError, match="stream made inside"):
+        wg.jit(traced)(2.0)

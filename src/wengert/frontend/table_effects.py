@@ -10,7 +10,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from wengert.errors import StagingError
 from wengert.frontend.calls import METHOD_RULES, SPECIAL
+from wengert.frontend.calls_escape import holds_traced
 from wengert.frontend.context import current
 from wengert.frontend.host import NOTHING, Form, host_call, scalar_form
 from wengert.frontend.registry import PASS
@@ -30,10 +32,32 @@ def _named(obj: Any) -> Callable[[], Any]:
 # --- output ----------------------------------------------------------------------------------------------------------
 
 
+def _is_own(stream: Any, args: tuple[Any, ...]) -> bool:
+    """Whether `stream` was made in this trace, which may read from it: what goes there is written at once.
+
+    Raises:
+        StagingError: what is written, or whether, is known only at run time.
+    """
+    trace = current()
+    born = trace.born.get(id(stream))
+    if born is None:
+        return False
+    if born[1] is not trace.builder or holds_traced(trace, args, {}):
+        raise StagingError(
+            "a stream made inside of the function is written to with values known only at run time",
+            trace.span,
+            fix="make the stream outside of the function, or run it with wg.eager()",
+        )
+    return True
+
+
 def print_anywhere(*args: Any, sep: Any = " ", end: Any = "\n", file: Any = None, flush: Any = False) -> None:
     """`print`, to a file too."""
     if current().eager or not (file is not None or flush or isinstance(end, TracedText) or isinstance(sep, TracedText)):
         traced_print(*args, sep=sep, end=end, file=file, flush=flush)
+        return
+    if file is not None and _is_own(file, (*args, sep, end)):
+        print(*args, sep=sep, end=end, file=file, flush=flush)
         return
     pieces: list[Any] = []
     for position, arg in enumerate(args):
@@ -52,7 +76,7 @@ def print_anywhere(*args: Any, sep: Any = " ", end: Any = "\n", file: Any = None
 def stream_method(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`file.write` and the like."""
     name = fn.__name__
-    if current().eager or name not in ("write", "writelines", "flush"):
+    if current().eager or name not in ("write", "writelines", "flush") or _is_own(owner, args):
         return PASS
     target = _named(owner)
     form = scalar_form(I64) if name == "write" else NOTHING
