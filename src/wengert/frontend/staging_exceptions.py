@@ -7,7 +7,7 @@ values become a number that says which handler is to run (`staging_failures`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from wengert.errors import StagingError
@@ -181,8 +181,8 @@ class _Attempt:
             self.failures.handling.pop()
 
     def choose(self, test: Value, then: Callable[[], Any] | None, otherwise: Callable[[], Any]) -> None:
-        """A staged branch over the variables of the statement."""
-        stage_branch(self.info, test, self.variables, then or _nothing, otherwise)
+        """A staged branch over the variables of the statement; what `finally` needs lives on after it."""
+        stage_branch(replace(self.info, live=self.info.final), test, self.variables, then or _nothing, otherwise)
 
     # --- finally ------------------------------------------------------------------------------------------------
 
