@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -441,7 +442,7 @@ def test_assert():
 
 def swallows_everything(x):
     try:
-        return np.median(x)
+        return struct.unpack("d", struct.pack("d", x[0]))[0]
     except Exception:  # noqa: BLE001
         return 0.0
 

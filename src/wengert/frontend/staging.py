@@ -293,13 +293,6 @@ class Branch:
             if a is not location.get():
                 self.same.append((location, a))
             return
-        if a is UNSET or b is UNSET:
-            raise StagingError(
-                f"{location.label} may be missing after this branch",
-                self.span,
-                found="it is set in one arm only",
-                fix="give it a value before the branch or in both arms",
-            )
         if is_poisoned(trace, a) or is_poisoned(trace, b):
             self.lost.append(location.owner)
             return
