@@ -250,8 +250,11 @@ def test_integers_are_refused():
         quiet(lambda p: p["x"] ** 2, {"x": 1.0, "n": 3})
     with pytest.raises(TypeError, match="an array of int64"):
         quiet(lambda p: p["x"] ** 2, {"x": 1.0, "n": np.arange(3)})
-    with pytest.raises(TypeError, match="complex"):
-        quiet(lambda p: p["x"] ** 2, {"x": 1.0, "n": 1j})
+
+
+def test_complex_parameters_are_fitted():
+    result = quiet(lambda p: (p["x"] - 3.0) ** 2 + abs(p["z"] - (2.0 - 1.0j)) ** 2, {"x": 1.0, "z": 1j})
+    assert abs(result.params["x"] - 3.0) < 1e-6 and abs(result.params["z"] - (2.0 - 1.0j)) < 1e-6
 
 
 def test_a_start_that_is_not_finite_is_refused():

@@ -22,8 +22,10 @@ from wengert.transforms.jvp import jvp
 from wengert.transforms.vjp import vjp
 from wengert.types import F64, TensorType
 
-# Regions, stacks and effects have structural derivatives, tested with the transforms; `undef` has no value.
-STRUCTURAL = {"const", "undef", "if", "for", "while", "call", "stack_new", "push", "pop", "check", "host_print"}
+# Regions, stacks, effects and calls with rules of their own have structural derivatives, tested with the transforms; markers
+# that are inside of transforms only, and `undef`, have no value.
+STRUCTURAL = {"const", "undef", "if", "for", "while", "call", "stack_new", "push", "pop", "check", "host_print", "host_call"}
+STRUCTURAL |= {"custom", "detach", "shadow", "attach", "with_pullback", "pullback"}
 TESTED = sorted(set(REGISTRY) - STRUCTURAL)
 FIRST_ORDER = 1e-7
 SECOND_ORDER = 1e-6

@@ -87,8 +87,8 @@ class StagingError(UnsupportedError, RuntimeError):
         temporary: whether the next call may be staged.
     """
 
-    quiet = False
-    temporary = False
+    quiet: bool = False
+    temporary: bool = False
 
 
 class SourceUnavailableError(UnsupportedError, OSError):

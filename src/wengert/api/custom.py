@@ -28,7 +28,7 @@ class CustomFunction:
         nondiff: positions of arguments that are handed to the rules as they are.
         jvp_rule: `(*nondiff, primals, tangents) -> (result, tangent)`, or None.
         fwd: `(*args) -> (result, residuals)`, or None.
-        bwd: `(*nondiff, residuals, cotangent) -> one cotangent per argument`, or None.
+        bwd: `(*nondiff, residuals, cotangent) -> one cotangent per argument`, or None; `df/dx - i df/dy` for complex numbers.
     """
 
     kind = "custom rule"
@@ -170,7 +170,8 @@ class custom_vjp(CustomFunction):
 
     The rule is given by `defvjp(fwd, bwd)`: `fwd(*args)` returns the result and residuals, whatever `bwd` needs;
     `bwd(residuals, cotangent)` returns a tuple with one cotangent per argument (None for zero). Derivatives of higher order
-    are those of `fwd` and `bwd`; forward mode works if `bwd` is linear in the cotangent.
+    are those of `fwd` and `bwd`; forward mode works if `bwd` is linear in the cotangent. The cotangent of a complex number
+    `x + iy` is `df/dx - i df/dy`, so that of a holomorphic function is `cotangent * derivative`.
 
     Args:
         fn: the function; its value is computed by it where no derivative is taken.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wengert.api.custom_staged import Arguments, Static, arguments_of, fitted, flatten_traced, gradient_leaves, matched
+from wengert.api.results import conjugated
 from wengert.errors import ArgumentError, GradientCutError, UnsupportedError
 from wengert.frontend import calls
 from wengert.frontend.boxes import box, is_box, lift
@@ -206,7 +207,7 @@ class _Call:
             seeds = iter([builder.zeros_like(r) if ct is None else ct for r, ct in zip(floats, cotangents, strict=True)])
             with running(trace, builder):
                 boxes = [_cotangent(leaf, seeds) for leaf in leaves]
-                found = calls.call(custom.bwd, (*given, saved, tree.unflatten(boxes)), {})
+                found = calls.call(custom.bwd, (*given, saved, tree.unflatten(conjugated(tree, boxes))), {})
                 terms = gradient_leaves(custom, self.arguments, found)
                 what = f"the cotangent that the bwd rule of {custom.name} gives"
                 return [fitted(terms[k], self.arguments.operands[k], what) for k in self.arguments.differentiable]

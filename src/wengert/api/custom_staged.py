@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wengert.api.arguments import leaf_key
+from wengert.api.results import conjugated
 from wengert.errors import ArgumentError, StagingError, UnsupportedError, WengertError
 from wengert.frontend import calls
 from wengert.frontend.boxes import box, is_box, lift
@@ -81,9 +82,6 @@ def matched(tree: Any, model: TreeDef, count: int, what: str) -> list[Any]:
     if found != expected_tree:
         raise ArgumentError(f"{what} has a wrong structure", _span(), found=str(found), expected=str(expected_tree))
     return [leaf for leaf, mark in zip(leaves, expected, strict=True) if mark is _MARK]
-
-
-
 
 
 def _span() -> Any:
@@ -348,7 +346,7 @@ class Site:
             leaves = list(static)
             for place, value in zip(places, saved_params, strict=True):
                 leaves[place] = box(value, numpy=value.rank > 0 or getattr(static[place], "numpy", False))
-            cotangents = self.out_tree.unflatten(self.cotangent_leaves(seeds))
+            cotangents = self.out_tree.unflatten(conjugated(self.out_tree, self.cotangent_leaves(seeds)))
             found = calls.call(self.custom.bwd, (*given, structure[0].unflatten(leaves), cotangents), {})
             return self.gradients(found, params)
 
@@ -424,7 +422,10 @@ class Site:
 
 
 def gradient_leaves(custom: CustomFunction, arguments: Arguments, found: Any) -> dict[int, Any]:
-    """By number of operand: the leaves of what a bwd rule returns, one entry per covered argument."""
+    """By number of operand: the leaves of what a bwd rule returns, one entry per covered argument.
+
+    The rule takes and gives cotangents of complex numbers as `df/dx - i df/dy`; the leaves are those of the parts.
+    """
     covered = [k for k in range(len(arguments.tree.children)) if k not in custom.nondiff]
     if not isinstance(found, tuple | list) or len(found) != len(covered):
         raise ArgumentError(
@@ -438,7 +439,7 @@ def gradient_leaves(custom: CustomFunction, arguments: Arguments, found: Any) ->
     for argument, tree in zip(covered, found, strict=True):
         child = arguments.tree.children[argument]
         what = f"the cotangent of argument {argument} that the bwd rule of {custom.name} gives"
-        for k, leaf in enumerate(matched(tree, child, child.num_leaves, what)):
+        for k, leaf in enumerate(conjugated(child, matched(tree, child, child.num_leaves, what))):
             by_place[int(starts[argument]) + k] = leaf
     return {number: by_place.get(place) for number, place in enumerate(arguments.places)}
 

@@ -11,6 +11,7 @@ import numpy as np
 from wengert.api.arguments import leaf_key
 from wengert.api.custom import CustomFunction
 from wengert.api.quotients import METHODS, Quotients
+from wengert.api.results import conjugated
 from wengert.errors import ArgumentError, GradientCutError, StagingError, UnsupportedError
 from wengert.frontend import calls
 from wengert.frontend.boxes import is_box, lift, lift_int
@@ -146,6 +147,7 @@ class Wrapped(CustomFunction):
                 return out, calls.call(self.jvp, (primals, tangents), {})
             except (UnsupportedError, GradientCutError, NeedsPythonValue):
                 pass  # it is Python code that only runs on real values
+        self._refuse_complex_steps(primals, out)
         form = _floats_of(out)
         places = _places(primals)
         found = host_call(
@@ -165,12 +167,24 @@ class Wrapped(CustomFunction):
                 return _as_tuple(calls.call(self.vjp, (args, out, cotangent), {}), len(args))
             except (UnsupportedError, GradientCutError, NeedsPythonValue):
                 pass
+        self._refuse_complex_steps(args, out)
         form, places = _floats_of(args), _places(args)
         given = (args, out, cotangent)
         found = host_call(
             lambda a, y, ct: self._pull(a, y, ct, places), given, {}, form, f"the derivative of {self.name}", pure=True
         )
         return _filled(args, list(found), None)
+
+    def _refuse_complex_steps(self, args: tuple[Any, ...], out: Any) -> None:
+        """Raise if steps into the complex plane are to be taken through a function that is complex anyway."""
+        if self.quotients is None or self.quotients.method != "complex":
+            return
+        if any(flatten((args, out), is_leaf=is_box)[1].imaginary()):
+            raise ArgumentError(
+                f"the method 'complex' of wrap is for real arguments and results, and {self.name} has complex ones",
+                current().span,
+                fix="use method='central', or give a rule",
+            )
 
     # --- at run time --------------------------------------------------------------------------------------------
 
@@ -181,24 +195,30 @@ class Wrapped(CustomFunction):
         leaves, tree = flatten(args)
         directions = [flatten(tangents, is_leaf=lambda x: x is None)[0][k] for k in places]
         if self.quotients is not None:
-            return self.quotients.along(_on_leaves(self.foreign, leaves, tree, places), [leaves[k] for k in places], directions)
+            f = _on_leaves(self.foreign, leaves, tree, places, self.quotients.method == "complex")
+            return self.quotients.along(f, [leaves[k] for k in places], directions)
         out = self.foreign(*args)
         found = []
         for k, unit in _units(out):
-            pulled = self._pull(args, out, unit, places)
+            pulled = self._pull_parts(args, out, unit, places)
             found.append((k, sum(float(np.sum(np.asarray(g) * np.asarray(t))) for g, t in zip(pulled, directions, strict=True))))
         return _gathered(_floats(out), found)
 
     def _pull(self, args: tuple[Any, ...], out: Any, cotangent: Any, places: Sequence[int]) -> list[Any]:
-        """Cotangents of the float arguments, on real values."""
+        """Cotangents of the float arguments, on real values; `df/dx - i df/dy` for complex numbers, as is the given one."""
+        return _signed(args, self._pull_parts(args, out, _conjugate(cotangent), places), places)
+
+    def _pull_parts(self, args: tuple[Any, ...], out: Any, cotangent: Any, places: Sequence[int]) -> list[Any]:
+        """The same with a derivative for each part of a complex number: `df/dx + i df/dy`."""
         leaves, tree = flatten(args)
         if self.vjp is not None:
-            terms = _as_tuple(self.vjp(args, out, cotangent), len(args))
-            return self._checked(terms, args, leaves, places)
+            terms = _as_tuple(self.vjp(args, out, _conjugate(cotangent)), len(args))
+            return _signed(args, self._checked(terms, args, leaves, places), places)
         seeds = [np.asarray(ct) for ct in _matching(cotangent, out)]
         chosen = [leaves[k] for k in places]
         if self.quotients is not None:
-            return self.quotients.pulled(_on_leaves(self.foreign, leaves, tree, places), chosen, seeds)
+            f = _on_leaves(self.foreign, leaves, tree, places, self.quotients.method == "complex")
+            return self.quotients.pulled(f, chosen, seeds)
         assert self.jvp is not None
         found = []
         for number, unit in _units(chosen):
@@ -295,6 +315,18 @@ def _matching(cotangent: Any, out: Any) -> Iterator[Any]:
     return (ct for ct, leaf in pairs if _is_float(leaf))
 
 
+def _conjugate(tree: Any) -> Any:
+    """The tree with the conjugates of its complex numbers."""
+    leaves, structure = flatten(tree, is_leaf=lambda x: x is None)
+    return structure.unflatten(conjugated(structure, leaves)) if any(structure.imaginary()) else tree
+
+
+def _signed(args: tuple[Any, ...], values: list[Any], places: Sequence[int]) -> list[Any]:
+    """`values`, one for each of the leaves at `places`, negated for imaginary parts."""
+    flags = flatten(args)[1].imaginary()
+    return [-value if flags[place] else value for value, place in zip(values, places, strict=True)]
+
+
 def _as_tuple(found: Any, count: int) -> tuple[Any, ...]:
     """What a vjp gives: one cotangent per argument; the bare one for a function of one argument."""
     if isinstance(found, tuple | list) and len(found) == count:
@@ -305,16 +337,17 @@ def _as_tuple(found: Any, count: int) -> tuple[Any, ...]:
 
 
 def _on_leaves(
-    foreign: Callable[..., Any], leaves: Sequence[Any], tree: TreeDef, places: Sequence[int]
+    foreign: Callable[..., Any], leaves: Sequence[Any], tree: TreeDef, places: Sequence[int], whole: bool
 ) -> Callable[[Sequence[Any]], list[Any]]:
-    """The function from the leaves at `places` to the float leaves of the result."""
+    """The function from the leaves at `places` to the float leaves of the result; complex ones `whole`, or part by part."""
 
     def call(values: Sequence[Any]) -> list[Any]:
         changed = list(leaves)
         for k, value in zip(places, values, strict=True):
             changed[k] = value
         found = flatten(foreign(*tree.unflatten(changed)), is_leaf=lambda x: isinstance(x, complex | np.ndarray))[0]
-        return [np.asarray(leaf) for leaf in found if np.asarray(leaf).dtype.kind in "fc"]
+        arrays = [np.asarray(leaf) for leaf in found if np.asarray(leaf).dtype.kind in "fc"]
+        return arrays if whole else [part for x in arrays for part in ((x.real, x.imag) if x.dtype.kind == "c" else (x,))]
 
     return call
 
@@ -388,7 +421,7 @@ def wrap(
         >>> import math, wengert as wg
         >>> gamma = wg.wrap(math.gamma, method="central", order=4, shape=())
         >>> round(wg.grad(lambda x: gamma(x) ** 2)(3.0), 9)
-        7.382274023
+        7.382274681
     """
     if not callable(f):
         raise ArgumentError(f"wrap takes a function. Got {f!r} instead.")

@@ -159,7 +159,7 @@ def _object_maker(trace: Trace, obj: Any, values: list[Value]) -> Maker:
         return lambda numbers: whole
     answers = iter([False])
     leaves, tree = flatten(whole, is_leaf=lambda _: next(answers, True))
-    if tree.kind not in ("object", "tuple", "list", "dict") or not any(map(_holds_box, leaves)):
+    if tree.kind not in ("object", "tuple", "list", "dict", "complex") or not any(map(_holds_box, leaves)):
         return lambda numbers: whole
     makers = [maker(trace, leaf, values) for leaf in leaves]
     return lambda numbers: tree.unflatten([m(numbers) for m in makers])
