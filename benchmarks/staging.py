@@ -1,0 +1,152 @@
+"""Staging and compile time of the longer programs of the corpus: `python benchmarks/staging.py [--all] [--gradient] [NAME ...]`.
+
+Per program: the source lines that were traced (each once, however often the loop around it runs), the time of tracing alone, that
+time per line, and how the time of a first call splits into tracing, transforms with passes, and LLVM. Tracing is the best of
+several runs, with the conversion of the source (once per function and process) apart; the rest is measured once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import wengert as wg
+from wengert.api.lowering import gradient_of_result
+from wengert.codegen import compile as compile_native
+from wengert.errors import WengertError
+from wengert.frontend.trace import Traced, trace
+from wengert.ir.core import walk
+from wengert.passes.inline_custom import inline_custom
+from wengert.passes.pipeline import optimize
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBJECTS = ("finance_statistics", "simulation", "methods")
+SHORT = 15
+
+
+@dataclass
+class Row:
+    """What was measured of one program; times in milliseconds."""
+
+    name: str
+    lines: int
+    convert: float
+    trace: float
+    instructions: int
+    passes: float
+    native: float
+
+    @property
+    def per_line(self) -> float:
+        """Tracing time per traced line."""
+        return self.trace / self.lines
+
+
+def traced_lines(function: Callable[..., Any], args: Sequence[Any]) -> int:
+    """How many different lines of the user's code one trace runs through."""
+    seen: set[tuple[str, int]] = set()
+    own = str(ROOT / "src")
+
+    def local(frame: Any, event: str, _: Any) -> Any:
+        if event == "line":
+            seen.add((frame.f_code.co_filename, frame.f_lineno))
+        return local
+
+    def watch(frame: Any, event: str, _: Any) -> Any:
+        file = frame.f_code.co_filename
+        return local if file.startswith(str(ROOT)) and not file.startswith(own) else None
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        trace(function, args, {})
+    finally:
+        sys.settrace(before)
+    return len(seen)
+
+
+def measure(name: str, function: Callable[..., Any], args: Sequence[Any], repeats: int, gradient: bool) -> Row:
+    """All figures of one program."""
+    started = time.perf_counter()
+    traced = trace(function, args, {})
+    first = time.perf_counter() - started
+    best = first
+    for _ in range(repeats):
+        started = time.perf_counter()
+        traced = trace(function, args, {})
+        best = min(best, time.perf_counter() - started)
+    lines = traced_lines(function, args)
+    started = time.perf_counter()
+    lowered = optimize(inline_custom(_gradient(traced) if gradient else traced.function))
+    passes = time.perf_counter() - started
+    started = time.perf_counter()
+    compile_native(lowered)
+    native = time.perf_counter() - started
+    count = sum(1 for _ in walk(list(traced.function.instrs)))
+    return Row(name, lines, 1e3 * (first - best), 1e3 * best, count, 1e3 * passes, 1e3 * native)
+
+
+def _gradient(traced: Traced) -> Any:
+    """The gradient of the first float result with respect to all float parameters."""
+    fn = optimize(traced.function)
+    place = next((k for k, r in enumerate(fn.results) if r.is_float and not r.rank), None)
+    wrt = [k for k, p in enumerate(fn.params) if p.is_float]
+    return fn if place is None or not wrt else gradient_of_result(fn, place, wrt)
+
+
+def programs(every: bool, names: Sequence[str]) -> list[tuple[str, Callable[..., Any], Sequence[Any]]]:
+    """The programs to measure, with arguments."""
+    sys.path.insert(0, str(ROOT))
+    catalog = importlib.import_module("tests.programs.catalog")
+    page = importlib.import_module("tests.programs.page")
+    for subject in page.SUBJECTS if every else SUBJECTS:
+        importlib.import_module(f"tests.programs.{subject}")
+    found = [(p.name, p.function, p.examples[0]) for p in catalog.PROGRAMS if p.eager is None]
+    return [f for f in found if not names or any(n in f[0] for n in names)]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The figures as a Markdown table."""
+    head = "| program | traced lines | instructions | tracing (ms) | ms per line | first conversion (ms) | passes (ms) | native code (ms) |"
+    lines = [head, "| --- |" + " ---: |" * 7]
+    for r in sorted(rows, key=lambda r: -r.lines):
+        figures = f"{r.lines} | {r.instructions} | {r.trace:.1f} | {r.per_line:.2f} | {r.convert:.1f} | {r.passes:.0f} | {r.native:.0f}"
+        lines.append(f"| {r.name} | {figures} |")
+    columns = [[getattr(r, c) for r in rows] for c in ("lines", "instructions", "trace", "per_line", "convert", "passes", "native")]
+    medians = [median(c) for c in columns]
+    shown = " | ".join(f"{m:.2f}" if k == 3 else f"{m:.0f}" for k, m in enumerate(medians))
+    lines.append(f"| median | {shown} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="only programs whose name contains one of these")
+    parser.add_argument("--all", action="store_true", help="all subjects of the corpus, short programs too")
+    parser.add_argument("--gradient", action="store_true", help="passes and native code of the gradient, not of the value")
+    parser.add_argument("--repeats", type=int, default=5)
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore", wg.EagerFallbackWarning)
+    rows = []
+    for name, function, args in programs(chosen.all, chosen.names):
+        try:
+            row = measure(name, function, args, chosen.repeats, chosen.gradient)
+        except WengertError as error:
+            print(f"{name}: {error}".splitlines()[0], file=sys.stderr)
+            continue
+        if row.lines >= SHORT or chosen.all or chosen.names:
+            rows.append(row)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
