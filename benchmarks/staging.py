@@ -115,12 +115,16 @@ def programs(every: bool, names: Sequence[str]) -> list[tuple[str, Callable[...,
 
 def table(rows: Sequence[Row]) -> str:
     """The figures as a Markdown table."""
-    head = "| program | traced lines | instructions | tracing (ms) | ms per line | first conversion (ms) | passes (ms) | native code (ms) |"
+    head = "| program | traced lines | instructions | tracing (ms) | ms per line | conversion (ms) | passes (ms) | native (ms) |"
     lines = [head, "| --- |" + " ---: |" * 7]
     for r in sorted(rows, key=lambda r: -r.lines):
-        figures = f"{r.lines} | {r.instructions} | {r.trace:.1f} | {r.per_line:.2f} | {r.convert:.1f} | {r.passes:.0f} | {r.native:.0f}"
+        figures = (
+            f"{r.lines} | {r.instructions} | {r.trace:.1f} | {r.per_line:.2f} | {r.convert:.1f} | {r.passes:.0f} | {r.native:.0f}"
+        )
         lines.append(f"| {r.name} | {figures} |")
-    columns = [[getattr(r, c) for r in rows] for c in ("lines", "instructions", "trace", "per_line", "convert", "passes", "native")]
+    columns = [
+        [getattr(r, c) for r in rows] for c in ("lines", "instructions", "trace", "per_line", "convert", "passes", "native")
+    ]
     medians = [median(c) for c in columns]
     shown = " | ".join(f"{m:.2f}" if k == 3 else f"{m:.0f}" for k, m in enumerate(medians))
     lines.append(f"| median | {shown} |")

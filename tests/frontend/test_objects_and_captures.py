@@ -38,7 +38,10 @@ def test_globals_are_inputs(monkeypatch):
     assert not all(g.holds() for g in traced.guards)
     monkeypatch.setitem(globals(), "COUNT", 3)
     assert traced.guards_hold()
-    monkeypatch.setitem(globals(), "DATA", np.zeros(4))
+    monkeypatch.setitem(globals(), "DATA", np.array([2.0, 0.5, 1.0, 3.0]))
+    assert traced.guards_hold()
+    assert_same(staged_result(traced, (1.5,), {}), uses_globals(1.5))
+    monkeypatch.setitem(globals(), "DATA", np.zeros((2, 2)))
     assert not traced.guards_hold()
 
 

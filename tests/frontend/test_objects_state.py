@@ -231,4 +231,4 @@ def test_short_loops_in_each_other_are_unrolled_within_bounds():
 
     program = wg.jit(f)
     np.testing.assert_allclose(program(1.0), f(1.0), rtol=1e-12)
-    assert program.stats()["traces"] == 1
+    assert program.stats.traces == 1

@@ -12,7 +12,7 @@ from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves, flatten_call, is_differentiable, leaf_key, leaf_test
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
-from wengert.api.program import Program, Variant
+from wengert.api.program import Program, Stats, Variant
 from wengert.api.results import conjugated, rebuild, tree_of_gradients, write_back
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
@@ -35,13 +35,14 @@ class Transformed:
 
     program: Program
 
+    @property
+    def stats(self) -> Stats:
+        """How often the function has been traced, compiled and called under this transformation, up to now."""
+        return self.program.stats()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The result for these arguments."""
         raise NotImplementedError
-
-    def stats(self) -> dict[str, int]:
-        """How often the function was traced and compiled, and how many compilations are kept."""
-        return self.program.stats()
 
 
 # --- jit -----------------------------------------------------------------------------------------------------------
@@ -57,6 +58,7 @@ class Jit(Transformed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, compiling it first if these types are new."""
+        self.program.counts.calls += 1
         if not kwargs:
             fast = self._fast.get(tuple(map(type, args)))
             if fast is not None and not is_eager():
@@ -65,6 +67,7 @@ class Jit(Transformed):
             return nested.call(self.fn, args, kwargs)
         variant, leaves = self.program.variant(args, kwargs, ())
         if variant is None:
+            self.program.counts.eager_calls += 1
             return self.fn(*args, **kwargs)
         traced = variant.traced
         plain = not (traced.guards or traced.captures or variant.sizes or kwargs or traced.updates)
@@ -115,6 +118,7 @@ class Grad(Transformed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient (and value) at these arguments."""
+        self.program.counts.calls += 1
         if is_tracing() or is_eager():
             return self._call(args, kwargs)
         last = self._last
@@ -219,6 +223,7 @@ class Holomorphic(Transformed):
             return found.real, found
 
         self.gradient = Grad(functools.wraps(fn)(real_part), argnums, has_aux=True, with_value=True)
+        self.program = self.gradient.program
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The derivative (and value) at these arguments."""

@@ -30,6 +30,7 @@ class Jacobian(Transformed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian at these arguments."""
+        self.program.counts.calls += 1
         positions, selected = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
         if is_tracing():
             traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,29 @@ Lower = Callable[[Traced, Sequence[int]], Function]
 
 MAX_VARIANTS = 64
 """Compilations kept per kind of arguments, as they differ in baked-in integers or captured state; the oldest goes first."""
+
+
+@dataclass
+class Stats:
+    """How often a transformed function has been traced, compiled and called.
+
+    Attributes:
+        calls: all calls.
+        eager_calls: those that ran eagerly.
+        traces: how often the function was traced. A trace that starts again, with an integer or a size known, counts again.
+        compilations: native programs made.
+        variants: native programs that are kept for further calls.
+        trace_seconds: time spent on tracing.
+        compile_seconds: time spent on transforms, passes and native code.
+    """
+
+    calls: int = 0
+    eager_calls: int = 0
+    traces: int = 0
+    compilations: int = 0
+    variants: int = 0
+    trace_seconds: float = 0.0
+    compile_seconds: float = 0.0
 
 
 @dataclass
@@ -61,9 +85,10 @@ class Variant:
                 return False
         if not self.traced.guards_hold():
             return False
-        return not self.sizes or all(
-            slack + sum(c * leaves[leaf].shape[axis] for leaf, axis, c in terms) >= 0 for slack, terms in self.sizes
-        )
+        if not self.sizes:
+            return True
+        arrays = [*[leaves[k] for k in self.traced.param_leaves], *self.traced.read_captures()]
+        return all(slack + sum(c * arrays[k].shape[axis] for k, axis, c in terms) >= 0 for slack, terms in self.sizes)
 
     def inputs(self, leaves: Sequence[Any]) -> list[Any]:
         """The run-time arguments of the compiled function: leaves, then captured values."""
@@ -92,12 +117,16 @@ class Program:
         self.lower = lower
         self.strict = strict
         self.write_back = write_back
-        self.counts = {"traces": 0, "compilations": 0}
         self.variants: dict[Any, list[Variant]] = {}
         self.refused: set[Any] = set()
+        self.counts = Stats()
         self._lock = threading.RLock()
         self._noticed = False
         self._reason: StagingError | None = None
+
+    def stats(self) -> Stats:
+        """The counters as they stand."""
+        return replace(self.counts, variants=sum(map(len, self.variants.values())))
 
     def variant(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Variant | None, list[Any]]:
         """The compilation for these arguments, and the flat leaves; None means that they have to run eagerly."""
@@ -129,29 +158,27 @@ class Program:
     def _compile(
         self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int]
     ) -> Variant:
-        traced = self._trace(args, kwargs)
-        variant = self._build(traced, leaves, positions)
+        variant = self._build(self._trace(args, kwargs), leaves, positions)
         if not variant.fits(leaves):
             # The sizes at hand are smaller than what the trace assumed (an interior `x[1:-1]` of one element, say).
-            arrays = frozenset(k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()))
-            variant = self._build(self._trace(args, kwargs, arrays), leaves, positions)
+            arrays = {k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ())}
+            variant = self._build(self._trace(args, kwargs, frozenset({*arrays, "captured"})), leaves, positions)
         return variant
 
     def _trace(self, args: Sequence[Any], kwargs: dict[str, Any], static: frozenset[Any] = frozenset()) -> Traced:
-        before = counter.count
+        started, before = time.perf_counter(), counter.count
         try:
             return trace(self.fn, tuple(args), kwargs, static=static, write_back=self.write_back)
         finally:
-            self.counts["traces"] += counter.count - before
-
-    def stats(self) -> dict[str, int]:
-        """How often the function was traced and compiled, and how many compilations are kept."""
-        return {**self.counts, "kept": sum(map(len, self.variants.values()))}
+            self.counts.traces += counter.count - before
+            self.counts.trace_seconds += time.perf_counter() - started
 
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
+        started = time.perf_counter()
         function = optimize(inline_custom(self.lower(traced, positions)))
         compiled = compile_native(function)
-        self.counts["compilations"] += 1
+        self.counts.compilations += 1
+        self.counts.compile_seconds += time.perf_counter() - started
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
         return Variant(traced, function, compiled, statics, _size_conditions(traced))
 
@@ -173,6 +200,7 @@ class Program:
             kwargs: arguments by name.
             positions: the flat leaves to differentiate at (None for all): values that depend on others only may leave the trace.
         """
+        self.counts.eager_calls += 1
         builder = EvalBuilder(positions=positions)
         traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
         self._notice()
@@ -208,12 +236,12 @@ def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequenc
 
 
 def _size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """The assumptions on sizes as `slack + sum(coefficient * leaves[leaf].shape[axis]) >= 0`."""
+    """The assumptions on sizes as `slack + sum(coefficient * inputs[k].shape[axis]) >= 0`."""
     where: dict[Any, tuple[int, int]] = {}
-    for leaf, param in zip(traced.param_leaves, traced.function.params, strict=False):
+    for k, param in enumerate(traced.function.params):
         for axis, declared in enumerate(param.dims):
             if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
-                where.setdefault(declared.terms[0][0], (leaf, axis))
+                where.setdefault(declared.terms[0][0], (k, axis))
     conditions = []
     for affine, minimum in traced.assumptions:
         if isinstance(affine, int):

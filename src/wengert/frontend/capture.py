@@ -28,7 +28,7 @@ _AS_IS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType,
 _PLAIN = (bool, int, str, bytes, complex, type(None), type(Ellipsis), type(NotImplemented), slice, range, frozenset)
 _TRUSTED = frozenset({"numpy", "scipy", "wengert", *sys.stdlib_module_names} - {"__main__"})
 
-MakeInput = Callable[[str, Any], Value]
+MakeInput = Callable[[Path, Any], Value]
 
 
 def is_trusted_module(name: str | None) -> bool:
@@ -145,7 +145,7 @@ class Captures:
         return value if found is None else found[2]
 
     def _input(self, path: Path, value: Any) -> Value:
-        param = self.make_input(str(path), value)
+        param = self.make_input(path, value)
         self.inputs.append(CapturedInput(path, value, param))
         if isinstance(value, np.ndarray) and path.kind != "constant":
             shape = tuple(d if isinstance(d, int) else None for d in param.dims)

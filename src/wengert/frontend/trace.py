@@ -25,7 +25,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_box, lift, refuse_subclass
 from wengert.frontend.calls import call
 from wengert.frontend.capture import Captures
-from wengert.frontend.capture_paths import CapturedInput, Guard, compile_guards, compile_reader
+from wengert.frontend.capture_paths import CapturedInput, Guard, Path, compile_guards, compile_reader
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
@@ -42,12 +42,14 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value, walk
 from wengert.tree import TreeDef, flatten
-from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType, describe_type
+from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, Dim, DType, TensorType, describe_type
 
 RECURSION_LIMIT = 20_000
 generators_builtins.install()
 sorting.install()
 MAX_RETRACES = 100
+SMALL_MATRIX = 4
+"""Captured matrices of at most so many rows and columns (rotations, systems of a filter) have sizes that compiled code knows."""
 Static = int | tuple[int, int]
 _OBJECT_FREE = (bool, int, float, str, bytes, complex, type(None), types.FunctionType, type, types.ModuleType)
 
@@ -123,7 +125,8 @@ def trace(
         fn: a Python function, method or callable object.
         args: positional arguments.
         kwargs: arguments by name.
-        static: leaves of `(args, kwargs)` to bake in: ints, or arrays of which all sizes are baked in.
+        static: leaves of `(args, kwargs)` to bake in: ints, or arrays of which all sizes are baked in; "captured" for the sizes
+            of all captured arrays.
         write_back: describe what the function does to its arguments, too.
         eager_builder: a builder that knows the values of what it emits; given, control flow follows the values.
 
@@ -297,22 +300,31 @@ class _Run:
 
     def size(self, k: int, axis: int, size: int) -> Affine:
         """The dimension of one axis of an argument."""
-        if size == 1:
-            return 1
-        if k in self.static or (k, axis) in self.static:
+        if size != 1 and (k in self.static or (k, axis) in self.static):
             self.static_sizes[k, axis] = size
             return size
-        symbol = Value(I64_SCALAR, f"n_{self.names[k]}" if axis == 0 else f"n{axis}_{self.names[k]}")
+        return self.symbol(self.names[k], axis, size, (k, axis))
+
+    def symbol(self, name: str, axis: int, size: int, source: tuple[Any, ...]) -> Affine:
+        """The size of one axis of an input: a symbol, unless it is 1 or has to be known."""
+        if size == 1 or source in self.static:
+            return size
+        symbol = Value(I64_SCALAR, f"n_{name}" if axis == 0 else f"n{axis}_{name}")
         self.dims.append(symbol)
-        self.sources[symbol] = (k, axis)
+        self.sources[symbol] = source
         self.trace.extra.setdefault("known_sizes", {})[symbol] = size
         return symbol.affine
 
-    def captured_input(self, name: str, value: Any) -> Value:
-        """A parameter for a captured number or array; sizes of captured arrays are static."""
+    def captured_input(self, path: Path, value: Any) -> Value:
+        """A parameter for a captured number or array."""
+        name = str(path)
         dtype = _dtype(value, name, self.trace.span)
         hint = re.sub(r"\W+", "_", name).strip("_")
-        return Value(TensorType(dtype, np.shape(value)), hint)
+        shape = np.shape(value)
+        if path.kind == "constant" or (len(shape) > 1 and max(shape) <= SMALL_MATRIX) or "captured" in self.static:
+            return Value(TensorType(dtype, shape), hint)
+        sizes = [self.symbol(hint, axis, size, ("captured", path.key, axis)) for axis, size in enumerate(shape)]
+        return Value(TensorType(dtype, tuple(sizes)), hint)
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -327,7 +339,7 @@ class _Run:
         written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
         updates = self.updates(written, results)
         used = _used_values(self.builder.instrs, results) if not self.eager else set()
-        inputs = [c for c in captures.inputs if c.param in used]
+        inputs = [c for c in captures.inputs if c.param in used or any(isinstance(d, Dim) for d in c.param.dims)]
         function = Function(
             getattr(self.fn, "__name__", type(self.fn).__name__),
             tuple(self.dims),
