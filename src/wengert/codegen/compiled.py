@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen import effects
-from wengert.codegen.blas import outside_symbols
+from wengert.codegen import blas, effects, special
 from wengert.codegen.engine import Machine, build, python_symbols
 from wengert.codegen.entry import Callbacks, numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
@@ -57,7 +56,8 @@ class Compiled:
         module = lower(function, options, self._runtime.callbacks())
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
-        symbols = {**python_symbols(), **numpy_symbols(), **outside_symbols(module.text)}
+        outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
+        symbols = {**python_symbols(), **numpy_symbols(), **outside}
         level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
         machine = build(module.text, symbols, level)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from wengert.codegen import special
 from wengert.codegen.text import REGISTER, Writer, float_literal
 from wengert.errors import InternalError
 from wengert.types import DType
@@ -243,6 +244,7 @@ TABLE.update({name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "n
 TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
 TABLE.update({name: _rounding(name) for name in INTRINSIC})
 TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
+TABLE.update(special.rules(lambda name: TABLE[name]))
 
 HELPERS: dict[str, str] = {
     "wg.ifloordiv": """define internal i64 @wg.ifloordiv(i64 %a, i64 %b) alwaysinline nounwind {

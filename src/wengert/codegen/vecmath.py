@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from wengert.codegen import scalars
+from wengert.codegen import scalars, special
 from wengert.codegen.text import float_literal
 
 # Adding it rounds to an integer, which is then in the low bits.
@@ -279,4 +279,11 @@ def kernel(name: str) -> str:
 
 def helpers(names: Iterable[str]) -> list[str]:
     """The text of the helper functions called `names`."""
-    return [kernel(n.removeprefix("wg.")) if n.removeprefix("wg.") in KERNELS else scalars.HELPERS[n] for n in sorted(names)]
+    return [_helper(n) for n in sorted(names)]
+
+
+def _helper(name: str) -> str:
+    short = name.removeprefix("wg.")
+    if short.startswith("polygamma"):
+        return special.polygamma_helper(int(short.removeprefix("polygamma")))
+    return kernel(short) if short in KERNELS else scalars.HELPERS[name]

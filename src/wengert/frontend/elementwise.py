@@ -92,7 +92,7 @@ def apply(ufunc: Any, *operands: Any) -> Any:
 def call_ufunc(ufunc: Any, *args: Any, **options: Any) -> Any:
     """A ufunc call with its options: `out`, `where` (with `out`) and `dtype`; others must have their defaults."""
     out, where, dtype = options.pop("out", None), options.pop("where", True), options.pop("dtype", None)
-    name = f"np.{ufunc.__name__}"
+    name = f"{'np' if getattr(np, ufunc.__name__, None) is ufunc else 'scipy.special'}.{ufunc.__name__}"
     casting = options.pop("casting", "same_kind")
     if casting not in ("same_kind", "unsafe"):
         unsupported(f"casting={casting!r} of {name} is not supported", error=StagingError)

@@ -36,6 +36,7 @@ from wengert.frontend import (
     table_numpy_tables,
     table_numpy_ufunc,
     table_scipy_linalg,
+    table_scipy_special,
 )
 from wengert.frontend.boxes import any_box, as_array
 from wengert.frontend.registry import HANDLERS, NAMES, PASS
@@ -64,6 +65,7 @@ SOURCES = (
     table_numpy_tables,
     table_numpy_ufunc,
     table_scipy_linalg,
+    table_scipy_special,
 )
 
 _PURE_METHODS = frozenset({"dot", "clip"})

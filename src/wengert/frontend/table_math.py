@@ -17,7 +17,7 @@ from wengert.frontend.emit import builder, ensure, fail, logical_and, logical_no
 from wengert.frontend.python_numbers import message_of, power, to_int, wrap
 from wengert.frontend.registry import OPERATORS, PASS, register
 from wengert.ir.core import Value
-from wengert.ir.op import REGISTRY
+from wengert.ops import special as _special  # noqa: F401 - fills the registry
 from wengert.ops import transcendental as _ops  # noqa: F401 - fills the registry
 from wengert.types import F64, I64
 
@@ -42,8 +42,6 @@ def _function(name: str, op: str, allowed: Condition | None = None, bad: float =
         bad: an argument that does not, from which Python's message is taken.
         overflows: whether finite arguments with infinite results raise OverflowError.
     """
-    if op not in REGISTRY:
-        return
     function = getattr(math, name)
     message = message_of(lambda: function(bad)) if allowed is not None else ""
     shows_value = repr(bad) in message
@@ -78,6 +76,12 @@ def _within(compare: str) -> Condition:
     return lambda x: logical_not(getattr(builder(), compare)(builder().abs(x), 1.0))
 
 
+def _is_pole(x: Value) -> Value:
+    """Whether the gamma function has no value: whole numbers up to 0, and minus infinity."""
+    b = builder()
+    return logical_and(b.le(x, 0.0), b.eq(b.floor(x), x))
+
+
 def _fill() -> None:
     for name in ("sin", "cos", "tan"):
         _function(name, name, _finite, math.inf)
@@ -88,9 +92,9 @@ def _fill() -> None:
         ("cbrt", "cbrt"),
         ("fabs", "abs"),
         ("erf", "erf"),
+        ("erfc", "erfc"),
     ):
         _function(name, op)
-    _function("erfc", "erfc")
     _function("sqrt", "sqrt", _not("lt", 0.0))
     for name in ("log2", "log10"):
         _function(name, name, _not("le", 0.0), 0.0)
@@ -99,6 +103,8 @@ def _fill() -> None:
     _function("acos", "arccos", _within("gt"), 2.0)
     _function("acosh", "arccosh", _not("lt", 1.0), 0.0)
     _function("atanh", "arctanh", _within("ge"), 1.0)
+    _function("gamma", "gamma", lambda x: logical_not(_is_pole(x)), overflows=True)
+    _function("lgamma", "gammaln", lambda x: logical_or(logical_not(_is_pole(x)), builder().isinf(x)), overflows=True)
     for name in ("exp", "expm1", "exp2", "sinh", "cosh"):
         _function(name, name, overflows=True)
 

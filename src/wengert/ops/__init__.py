@@ -1,6 +1,7 @@
 """Declarations of the primitive ops with all of their rules. Importing this package fills the registry."""
 
 from wengert.ops import (
+    bessel,
     control,
     custom,
     elementwise,
@@ -10,12 +11,13 @@ from wengert.ops import (
     order,
     reduce,
     shape,
+    special,
     spectral,
     systems,
     transcendental,
 )
 
 __all__ = [
-    "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "spectral", "systems",
-    "transcendental",
+    "bessel", "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "special",
+    "spectral", "systems", "transcendental",
 ]  # fmt: skip
