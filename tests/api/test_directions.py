@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from contextlib import nullcontext
 from typing import Any
@@ -64,12 +63,12 @@ def test_cotangents_are_matched_by_structure(mode: str) -> None:
 
 def test_stop_gradient_hands_plain_numbers_to_functions_that_are_not_known() -> None:
     def weighted(x: float, y: np.ndarray) -> float:
-        return x * math.lgamma(wg.stop_gradient(x)) + np.sum(y * np.sort(wg.stop_gradient(y)))
+        return x * np.spacing(wg.stop_gradient(x)) + np.sum(y * np.sort(wg.stop_gradient(y)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", wg.EagerFallbackWarning)
         dx, dy = wg.grad(weighted, argnums=(0, 1))(2.5, np.array([3.0, 1.0]))
-    assert dx == math.lgamma(2.5)
+    assert dx == np.spacing(2.5)
     np.testing.assert_array_equal(dy, [1.0, 3.0])
 
 
