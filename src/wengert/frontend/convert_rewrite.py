@@ -17,7 +17,7 @@ from wengert.frontend.convert_jumps import is_made_up, lower_jumps
 from wengert.frontend.convert_match import is_case, lower_matches
 from wengert.frontend.convert_protect import rewrite_plain_try, rewrite_try, rewrite_with
 from wengert.frontend.convert_push import CONSUME, can_push, push_form
-from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, stores
+from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, nonlocals, stores
 from wengert.frontend.convert_unset import is_flag, track_unset
 from wengert.frontend.source import clone
 
@@ -61,7 +61,7 @@ class FunctionRewriter(ExpressionRewriter):
             scope.bound |= {n for n in stores(body) if is_made_up(n) or is_flag(n)}
             self.doubtful = doubtful
             self.liveness = Liveness(body, captured(body) | scope.globals | scope.nonlocals)
-        rewritten = [*self.declarations(scope), *self.block(body)]
+        rewritten = [*self.declarations(scope), *self.lent(node, body), *self.block(body)]
         self.scope, self.liveness, self.plain, self.me, self.function, self.doubtful = saved
         return rewritten
 
@@ -72,6 +72,13 @@ class FunctionRewriter(ExpressionRewriter):
             return []
         never = ast.Assign([ast.Name(n, ast.Store()) for n in names], ast.Constant(None))
         return [ast.If(ast.Constant(False), [never], [])]
+
+    def lent(self, node: Any, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """Announce the variables that functions in here may assign: they are as old as this call."""
+        names = sorted({n for root in body for n in nonlocals(root)} & self.scope.bound)
+        if not names or self.plain:
+            return []
+        return [ast.copy_location(ast.Expr(self.call("lend", node, self.cells(names, node))), node)]
 
     def block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
         """The rewritten statements."""

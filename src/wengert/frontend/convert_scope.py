@@ -160,8 +160,13 @@ def captured(body: Iterable[ast.AST]) -> set[str]:
         for node in ast.walk(root):
             if isinstance(node, (*_SCOPES, ast.GeneratorExp)):
                 names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-                names |= {n for d in ast.walk(node) if isinstance(d, ast.Nonlocal) for n in d.names}
+                names |= nonlocals(node)
     return names
+
+
+def nonlocals(root: ast.AST) -> set[str]:
+    """Names that functions in `root` declare to be those of a function around."""
+    return {n for node in ast.walk(root) if isinstance(node, ast.Nonlocal) for n in node.names}
 
 
 # --- liveness --------------------------------------------------------------------------------------------------------

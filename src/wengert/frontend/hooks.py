@@ -99,6 +99,12 @@ class Hooks:
         """A variable of an enclosing function is about to be assigned."""
         stores.touch_cell(self.at(site), name, carrier.__closure__[0])
 
+    def lend(self, site: int, carrier: Any) -> None:
+        """Variables of a function that has just been entered, which functions inside of it may assign."""
+        trace = self.at(site)
+        for cell in carrier.__closure__:
+            bear(trace, cell)
+
     def outside(self, site: int, name: str) -> None:
         """A variable of the module, or of a function that has run before the trace, is about to be assigned."""
         trace = self.at(site)

@@ -57,7 +57,8 @@ class Summary:
             f"{self.discarded_share:.1%} not comparable at their inputs"
         ]
         lines += [f"  discarded {count:>5}  {reason}" for reason, count in discarded.most_common()]
-        lines += [f"  eager     {count:>5}  {reason}" for reason, count in refused.most_common(12)]
+        first = {_first_line(o.refused): o.seed for o in reversed(self.outcomes) if o.refused}
+        lines += [f"  eager     {count:>5}  {reason} (seed {first[reason]})" for reason, count in refused.most_common(12)]
         return "\n".join(lines)
 
 
