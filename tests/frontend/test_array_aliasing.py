@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -282,3 +284,31 @@ def test_arguments_of_derivatives_are_not_changed():
     x = X.copy()
     wg.grad(add_to_argument)(x)
     np.testing.assert_array_equal(x, X)
+
+
+def test_an_array_under_two_names_when_a_loop_starts():
+    """In the first iteration a write to one is seen through the other, later it is not: such loops are not staged."""
+
+    def held(m, n):
+        box = {"z": m}
+        for _ in range(n):
+            m -= 0.1
+            box["z"] = np.abs(box["z"])
+        return np.sum(box["z"] ** 2) + np.sum(m)
+
+    def rebound(m, n):
+        m = m.copy()
+        z, total = m, 0.0
+        for i in range(n):
+            z[0] = 5.0 + i
+            total += m[0]
+            z = z + 1.0
+        return total + np.sum(z)
+
+    x = np.array([1.0, -2.0, 3.0, 4.0])
+    for f in (held, rebound):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wg.EagerFallbackWarning)
+            assert wg.value_and_grad(f)(x, 13)[0] == pytest.approx(f(x.copy(), 13))
+        with pytest.raises(wg.StagingError, match="may be the same one"):
+            wg.jit(f)(x, 13)

@@ -160,9 +160,19 @@ class Carry:
                 if not isinstance(item.place, Location) and item.entry is not UNSET:
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
+        for item in self.items.values():
+            self.link_start(item)
         for position, array in self.arrays():
             if position in self.frozen:
                 array.frozen = self.reason
+
+    def link_start(self, item: Carried) -> None:
+        """In the first iteration a carried array is the one from before the loop: written, the other is lost."""
+        if item.entry is UNSET or isinstance(item.param, Value):
+            return
+        for param, entry in zip(take_apart(item.param)[0], take_apart(item.entry)[0]):
+            if isinstance(param, Array) and isinstance(entry, Array):
+                link(self.trace, param, entry.root)
 
     def arrays(self) -> Iterator[tuple[int, Array]]:
         """The arrays among the parameters, with their position among the carried values."""
@@ -200,10 +210,11 @@ class Carry:
                 settled &= self.change(position, name, new)
         for key, (location, new) in outcome.stores.items():
             self.refuse_item(location.owner)
-            if key in self.items:
-                settled &= self.grow(self.items[key], new)
-            elif is_poisoned(self.trace, new):
+            if is_poisoned(self.trace, new):
+                settled &= self.items.pop(key, None) is None
                 self.lost[id(location.owner)] = location.owner
+            elif key in self.items:
+                settled &= self.grow(self.items[key], new)
             elif new is not location.old:
                 settled &= self.change_location(location, new)
         return settled
