@@ -192,3 +192,10 @@ def test_check_grads_finds_a_wrong_rule(mode):
     f = wg.wrap(math.gamma, vjp=lambda args, out, ct: ct * out, shape=())
     with run_in(mode), pytest.raises(AssertionError, match="differs from"):
         wg.check_grads(f, (2.5,))
+
+
+def test_unknown_code_is_refused_with_the_way_out():
+    with pytest.raises(wg.StagingError, match=r"give it a derivative with wg\.wrap"):
+        wg.jit(lambda x: math.lgamma(x))(2.0)
+    with wg.eager(), pytest.raises(wg.GradientCutError, match=r"give it a derivative with wg\.wrap"):
+        wg.grad(lambda x: math.lgamma(x))(2.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 
+import wengert.ops  # noqa: F401 - fills the registry
 from wengert.ir.core import Function
 from wengert.ir.equal import same
 from wengert.ir.parser import parse

@@ -24,7 +24,10 @@ from wengert.tree import flatten, map_leaves
 
 _ROOTS = tuple(os.path.join(os.path.dirname(str(module.__file__)), "") for module in (np, scipy))
 _OWN = frozenset({"numpy", "scipy", "wengert"})
-FIX = "write it with functions that wengert knows, or wrap its arguments in wg.stop_gradient(...) if they need no gradient"
+FIX = (
+    "write it with functions that wengert knows, give it a derivative with wg.wrap(...), "
+    "or wrap its arguments in wg.stop_gradient(...) if they need no gradient"
+)
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
