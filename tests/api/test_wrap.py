@@ -196,6 +196,6 @@ def test_check_grads_finds_a_wrong_rule(mode):
 
 def test_unknown_code_is_refused_with_the_way_out():
     with pytest.raises(wg.StagingError, match=r"give it a derivative with wg\.wrap"):
-        wg.jit(lambda x: math.lgamma(x))(2.0)
+        wg.jit(lambda x: np.linalg.eigvals(np.outer(x, x))[0])(2.0)
     with wg.eager(), pytest.raises(wg.GradientCutError, match=r"give it a derivative with wg\.wrap"):
-        wg.grad(lambda x: math.lgamma(x))(2.0)
+        wg.grad(lambda x: np.linalg.eigvals(np.outer(x, x))[0])(2.0)
