@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import mpmath
 import numpy as np
 import pytest
 import scipy.special as sp
+from scipy import stats
 
 import wengert as wg
 from tests.frontend.array_modes import agree_everywhere
@@ -238,3 +240,24 @@ def test_options_of_ufuncs():
 
     agree_everywhere(f, X)
     assert wg.jit(lambda n: sp.erf(n))(1) == sp.erf(1)
+
+
+# --- SciPy's distributions -------------------------------------------------------------------------------------------
+
+
+def test_distributions_of_scipy():
+    """Their Python layers are converted, functions that SciPy makes by `exec` included."""
+
+    def f(x, a):
+        return stats.norm.logpdf(x, a, 1.5) + stats.norm.ppf(0.2 * x) + stats.beta.logpdf(0.3, a, x)
+
+    agree_everywhere(f, 0.8, 1.3)
+
+
+def test_distributions_of_scipy_on_arrays():
+    def f(x, scale):
+        return np.sum(stats.norm.pdf(x, 0.1, scale) * stats.norm.sf(x, scale=scale))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", wg.EagerFallbackWarning)
+        agree_everywhere(f, X, 1.3, staged=False)

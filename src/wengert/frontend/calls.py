@@ -43,6 +43,7 @@ from wengert.frontend.growing import any_growing, is_growing
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
+from wengert.frontend.source import only_arranges
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute_plainly, set_item
 from wengert.frontend.table import find
@@ -156,6 +157,8 @@ def _call_function(fn: types.FunctionType, args: tuple[Any, ...], kwargs: dict[s
     try:
         converted = trace.enter(fn)
     except SourceUnavailableError:
+        if only_arranges(fn.__code__):
+            return fn(*args, **kwargs)
         if holds_traced(trace, args, kwargs):
             raise
         return _real(trace, fn, args, kwargs)

@@ -7,10 +7,13 @@ apart by their columns.
 from __future__ import annotations
 
 import ast
+import dis
 import linecache
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 from wengert.errors import SourceUnavailableError
@@ -54,6 +57,21 @@ def find_source(fn: types.FunctionType) -> FunctionSource:
         raise _unavailable(fn, "the source file has changed since the function was defined")
     node, owner = matching[0]
     return FunctionSource(clone(node), code.co_filename, owner)
+
+
+# What does nothing to values but hand them on; names differ between versions of Python.
+_HANDS_ON = re.compile(
+    r"RESUME|NOP|CACHE|LOAD_FAST(_BORROW|_LOAD_FAST|_CHECK)*|LOAD_CONST|LOAD_SMALL_INT|BUILD_TUPLE|RETURN_(VALUE|CONST)"
+)
+
+
+@cache
+def only_arranges(code: types.CodeType) -> bool:
+    """Whether a function returns its arguments, constants and tuples of them, and does nothing else: it needs no hooks.
+
+    SciPy's distributions make such functions by `exec`, so they have no source.
+    """
+    return all(_HANDS_ON.fullmatch(instruction.opname) for instruction in dis.get_instructions(code))
 
 
 def clone(node: Any) -> Any:
