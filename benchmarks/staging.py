@@ -1,8 +1,8 @@
 """Staging and compile time of the longer programs of the corpus: `python benchmarks/staging.py [--all] [--gradient] [NAME ...]`.
 
-Per program: the source lines that were traced (each once, however often the loop around it runs), the time of tracing alone, that
-time per line, and how the time of a first call splits into tracing, transforms with passes, and LLVM. Tracing is the best of
-several runs, with the conversion of the source (once per function and process) apart; the rest is measured once.
+Per program: source lines traced (each once, however often the loop around it runs), the time of tracing alone, that
+time per line, and how the time of a first call splits into tracing, transforms with passes, and LLVM. CPU times; tracing is
+the best of several runs, with the conversion of the source (once per function and process) apart; the rest is measured once.
 """
 
 from __future__ import annotations
@@ -75,21 +75,21 @@ def traced_lines(function: Callable[..., Any], args: Sequence[Any]) -> int:
 
 def measure(name: str, function: Callable[..., Any], args: Sequence[Any], repeats: int, gradient: bool) -> Row:
     """All figures of one program."""
-    started = time.perf_counter()
+    started = time.process_time()
     traced = trace(function, args, {})
-    first = time.perf_counter() - started
+    first = time.process_time() - started
     best = first
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         traced = trace(function, args, {})
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     lines = traced_lines(function, args)
-    started = time.perf_counter()
+    started = time.process_time()
     lowered = optimize(inline_custom(_gradient(traced) if gradient else traced.function))
-    passes = time.perf_counter() - started
-    started = time.perf_counter()
+    passes = time.process_time() - started
+    started = time.process_time()
     compile_native(lowered)
-    native = time.perf_counter() - started
+    native = time.process_time() - started
     count = sum(1 for _ in walk(list(traced.function.instrs)))
     return Row(name, lines, 1e3 * (first - best), 1e3 * best, count, 1e3 * passes, 1e3 * native)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
@@ -28,6 +30,7 @@ from wengert.frontend.staging_forms import (
     lower,
     raise_up,
     take_apart,
+    traced_form,
     typed,
 )
 from wengert.frontend.staging_state import (
@@ -86,6 +89,7 @@ class Carry:
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
         dropped: variables that are not needed after an iteration.
         lost: arrays whose contents are unknown after an iteration.
+        guessed: those of `items` that no run of the body has shown to change yet.
     """
 
     def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
@@ -98,7 +102,43 @@ class Carry:
         self.dropped: set[int] = set()
         self.lost: dict[int, Array] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
+        self.guessed: set[Any] = set()
         self.recall()
+
+    def guess(self) -> None:
+        """Take it that numbers which are read before the body assigns them change: mostly they do, and one run is enough."""
+        for position, name in enumerate(self.variables.names):
+            entry = self.before[position]
+            if position in self.items or name not in self.info.head or name in self.info.stop:
+                continue
+            if type(entry) in (Scalar, float, np.float64) and self.variables.keys[position] not in self.items:
+                self.items[position] = self.variable(position, entry, traced_form(form_of(entry)))
+                self.guessed.add(position)
+
+    def forget_guesses(self) -> None:
+        """Carry only what has been seen to change."""
+        for key in self.guessed:
+            del self.items[key]
+        self.guessed.clear()
+
+    def drop_wrong_guesses(self, outcome: Outcome) -> bool:
+        """Stop carrying what was guessed and does not change; whether there was something."""
+        wrong = [key for key in self.guessed if self.stays(self.items[key], outcome)]
+        for key in wrong:
+            del self.items[key]
+        self.guessed.clear()
+        if wrong:
+            self.frozen.clear()
+        return bool(wrong)
+
+    def stays(self, item: Carried, outcome: Outcome) -> bool:
+        """Whether a carried variable is at the end of the body what it was at the start."""
+        assert isinstance(item.place, int)
+        if self.variables.keys[item.place] in outcome.stores:
+            return False
+        new = outcome.variables[item.place]
+        same = not isinstance(new, Scalar) and form_of(new) == form_of(item.entry)
+        return same or new is item.param or new is item.entry
 
     def recall(self) -> None:
         """Start from what an earlier trace of the same loop carried, if there was one."""

@@ -284,6 +284,11 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     return Leaf(x.kind, x.type.with_dtype(common_dtype(x.type.dtype, y.type.dtype)), x.numpy or y.numpy)
 
 
+def traced_form(form: Form) -> Form:
+    """`form` with its static numbers and arrays traced."""
+    return Form(form.structure, tuple(map(_traced, form.leaves)))
+
+
 def _traced(leaf: Leaf) -> Leaf:
     """A static number or array as the traced leaf it can become."""
     if leaf.kind != "static":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from wengert.errors import StagingError
+from wengert.errors import StagingError, WengertError
 from wengert.frontend.boxes import box, lift
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
@@ -29,6 +29,10 @@ UNROLL_TOTAL = 512
 """How often a body may be repeated by short loops around it that are unrolled."""
 PEEL_LIMIT = 32
 RETRY_LIMIT = 200
+_MAY_BE_GUESSED_WRONG = (
+    *(NeedsPythonValue, CannotMergeError, WengertError),
+    *(ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError),
+)
 
 
 def loop(info: BranchInfo, iterable: Any, body: Callable[[Any], None], carrier: Any) -> None:
@@ -163,19 +167,52 @@ class _Loop:
 
     def settle(self, attempt: Callable[[], Outcome], enough: Callable[[Outcome], bool] | None = None) -> Outcome:
         """Run the body until its carry is known, or `enough` is seen."""
+        outcome = self.guessed(attempt)
         for _ in range(MAX_ATTEMPTS):
-            try:
-                outcome = attempt()
-            except NeedsPythonValue as need:
-                self.note_dependence(need)
-                raise
-            if isinstance(outcome.ended, NoValueYet):
-                raise outcome.ended
-            if outcome.ended is not None:
-                raise StagingError("the body of this loop always raises", self.info.span)
-            if (enough is not None and enough(outcome)) or self.carry.absorb(outcome):
+            if outcome is None:
+                outcome = self.attempted(attempt)
+            if enough is not None and enough(outcome):
                 return outcome
+            settled = self.carry.absorb(outcome)
+            if not self.carry.drop_wrong_guesses(outcome) and settled:
+                return outcome
+            outcome = None
         raise CannotMergeError("the types of its variables do not settle")
+
+    def guessed(self, attempt: Callable[[], Outcome]) -> Outcome | None:
+        """A first run of the body with a guess at what it changes; None if there is nothing to guess, or it does not work."""
+        self.carry.guess()
+        if not self.carry.guessed:
+            return None
+        trace = self.trace
+        mark, unroll, frozen, span = trace.journal.mark(), set(trace.unroll), dict(trace.frozen), trace.span
+        try:
+            return self.attempted(attempt)
+        except _MAY_BE_GUESSED_WRONG:
+            trace.journal.rollback(mark)
+            self.variables.write(self.carry.before)
+            trace.unroll, trace.frozen, trace.span = unroll, frozen, span
+            trace.extra.pop("loop_dependent", None)
+            self.carry.forget_guesses()
+            return None
+
+    def attempted(self, attempt: Callable[[], Outcome]) -> Outcome:
+        """One run of the body.
+
+        Raises:
+            NoValueYet: its end has no value yet.
+            StagingError: it always raises.
+        """
+        try:
+            outcome = attempt()
+        except NeedsPythonValue as need:
+            self.note_dependence(need)
+            raise
+        if isinstance(outcome.ended, NoValueYet):
+            raise outcome.ended
+        if outcome.ended is not None:
+            raise StagingError("the body of this loop always raises", self.info.span)
+        return outcome
 
     def note_dependence(self, need: NeedsPythonValue) -> None:
         """Remember whether the value asked for changes with the iterations of this very loop."""

@@ -61,9 +61,12 @@ class Builder:
         for index, declared in enumerate(types):
             name = names[index] if index < len(names) else ""
             affine = None
-            if op.affine is not None and isinstance(declared, TensorType) and declared == TensorType(I64):
-                affine = op.affine(*[o.affine for o in operands], **attrs)
-            results.append(Value(resolve_slots(declared, results), name, affine))
+            if type(declared) is TensorType and not declared.dims:
+                if op.affine is not None and declared.dtype is I64:
+                    affine = op.affine(*[o.affine for o in operands], **attrs)
+            else:
+                declared = resolve_slots(declared, results)
+            results.append(Value(declared, name, affine))
         return Instr(op, tuple(operands), tuple(results), attrs, tuple(regions), self.span)
 
     def known(self, value: Value) -> Any:
@@ -178,9 +181,10 @@ def resolve_slots(declared: Type, values: Sequence[Value]) -> Type:
 
     if isinstance(declared, StackType):
         return declared
-    if not any(isinstance(s, Slot) for s in declared.symbols()):
-        return declared
-    return declared.substitute(lookup)
+    for dim in declared.dims:
+        if type(dim) is Dim and any(type(symbol) is Slot for symbol, _ in dim.terms):
+            return declared.substitute(lookup)
+    return declared
 
 
 def to_slots(types: Sequence[Type], values: Sequence[Value]) -> tuple[Type, ...]:
