@@ -141,7 +141,9 @@ def correctness_table(report: Report) -> Table:
 
 def scaling_table(costs: list[Cost]) -> Table:
     """Cost of one gradient against its number of steps."""
-    table = _table("Gradient against number of steps", "program", "steps", "time", "ns a step", "peak memory", "bytes a step")
+    table = _table(
+        "Gradient against number of steps", "program", "steps", "time", "ns a step", "peak memory", "bytes a step"
+    )
     for cost in costs:
         table.add_row(
             cost.program,

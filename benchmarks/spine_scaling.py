@@ -134,7 +134,10 @@ def call_microseconds(repeats: int = 15, calls: int = 20_000) -> float:
 def import_seconds(module: str = "wengert", processes: int = 7) -> float:
     """Median time of `import module` over fresh processes, in seconds."""
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(processes)]
+    runs = [
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        for _ in range(processes)
+    ]
     return median(float(run.stdout) for run in runs)
 
 
