@@ -113,9 +113,11 @@ def item(obj: Any, index: Any) -> Any:
         return OPERATORS["number item"](obj, index)
     if is_box(obj):
         return obj[index]
-    if lists.is_traced_index(obj, index) and not current().eager and (is_growing(obj) or can_be_rows(obj)):
-        return lists.get_item(obj, index)
     if is_growing(obj):
+        return lists.get_item(obj, index)
+    if lists.is_traced_index(obj, index) and not current().eager and can_be_rows(obj):
+        if isinstance(index, Scalar):
+            _check_position(obj, index)
         return lists.get_item(obj, index)
     if isinstance(obj, np.ndarray):
         if not any_box(index):
@@ -143,11 +145,16 @@ def _is_table(obj: list[Any] | tuple[Any, ...]) -> bool:
 
 def _look_up(obj: list[Any] | tuple[Any, ...], index: Scalar) -> Any:
     """`obj[index]` for a position that is not known while tracing."""
+    _check_position(obj, index)
+    return OPERATORS["item"](Array(lift(list(obj)))[index])
+
+
+def _check_position(obj: Any, index: Scalar) -> None:
+    """Raise Python's IndexError at run time for a position outside of a list, tuple or deque."""
     b = builder()
     position = lift_int(index, "a list index")
     inside = logical_and(b.ge(position, b.const(-len(obj))), b.lt(position, b.const(len(obj))))
     ensure(inside, "IndexError", f"{type(obj).__name__} index out of range")
-    return OPERATORS["item"](Array(lift(list(obj)))[index])
 
 
 def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
