@@ -247,9 +247,9 @@ def keep_outcome(trace: Trace, variables: Variables, outcome: Outcome) -> None:
     builder = trace.builder
     assert isinstance(builder, TraceBuilder)
     builder.splice(outcome.builder)
-    variables.write(outcome.variables)
-    for location, new in outcome.stores.values():
+    for location, new in outcome.stores.values():  # first: a variable may be among them, and must be seen to change
         trace_write(trace, location, new)
+    variables.write(outcome.variables)
 
 
 def end_with(trace: Trace, end: ArmEnded) -> NoReturn:
