@@ -82,7 +82,70 @@ def with_in_a_try_in_a_loop(x):
     return t
 
 
-FUNCTIONS = [with_in_a_loop, with_in_an_arm_in_a_loop, with_in_a_while, generator_in_a_loop, generator_in_an_arm]
+def assigned_before_a_with(x):
+    t, s = 1.0, 0.0
+    for _ in range(12):
+        s += t * x
+        t = 0.3
+        with scaled([t], 0.6) as d:
+            t = math.tanh(d + x)
+    return t + s
+
+
+def assigned_before_a_closure_writes(x):
+    t, s = 1.0, 0.0
+
+    def add(z):
+        nonlocal t
+        t = t * z + x
+
+    for _ in range(12):
+        s += t
+        t = 0.3
+        add(0.4)
+    return t + s
+
+
+def assigned_around_a_generator(x):
+    t = 1.0
+    while t < 10.0:
+        t = t + x
+        for level in decay(x):
+            t = t + level
+            if t > 8.0:
+                break
+        t = t + 0.1
+    return t
+
+
+def assigned_directly_in_the_other_arm(x):
+    t, s = 1.0, 0.0
+
+    def add(z):
+        nonlocal t
+        t = t * z + x
+
+    for k in range(12):
+        s += t
+        if math.sin(s + k) > 0.0:
+            t = 0.3
+            add(0.4)
+        else:
+            t = 0.9 * t * x
+    return t + s
+
+
+FUNCTIONS = [
+    with_in_a_loop,
+    with_in_an_arm_in_a_loop,
+    with_in_a_while,
+    generator_in_a_loop,
+    generator_in_an_arm,
+    assigned_before_a_with,
+    assigned_before_a_closure_writes,
+    assigned_around_a_generator,
+    assigned_directly_in_the_other_arm,
+]
 
 
 @pytest.mark.parametrize("x", [0.37, 0.81])

@@ -287,8 +287,7 @@ class Branch:
     def plan_store(self, location: Location, first: Outcome, second: Outcome, plans: list[Any]) -> None:
         """Plan the merge of a location that an arm wrote."""
         trace = self.trace
-        a = first.stores[location.key][1] if location.key in first.stores else location.get()
-        b = second.stores[location.key][1] if location.key in second.stores else location.get()
+        a, b = self.contents(location, first), self.contents(location, second)
         if a is b:
             if a is not location.get():
                 self.same.append((location, a))
@@ -308,6 +307,13 @@ class Branch:
             trace.journal.write(location.key, location.owner, location.get, location.set, new)
 
         plans.append((location.label, a, b, write))
+
+    def contents(self, location: Location, arm: Outcome) -> Any:
+        """What is in a location after an arm; a variable of this function may have been assigned directly there."""
+        if location.key in arm.stores:
+            return arm.stores[location.key][1]
+        keys = self.variables.keys
+        return arm.variables[keys.index(location.key)] if location.key in keys else location.get()
 
     def carry_out(self, plans: Sequence[tuple[str, Any, Any, Callable[[Any], None]]], first: Outcome, second: Outcome) -> None:
         """Emit the `if` and hand its results to the plans."""

@@ -245,7 +245,7 @@ class Failures:
         frame: Frame = self.trace.frames[-1]
         child = builder.child()
         assert isinstance(child, TraceBuilder)
-        stores = all_changes(self.trace, frame.mark)
+        stores = all_changes(self.trace, frame)
         dropped = self.trace.extra.get("dropped_cells", ())
         for key, (location, _) in stores.items():
             if key[0] == "cell" and id(location.owner) in dropped:
@@ -314,7 +314,7 @@ class Failures:
     def fold(self, frame: Frame, entry: Sequence[Any], last: Outcome) -> Outcome:
         """The outcome of a region without forks: the states at failures merged into that at the end."""
         trace, builder, variables = self.trace, last.builder, frame.variables
-        last.stores = all_changes(trace, frame.mark)
+        last.stores = all_changes(trace, frame)
         while builder.forks:
             fork = builder.forks.pop()
             child = builder.child()
@@ -330,8 +330,8 @@ class Failures:
             child.close("the code behind a check that a `try` takes")
             for location, new in kept:
                 trace_write(trace, location, new)
-            last = Outcome(builder, result, variables.read(), all_changes(trace, frame.mark), None, last.written)
-        last.stores = changes(trace, frame.mark, builder)
+            last = Outcome(builder, result, variables.read(), all_changes(trace, frame), None, last.written)
+        last.stores = changes(trace, frame, builder)
         return last
 
     def unshared(self, fork: Fork, last: Outcome, child: TraceBuilder) -> list[tuple[Location, Any]]:

@@ -150,10 +150,16 @@ class Outcome:
 
 @dataclass
 class Frame:
-    """A region being run: its variables, and where the journal stood at its start."""
+    """A region being run: its variables, and the journal and their values at its start."""
 
     variables: Variables
     mark: int
+    entry: list[Any]
+
+    def old(self, key: Any, noted: Any) -> Any:
+        """What a location held at the start: a variable may have been assigned directly before the journal first saw it."""
+        keys = self.variables.keys
+        return self.entry[keys.index(key)] if key in keys else noted
 
 
 @contextmanager
@@ -194,7 +200,7 @@ def run_region(
             if entry is not None:
                 entry()
             mark = trace.journal.mark()
-            outcome = _run(trace, builder, Frame(variables, mark), body)
+            outcome = _run(trace, builder, Frame(variables, mark, variables.read()), body)
         inner = _inner(trace, mark, builder)
     finally:
         trace.journal.rollback(start)
@@ -210,7 +216,6 @@ def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], A
     """Run the body of a region and read off its outcome."""
     ended: ArmEnded | None = None
     result: Any = None
-    entry = frame.variables.read()
     values: list[Any] | None = None
     trace.frames.append(frame)
     try:
@@ -231,8 +236,8 @@ def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], A
         ended, values = None, [DEAD] * len(frame.variables.names)
     written = frozenset(id(e[1]) for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array))
     final = frame.variables.read() if values is None else values
-    outcome = Outcome(builder, result, final, changes(trace, frame.mark, builder), ended, written)
-    return trace.failures.fold(frame, entry, outcome) if builder.forks else outcome
+    outcome = Outcome(builder, result, final, changes(trace, frame, builder), ended, written)
+    return trace.failures.fold(frame, frame.entry, outcome) if builder.forks else outcome
 
 
 def trace_write(trace: Trace, location: Location, new: Any) -> None:
@@ -247,21 +252,21 @@ def may_start_unset(trace: Trace, location: Location) -> bool:
     return id(location.owner) in trace.extra.get("optional_cells", ())
 
 
-def all_changes(trace: Trace, mark: int) -> dict[Any, tuple[Location, Any]]:
-    """Locations written since `mark`, with their values now."""
+def all_changes(trace: Trace, frame: Frame) -> dict[Any, tuple[Location, Any]]:
+    """Locations written since the start of a region, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
-    for key, owner, get, set_, old in trace.journal.entries[mark:]:
+    for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
         if key not in found:
-            found[key] = (Location(key, owner, get, set_, old), get())
+            found[key] = (Location(key, owner, get, set_, frame.old(key, old)), get())
     return found
 
 
-def changes(trace: Trace, mark: int, builder: TraceBuilder) -> dict[Any, tuple[Location, Any]]:
-    """Locations written since `mark` that existed before the region of `builder`, with their values now."""
+def changes(trace: Trace, frame: Frame, builder: TraceBuilder) -> dict[Any, tuple[Location, Any]]:
+    """Locations written in a region that existed before it, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
-    for key, owner, get, set_, old in trace.journal.entries[mark:]:
+    for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
         if key not in found and not made_in(trace, owner, builder):
-            found[key] = (Location(key, owner, get, set_, old), None)
+            found[key] = (Location(key, owner, get, set_, frame.old(key, old)), None)
     return {key: (location, location.get()) for key, (location, _) in found.items()}
 
 

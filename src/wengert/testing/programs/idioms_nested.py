@@ -135,9 +135,11 @@ def accumulator(w: Writer, body: Body) -> None:
     w.line(f"for {i} in range({trips}):")
     with w.loop(trips):
         w.add(Variable(i, "int", low=0, high=trips - 1, assignable=False))
+        if w.chance(0.3):
+            w.line(f"{place} = {_small(w)} * {place} + {_text(w, 0)}" if w.chance(0.6) else f"{place} = {_text(w, 1)}")
         w.line(f"{last} = {add}({_text(w, 1)}" + (f", k={_text(w, 0, 1.0)})" if w.chance(0.4) else ")"))
     w.add(Variable(last, "float"))
-    w.add(Variable(place, "float", assignable=False))
+    w.add(Variable(place, "float", assignable=keeps))
 
 
 def functions_of_functions(w: Writer, body: Body) -> None:
