@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import wengert as wg
 import wengert.ops  # noqa: F401 - registers the ops
-from wengert.codegen import Compiled, Options, compile, options_from_environment
+from wengert.codegen import Compiled, Options, compile, compiled, options_from_environment
 from wengert.errors import ArgumentError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
@@ -262,3 +263,19 @@ def test_disabled_optimisations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WENGERT_DISABLE", "everything")
     with pytest.raises(ArgumentError, match="do not exist"):
         options_from_environment()
+
+
+def test_huge_modules_are_compiled_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any, n: int) -> Any:
+        total = 0.0
+        for k in range(n):
+            total = total + np.sum(np.sin(x) * k)
+        return total
+
+    x = np.linspace(0.0, 1.0, 7)
+    usual = wg.value_and_grad(f)(x, 4)
+    monkeypatch.setattr(compiled, "_LARGE", 0)
+    monkeypatch.setattr(compiled, "_HUGE", 0)
+    hurried = wg.value_and_grad(f)(x, 4)
+    np.testing.assert_allclose(hurried[0], usual[0], rtol=1e-13)
+    np.testing.assert_allclose(hurried[1], usual[1], rtol=1e-13)

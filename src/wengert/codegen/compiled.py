@@ -26,6 +26,8 @@ METH_FASTCALL = 0x0080
 
 _LARGE = 600_000
 """Length of LLVM text (some ten thousand lines) above which optimising it fully would take tens of seconds."""
+_HUGE = 2_000_000
+"""Length from which machine code is made in a hurry, too: half the time, for code that is not run in a tight loop."""
 
 
 class _MethodDef(ctypes.Structure):
@@ -59,7 +61,7 @@ class Compiled:
         outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
         symbols = {**python_symbols(), **numpy_symbols(), **outside}
         level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
-        machine = build(module.text, symbols, level)
+        machine = build(module.text, symbols, level, fast=len(module.text) > _HUGE)
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 

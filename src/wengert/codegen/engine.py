@@ -72,13 +72,14 @@ class Machine:
             return str(self.target.emit_assembly(llvm.parse_assembly(str(self.module))))
 
 
-def build(text: str, symbols: Mapping[str, int], level: int = 2) -> Machine:
+def build(text: str, symbols: Mapping[str, int], level: int = 2, fast: bool = False) -> Machine:
     """Native code for a module.
 
     Args:
         text: LLVM assembly.
         symbols: addresses of outside functions and data.
         level: how hard LLVM works, 0 to 3.
+        fast: choose machine instructions and registers quickly: most of the time for long modules goes there.
     """
     with _lock:
         here = host()
@@ -90,7 +91,7 @@ def build(text: str, symbols: Mapping[str, int], level: int = 2) -> Machine:
         except RuntimeError as error:
             raise InternalError(f"the code generator wrote LLVM that is not valid: {error}") from error
         target = llvm.Target.from_triple(here.triple).create_target_machine(
-            cpu=here.cpu, features=here.features, opt=min(level, 3), jit=True
+            cpu=here.cpu, features=here.features, opt=0 if fast else min(level, 3), jit=True
         )
         options = llvm.create_pipeline_tuning_options(speed_level=level)
         options.loop_vectorization = level > 1
