@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
-import wengert.ops  # noqa: F401 - registers the ops
+import wengert.ops
 from wengert.codegen import Compiled, Options, compile, compiled, options_from_environment
 from wengert.errors import ArgumentError
 from wengert.ir.builder import Builder
