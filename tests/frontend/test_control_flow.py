@@ -85,17 +85,17 @@ def test_containers_merge_leaf_by_leaf():
     agree(containers, 2.0, also=[(-2.0,)])
 
 
-def string_or_none(x):
+def array_or_number(x):
     if x > 0:
-        y = "positive"
+        y = np.array([x, 1.0])
     else:
-        y = None
-    return x if y is None else -x
+        y = x
+    return np.sum(y)
 
 
 def test_arms_that_cannot_merge_are_refused():
     with pytest.raises(StagingError, match="'y' differs between the arms"):
-        trace(string_or_none, (1.0,), {})
+        trace(array_or_number, (1.0,), {})
 
 
 def maybe_undefined(x):

@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
+from wengert.frontend.choices import Choice, describe, narrowed
 from wengert.frontend.context import current
 from wengert.frontend.emit import builder, common_dtype, dtype_from, fail, to_dtype, unsupported
 from wengert.frontend.registry import handle
@@ -118,6 +119,11 @@ def lift(x: Any) -> Value:
         unsupported("complex numbers are not supported", fix="compute with real and imaginary parts as two real numbers")
     if isinstance(x, range):
         return lift(list(x))
+    if type(x) is Choice:
+        known = narrowed(x)
+        if known is not x:
+            return lift(known)
+        unsupported("a value that may be of different kinds is used as a number here: " + describe(x), error=StagingError)
     fail(TypeError, f"a {type_name(x)} cannot be used as a number or an array here")
 
 

@@ -36,6 +36,7 @@ from wengert.frontend.calls_escape import (
 )
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
+from wengert.frontend.choices import Choice, any_choice
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
@@ -44,6 +45,7 @@ from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
 from wengert.frontend.source import only_arranges
+from wengert.frontend.staging_choices import call_with, dispatch
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import before_method, delete_attribute, delete_item, set_attribute_plainly, set_item
 from wengert.frontend.table import find
@@ -101,7 +103,11 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         staged = getattr(fn, "__wengert_call__", None)
         if staged is not None:
             return staged(*args, **kwargs)
+    if type(fn) is Choice:
+        return dispatch(fn, lambda f: call(f, args, kwargs))
     handler = find(fn)
+    if (any_choice(args) or any_choice(kwargs.values())) and (handler is not None or not _takes_choices(fn)):
+        return call_with(call, fn, args, kwargs)
     if args and any_growing(args) and (handler is not None or type(fn) not in _PYTHON_CALLABLES or fn in GROWING):
         args, kwargs, done, found = _with_growing(fn, handler, args, kwargs)
         if done:
@@ -138,6 +144,19 @@ def _with_growing(
     if handler is not None or (getattr(fn, "__module__", None) or "").partition(".")[0] == "numpy":
         return tuple(METHODS["arrays"](args)), kwargs, False, None
     return args, kwargs, False, None
+
+
+def _takes_choices(fn: Any) -> bool:
+    """Whether a function without a rule of its own is converted, or only keeps what it is given."""
+    if isinstance(fn, types.MethodType):
+        return not is_box(fn.__self__) and isinstance(fn.__func__, types.FunctionType)
+    if isinstance(fn, types.BuiltinFunctionType):
+        return isinstance(fn.__self__, list | deque) and fn.__name__ in ("append", "appendleft", "extend")
+    if isinstance(fn, types.FunctionType):
+        return not is_trusted_module(fn.__module__ or "")
+    if isinstance(fn, type):
+        return not issubclass(fn, (*_NUMERIC, str, BaseException)) and not is_trusted_module(fn.__module__)
+    return isinstance(fn, functools.partial) or isinstance(vars(type(fn)).get("__call__"), types.FunctionType)
 
 
 # --- kinds of callables ----------------------------------------------------------------------------------------------

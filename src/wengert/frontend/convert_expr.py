@@ -114,8 +114,6 @@ class ExpressionRewriter:
         names = [_COMPARE[type(op)] for op in node.ops]
         if len(names) == 1:
             left, right = self.expr(node.left), self.expr(node.comparators[0])
-            if names[0] in ("is", "is not"):
-                return ast.copy_location(ast.Compare(left, node.ops, [right]), node)
             return self.call("compare", node, names[0], left, right)
         if not self.can_defer(node.comparators[1:]):
             return self.children(node)

@@ -21,11 +21,13 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
 from wengert.frontend.capture_paths import Path
+from wengert.frontend.choices import Choice, note_not
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.growing import is_growing
 from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_choices import ask, compare, iterable_of, spread
 from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
 from wengert.frontend.staging_failures import is_ours
 from wengert.frontend.staging_iter import StagedArray, StagedRows, staged
@@ -142,13 +144,7 @@ class Hooks:
     def compare(self, site: int, name: str, a: Any, b: Any) -> Any:
         """`a < b`, `a in b` and the like."""
         self.at(site)
-        if name == "in":
-            return _contains(b, a)
-        if name == "not in":
-            return _negated(_contains(b, a))
-        if name == "is":
-            return a is b
-        return a is not b if name == "is not" else loads.apply(name, a, b)
+        return compare(_compared, name, a, b) if type(a) is Choice or type(b) is Choice else _compared(name, a, b)
 
     def chain(self, site: int, names: tuple[str, ...], a: Any, b: Any, *rest: Callable[[], Any]) -> Any:
         """`a < b < c`."""
@@ -275,6 +271,8 @@ class Hooks:
     def iterate(self, site: int, iterable: Any, by_python: bool = True) -> Any:
         """What Python itself is to iterate over."""
         self.at(site)
+        if type(iterable) is Choice:
+            iterable = iterable_of(iterable)
         if isinstance(iterable, Array) and iterable.dims:
             return StagedArray(iterable)
         if is_growing(iterable):
@@ -321,14 +319,21 @@ class Hooks:
     def text(self, site: int, *parts: Any) -> Any:
         """An f-string."""
         self.at(site)
-        return join_text(*parts)
+        listed = [part[0] if isinstance(part, tuple) else part for part in parts]
+        if not any(type(x) is Choice for x in listed):
+            return join_text(*parts)
+        rest = [part[1:] if isinstance(part, tuple) else None for part in parts]
+        return spread(lambda *xs: join_text(*[x if r is None else (x, *r) for x, r in zip(xs, rest)]), *listed)
 
     # --- statements ---------------------------------------------------------------------------------------------
 
     def pattern(self, site: int, question: str, *args: Any) -> Any:
         """A question that a pattern of `match` asks."""
         self.at(site)
-        return getattr(patterns, question)(*args)
+        asked = getattr(patterns, question)
+        if args and type(args[0]) is Choice:
+            return (ask if question.startswith("is_") else spread)(lambda x: asked(x, *args[1:]), args[0])
+        return asked(*args)
 
     def attempt(self, site: int, info: int, body: Any, clauses: Any, orelse: Any, final: Any, carrier: Any) -> None:
         """`try`."""
@@ -432,7 +437,20 @@ def _negated(a: Any) -> Any:
     known = staging.decide(a)
     if isinstance(known, bool):
         return not known
-    return Scalar(_not(known))
+    negated = _not(known)
+    note_not(current(), known, negated)
+    return Scalar(negated)
+
+
+def _compared(name: str, a: Any, b: Any) -> Any:
+    """A comparison."""
+    if name == "in":
+        return _contains(b, a)
+    if name == "not in":
+        return _negated(_contains(b, a))
+    if name == "is":
+        return a is b
+    return a is not b if name == "is not" else loads.apply(name, a, b)
 
 
 def _not(value: Value) -> Value:

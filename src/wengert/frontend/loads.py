@@ -17,12 +17,14 @@ from wengert.frontend.boxes import any_box, is_box, lift, lift_int, type_name
 from wengert.frontend.calls import SPECIAL, call, is_generated, own_array
 from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
+from wengert.frontend.choices import Choice
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import builder, ensure, logical_and
 from wengert.frontend.growing import is_growing
 from wengert.frontend.registry import OPERATORS, PASS
 from wengert.frontend.rows import can_be_rows
 from wengert.frontend.scalars import Scalar
+from wengert.frontend.staging_choices import binary, dispatch, spread, unary
 from wengert.frontend.stores import (
     check_writable,
     delete_attribute,
@@ -49,6 +51,8 @@ def attribute(obj: Any, name: str) -> Any:
     """`obj.name`."""
     if is_box(obj):
         return _of_box(obj, name)
+    if type(obj) is Choice:
+        return dispatch(obj, lambda x: attribute(x, name))
     trace = current()
     if isinstance(obj, types.ModuleType):
         value = getattr(obj, name)
@@ -107,6 +111,8 @@ def _descriptor(cls: type, name: str) -> Any:
 
 def item(obj: Any, index: Any) -> Any:
     """`obj[index]`."""
+    if type(obj) is Choice or type(index) is Choice:
+        return spread(item, obj, index)
     if isinstance(obj, Scalar):
         if not obj.numpy:
             raise TypeError(f"'{type_name(obj)}' object is not subscriptable")
@@ -159,6 +165,9 @@ def _check_position(obj: Any, index: Scalar) -> None:
 
 def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
     """`obj[index] = value`."""
+    if type(obj) is Choice or type(index) is Choice:
+        spread(lambda x, k: store_item(trace, x, k, value), obj, index)
+        return
     if is_box(obj):
         obj[index] = value
         return
@@ -174,6 +183,9 @@ def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
 
 def store_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
     """`obj.name = value`."""
+    if type(obj) is Choice:
+        dispatch(obj, lambda x: store_attribute(trace, x, name, value))
+        return
     found = _descriptor(type(obj), name)
     if isinstance(found, property) and isinstance(found.fset, types.FunctionType):
         call(found.fset, (obj, value), {})
@@ -197,6 +209,8 @@ _REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": 
 
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
+    if type(a) is Choice or type(b) is Choice:
+        return binary(apply, name, a, b)
     if name == "mod" and isinstance(a, str) and any_box(b):
         return percent(a, b)
     if type(a) in _OWN and type(b) in _OWN:
@@ -227,6 +241,8 @@ def _try_method(obj: Any, name: str, other: Any) -> Any:
 
 def apply_unary(name: str, a: Any) -> Any:
     """A unary operator."""
+    if type(a) is Choice:
+        return unary(apply_unary, name, a)
     method = getattr(type(a), f"__{name}__", None)
     if isinstance(method, types.FunctionType) and not is_box(a):
         return call(method, (a,), {})
@@ -235,6 +251,8 @@ def apply_unary(name: str, a: Any) -> Any:
 
 def apply_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
     """`a op= b`: the new value of the variable."""
+    if type(a) is Choice or type(b) is Choice:
+        return binary(lambda name, a, b: apply_in_place(trace, name, a, b), name, a, b)
     plain = name.rstrip("_")
     if is_growing(a) or (type(a) is list and is_growing(b)):
         return lists.add_in_place(trace, name, a, b)

@@ -13,6 +13,7 @@ from typing import Any
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
+from wengert.frontend.choices import Choice, assume, implied, narrowed, note_test
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.growing import is_growing
@@ -63,6 +64,9 @@ def decide(test: Any) -> bool | Value:
     """The truth of `test`: a Python bool where it is known, else a traced one."""
     if isinstance(test, Array):
         test = OPERATORS["item"](test) if all(d == 1 for d in test.dims) else bool(test)
+    if type(test) is Choice:
+        found: bool | Value = OPERATORS["truth of a choice"](test)
+        return found
     if not isinstance(test, Scalar):
         method = getattr(type(test), "__bool__", None) or getattr(type(test), "__len__", None)
         if isinstance(method, FunctionType) and not type(test).__module__.startswith("wengert."):
@@ -117,7 +121,10 @@ def conjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
         known = decide(first)
         if isinstance(known, Value):
             remaining, value = rest[position + 1 :], box(known) if is_growing(first) else first
-            return choose(first, partial(_go_on, conjunction, following, remaining), partial(_as_is, value))
+            seen: list[Any] = []
+            found = choose(first, partial(_go_on, conjunction, following, remaining, seen), partial(_as_is, value))
+            _note_both(found, known, seen, True)
+            return found
         if not known:
             return first
         first = following()
@@ -130,15 +137,33 @@ def disjunction(first: Any, rest: Sequence[Callable[[], Any]]) -> Any:
         known = decide(first)
         if isinstance(known, Value):
             remaining, value = rest[position + 1 :], first
-            return choose(first, partial(_as_is, value), partial(_go_on, disjunction, following, remaining))
+            seen: list[Any] = []
+            found = choose(first, partial(_as_is, value), partial(_go_on, disjunction, following, remaining, seen))
+            _note_both(found, known, seen, False)
+            return found
         if known:
             return first
         first = following()
     return first
 
 
-def _go_on(rule: Callable[..., Any], following: Callable[[], Any], remaining: Sequence[Callable[[], Any]]) -> Any:
-    return rule(following(), remaining)
+def _go_on(
+    rule: Callable[..., Any], following: Callable[[], Any], remaining: Sequence[Callable[[], Any]], seen: list[Any]
+) -> Any:
+    found = rule(following(), remaining)
+    seen.append(found)
+    return found
+
+
+def _note_both(found: Any, first: Value, seen: Sequence[Any], outcome: bool) -> None:
+    """Where `a and b` is true, both are; where `a or b` is false, neither is: what that tells about choices."""
+    if not isinstance(found, Scalar):
+        return
+    trace, side = current(), 0 if outcome else 1
+    known = implied(trace, first)[side]
+    if seen and isinstance(seen[-1], Scalar):
+        known = (*known, *implied(trace, seen[-1].value)[side])
+    note_test(trace, found.value, *((known, ()) if outcome else ((), known)))
 
 
 def _as_is(value: Any) -> Any:
@@ -180,9 +205,9 @@ class Branch:
             raise StagingError("branches are nested too deeply to be staged", self.span)
         trace.tests.append(self.test)
         try:
-            first = self.arm(then)
+            first = self.arm(then, True)
             trace.span = self.span
-            second = self.arm(otherwise)
+            second = self.arm(otherwise, False)
         finally:
             trace.tests.pop()
         trace.span = self.span
@@ -192,11 +217,16 @@ class Branch:
             trace.failures.settle()
         return merged
 
-    def arm(self, body: Callable[[], Any]) -> Outcome:
-        """Run one arm."""
+    def arm(self, body: Callable[[], Any], outcome: bool) -> Outcome:
+        """Run one arm, in which the test is known."""
         builder = self.trace.builder.child()
         assert isinstance(builder, TraceBuilder)
-        return run_region(self.trace, builder, self.variables, body, f"the branch at {self.span}")
+
+        def run() -> Any:
+            assume(self.trace, self.test, outcome)
+            return body()
+
+        return run_region(self.trace, builder, self.variables, run, f"the branch at {self.span}")
 
     # --- arms that raise ----------------------------------------------------------------------------------------
 
@@ -227,6 +257,8 @@ class Branch:
         for location, new in alive.stores.values():
             trace_write(self.trace, location, new)
         self.variables.write(alive.variables)
+        if not isinstance(dead.ended, NoValueYet):
+            assume(self.trace, self.test, alive is first)
         return alive.result
 
     def fail_inside(self, arm: Outcome) -> None:
@@ -318,6 +350,7 @@ class Branch:
     def carry_out(self, plans: Sequence[tuple[str, Any, Any, Callable[[Any], None]]], first: Outcome, second: Outcome) -> None:
         """Emit the `if` and hand its results to the plans."""
         trace = self.trace
+        plans = [(label, narrowed(a, first.facts), narrowed(b, second.facts), write) for label, a, b, write in plans]
         with applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
         with applied(second):

@@ -40,7 +40,10 @@ from wengert.ir.effects import exception_class
 MAX_FORKS = 60
 _HERE = Path(__file__).parent
 _MACHINERY = ("staging", "recursion", "convert", "generator", "capture", "tree", "types")
-_SPEAKS_FOR_PYTHON = ("staging_iter", "staging_exceptions", "staging_managers", "generators_builtins", "generator_objects")
+_SPEAKS_FOR_PYTHON = (
+    *("staging_iter", "staging_exceptions", "staging_managers", "staging_choices"),
+    *("generators_builtins", "generator_objects"),
+)
 _OURS = (WengertError, NeedsPythonValue, CannotMergeError, RecursionError)
 
 

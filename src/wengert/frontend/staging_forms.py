@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import types
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, lift, lift_as
+from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_option, recode
 from wengert.frontend.context import current
 from wengert.frontend.emit import common_dtype, to_dtype, value_of
 from wengert.frontend.growing import Pattern, Rows, is_growing
@@ -155,6 +157,8 @@ def is_same(a: Any, b: Any) -> bool:
     """Whether two static objects are interchangeable."""
     if a is b:
         return True
+    if isinstance(a, types.MethodType) and isinstance(b, types.MethodType):
+        return a.__func__ is b.__func__ and a.__self__ is b.__self__
     if type(a) is not type(b) or not isinstance(a, int | float | str | bytes | np.generic):
         return False
     if isinstance(a, float):
@@ -182,9 +186,16 @@ def join(a: Form, b: Form) -> Form:
             return known
         return Form(known.structure, tuple(map(_traced, known.leaves)))
     if a.structure == b.structure and not _patterns_differ(a, b):
-        return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
+        try:
+            return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
+        except _KindsDifferError:
+            pass
     structure, leaves = _join_trees(a, b)
     return Form(structure, _with_lengths(leaves))
+
+
+class _KindsDifferError(CannotMergeError):
+    """Two leaves that are values of different kinds."""
 
 
 def _patterns_differ(a: Form, b: Form) -> bool:
@@ -192,11 +203,29 @@ def _patterns_differ(a: Form, b: Form) -> bool:
     return any(x is not y and (isinstance(x, Pattern) or isinstance(y, Pattern)) for x, y in pairs)
 
 
+def _statics_differ(own: Form, form: Form) -> bool:
+    differ = any(y.kind == "static" and x != y for x, y in zip(own.leaves, form.leaves))
+    return differ and _holds_choice(form.structure)
+
+
+def _holds_choice(structure: TreeDef) -> bool:
+    return structure.cls is Choice or any(map(_holds_choice, structure.children))
+
+
 def _join_trees(a: Form, b: Form) -> tuple[TreeDef, list[Leaf]]:
     """The common form of two structures that differ: lists of different lengths become growing ones."""
     x, y = a.structure, b.structure
+    if is_choice_form(a) or is_choice_form(b):
+        return _join_options(options_of(a), options_of(b))
     if x.kind == y.kind == "leaf":
-        return x, [_join_leaves(a.leaves[0], b.leaves[0])]
+        try:
+            return x, [_join_leaves(a.leaves[0], b.leaves[0])]
+        except _KindsDifferError:
+            return _join_options([a], [b])
+    if x.kind == y.kind == "none":
+        return x, []
+    if x.kind != y.kind or (x.cls is not y.cls and x.kind in ("object", "tuple")):
+        return _join_options([a], [b])
     lists = x.kind == y.kind == "list" and x.cls is y.cls and not x.num_attributes and x.extra == y.extra
     if lists and (len(x.children) != len(y.children) or _holds_rows(x) or _holds_rows(y)):
         pattern = pattern_of(reduce_forms([*_items(a), *_items(b)]))
@@ -204,11 +233,86 @@ def _join_trees(a: Form, b: Form) -> tuple[TreeDef, list[Leaf]]:
         inner = _rows_structure(pattern.count)
         return TreeDef("list", x.cls, (), (inner,), extra=x.extra), [_static(pattern), Leaf("length", I64_SCALAR), *stores]
     same = (x.kind, x.cls, x.keys, x.num_attributes, x.extra) == (y.kind, y.cls, y.keys, y.num_attributes, y.extra)
-    if not same or len(x.children) != len(y.children) or x.kind in ("leaf", "none"):
+    if not same or len(x.children) != len(y.children):
         raise CannotMergeError(f"{_shown(a)} or {_shown(b)}")
     pairs = [_join_trees(p, q) for p, q in zip(_children(a), _children(b), strict=True)]
     structure = TreeDef(x.kind, x.cls, x.keys, tuple(t for t, _ in pairs), x.num_attributes, x.extra)
     return structure, [leaf for _, leaves in pairs for leaf in leaves]
+
+
+# --- values of different kinds ---------------------------------------------------------------------------------------
+
+
+def is_choice_form(form: Form) -> bool:
+    """Whether it is the form of a value of one of several kinds."""
+    return form.structure.cls is Choice
+
+
+def options_of(form: Form) -> list[Form]:
+    """The forms of the values that a choice may be; of anything else its own."""
+    return _children(_children(form)[1]) if is_choice_form(form) else [form]
+
+
+def _join_options(first: Sequence[Form], second: Sequence[Form]) -> tuple[TreeDef, list[Leaf]]:
+    """The form of a choice of all of these; values of one kind are one of its options."""
+    found = list(first)
+    for form in second:
+        position = _option_for(found, form)
+        if position is None:
+            found.append(form)
+        else:
+            found[position] = join(found[position], form)
+    for form in found:
+        _check_option(form, found)
+    if len(found) > MAX_OPTIONS:
+        raise CannotMergeError(f"one of more than {MAX_OPTIONS} values of different kinds")
+    options = TreeDef("tuple", tuple, (), tuple(form.structure for form in found))
+    structure = TreeDef("object", Choice, ("code", "options"), (_LEAF, options))
+    return structure, [Leaf("scalar", I64_SCALAR), *(leaf for form in found for leaf in form.leaves)]
+
+
+def _option_for(options: Sequence[Form], form: Form) -> int | None:
+    """Which of the options a value of the form is, if one."""
+    return next((k for k, option in enumerate(options) if _same_kind(option, form)), None)
+
+
+def _same_kind(a: Form, b: Form) -> bool:
+    """Whether two forms are of one kind: numbers, equal objects, or containers of one sort."""
+    x, y = a.structure, b.structure
+    if x.kind != y.kind:
+        return False
+    if x.kind != "leaf":
+        return x.cls is y.cls and (x.kind != "tuple" or len(x.children) == len(y.children))
+    p, q = _traced(a.leaves[0]), _traced(b.leaves[0])
+    return p == q or "static" not in (p.kind, q.kind)
+
+
+def _check_option(form: Form, found: Sequence[Form]) -> None:
+    for leaf in form.leaves:
+        odd = leaf.kind == "static" and not may_be_option(leaf.obj.obj)
+        if odd or leaf.kind in ("length", "value", "unset"):
+            raise CannotMergeError(" or ".join(map(_shown, found)))
+
+
+def _choose_option(form: Form, obj: Any) -> Choice:
+    """`obj` as a choice of the form; the options that it is not are fillers."""
+    wanted = options_of(form)
+    parts = list(obj.options) if is_choice(obj) else [obj]
+    places = []
+    for part in parts:
+        place = _option_for(wanted, form_of(part))
+        assert place is not None
+        places.append(place)
+    code = recode(obj, lambda k: places[k]) if is_choice(obj) else places[0]
+    options = [
+        conform(option, parts[places.index(k)]) if k in places else _filler(option) for k, option in enumerate(wanted)
+    ]
+    return Choice(code, tuple(options))
+
+
+def _filler(form: Form) -> Any:
+    """What stands where a value of the form is absent."""
+    return form.structure.unflatten([leaf.obj.obj if leaf.kind == "static" else UNSET for leaf in form.leaves])
 
 
 def _static(obj: Any) -> Leaf:
@@ -271,7 +375,9 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if a == b:
         return a
     x, y = _traced(a), _traced(b)
-    if "static" in (x.kind, y.kind) or (x.kind == "array") != (y.kind == "array"):
+    if "static" in (x.kind, y.kind):
+        raise _KindsDifferError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
+    if (x.kind == "array") != (y.kind == "array"):
         raise CannotMergeError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     assert x.type is not None and y.type is not None
     if x.type.dims != y.type.dims:
@@ -302,6 +408,8 @@ def _traced(leaf: Leaf) -> Leaf:
 def _shown(form: Form) -> str:
     if form.structure.kind == "leaf":
         return _shown_leaf(form.leaves[0])
+    if is_choice_form(form):
+        return " or ".join(map(_shown, options_of(form)))
     return "None" if form.structure.kind == "none" else repr(form.structure).removeprefix("TreeDef")
 
 
@@ -384,22 +492,21 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
 
 
 def conform(form: Form, obj: Any) -> Any:
-    """`obj`, with those of its lists as growing ones that are such in `form`."""
+    """`obj`, with those of its lists as growing ones and those of its parts as choices that are such in `form`."""
     if isinstance(obj, Unset | Value):
         return obj
     own = form_of(obj)
-    if own.structure == form.structure and not _patterns_differ(own, form):
+    if own.structure == form.structure and not _patterns_differ(own, form) and not _statics_differ(own, form):
         return obj
+    if is_choice_form(form):
+        return _choose_option(form, obj)
     if _holds_rows(form.structure):
         made: Any = deque(maxlen=obj.maxlen) if isinstance(obj, deque) else []
         made.append(make_rows(form.leaves[0].obj.obj, obj))
         return made
     answers = iter([False])
     parts, shallow = flatten(obj, is_leaf=lambda _: next(answers, True))
-    parts_of = iter(parts)
-    kept = [None if c.kind == "none" else next(parts_of) for c in own.structure.children]
-    changed = [None if p is None else conform(f, p) for f, p in zip(_children(form), kept, strict=True)]
-    return shallow.unflatten([p for p in changed if p is not None])
+    return shallow.unflatten([conform(f, p) for f, p in zip(_children(form), parts, strict=True)])
 
 
 def make_rows(pattern: Pattern, items: Any) -> Rows:

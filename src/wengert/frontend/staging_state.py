@@ -13,6 +13,7 @@ from typing import Any
 
 from wengert.errors import Span
 from wengert.frontend.arrays import Array
+from wengert.frontend.choices import FACTS, Facts, facts
 from wengert.frontend.context import Trace
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import DEAD, UNSET, Unset, mutable_parts
@@ -137,6 +138,7 @@ class Outcome:
         ended: set when the code raises for sure.
         written: the arrays that were written to, by identity.
         conformed: what is carried, in the form in which it is.
+        facts: what is known of choices at its end.
     """
 
     builder: TraceBuilder
@@ -146,6 +148,7 @@ class Outcome:
     ended: ArmEnded | None = None
     written: frozenset[int] = frozenset()
     conformed: dict[int, Any] = field(default_factory=dict)
+    facts: Facts = ()
 
 
 @dataclass
@@ -237,6 +240,7 @@ def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], A
     written = frozenset(id(e[1]) for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array))
     final = frame.variables.read() if values is None else values
     outcome = Outcome(builder, result, final, changes(trace, frame, builder), ended, written)
+    outcome.facts = facts(trace)
     return trace.failures.fold(frame, frame.entry, outcome) if builder.forks else outcome
 
 
@@ -256,7 +260,7 @@ def all_changes(trace: Trace, frame: Frame) -> dict[Any, tuple[Location, Any]]:
     """Locations written since the start of a region, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
     for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
-        if key not in found:
+        if key not in found and key is not FACTS:
             found[key] = (Location(key, owner, get, set_, frame.old(key, old)), get())
     return found
 
@@ -265,7 +269,7 @@ def changes(trace: Trace, frame: Frame, builder: TraceBuilder) -> dict[Any, tupl
     """Locations written in a region that existed before it, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
     for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
-        if key not in found and not made_in(trace, owner, builder):
+        if key not in found and key is not FACTS and not made_in(trace, owner, builder):
             found[key] = (Location(key, owner, get, set_, frame.old(key, old)), None)
     return {key: (location, location.get()) for key, (location, _) in found.items()}
 

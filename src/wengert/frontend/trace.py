@@ -26,6 +26,7 @@ from wengert.frontend.boxes import box, is_box, lift, refuse_subclass
 from wengert.frontend.calls import call
 from wengert.frontend.capture import Captures
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path, compile_guards, compile_reader
+from wengert.frontend.choices import Choice, narrowed
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.hooks import Hooks
@@ -331,7 +332,8 @@ class _Run:
     def finish(self, out: Any) -> Traced:
         """The trace as a function."""
         captures: Captures = self.trace.captures
-        leaves, tree = flatten(as_results(captures.whole(out)))
+        leaves, tree = flatten(as_results(captures.whole(narrowed(out))))
+        self.refuse_choices(tree, "the result")
         leaves = [captures.whole(leaf) for leaf in leaves]
         results: list[Value] = []
         out_leaves, numpy = self.outputs(leaves, results)
@@ -384,12 +386,20 @@ class _Run:
             results.append(value)
         return places, [isinstance(leaf, Array | np.generic) or getattr(leaf, "numpy", False) is True for leaf in leaves]
 
+    def refuse_choices(self, tree: TreeDef, what: str) -> None:
+        """Refuse results of different kinds, such as a number or None."""
+        if tree.cls is Choice:
+            raise StagingError(f"{what} may be of different kinds, such as a number or None", self.trace.span)
+        for child in tree.children:
+            self.refuse_choices(child, what)
+
     def updates(self, written: Sequence[int], results: list[Value]) -> Updates | None:
         """What the function did to its arguments, if that is wanted; the new values are added to the results."""
         changes = None if self.given is None else self.given.changes(written)
         if changes is None:
             return None
         leaves, tree = flatten(changes)
+        self.refuse_choices(tree, "what an argument holds afterwards")
         places, numpy = self.outputs(leaves, results)
         return Updates(tree, places, numpy, tuple(changes[1]))
 
