@@ -355,13 +355,33 @@ class Carry:
             if not isinstance(final, Array):
                 continue
             outside = final.parent is not None or not (id(final) in params or made_in(self.trace, final, outcome.builder))
-            if outside or final.root.frozen or classes_in[position] != classes_out[position]:
+            foreign, shared = self.other_names(final, position, exits, outcome)
+            news |= shared
+            if outside or foreign or final.root.frozen or classes_in[position] != classes_out[position]:
                 news.add(position)
-                if outside:
-                    final.root.frozen = final.root.frozen or self.reason
+                for array in [final.root] * outside + foreign:
+                    array.frozen = array.frozen or self.reason
         news -= self.frozen
         self.frozen |= news
         return not news
+
+    def other_names(self, final: Array, place: int, exits: list[Any], outcome: Outcome) -> tuple[list[Array], set[int]]:
+        """What an array at the end of the body may be, too, by a branch in the body.
+
+        Returns:
+            Arrays from before the loop, and places of the carry that may share (that of the array itself among them).
+        """
+        params = {id(array): k for k, array in self.arrays()}
+        ends = {id(e): k for k, e in enumerate(exits) if isinstance(e, Array)}
+        foreign: list[Array] = []
+        shared: set[int] = set()
+        for other in self.trace.journal.links.get((id(final.root), "value"), ()):
+            if id(other) in params or id(other) in ends:
+                found = {k for k in (params.get(id(other)), ends.get(id(other))) if k is not None and k != place}
+                shared |= found and {place, *found}
+            elif not made_in(self.trace, other, outcome.builder):
+                foreign.append(other)
+        return foreign, shared
 
     # --- values -------------------------------------------------------------------------------------------------
 
