@@ -198,7 +198,7 @@ def fit_item(rows: Rows, item: Any) -> tuple[Rows, list[Value]]:
     """The rows, in a form that `item` has as well, and the values of `item`."""
     form = rows.pattern.form
     try:
-        wide = join(form, reduce_forms([form_of(item)]))
+        wide = reduce_forms([join(form, reduce_forms([form_of(item)]))])
     except CannotMergeError as error:
         raise StagingError(f"an item of another form is put into a list of traced length: {error}", current().span) from None
     if wide != form:

@@ -375,6 +375,8 @@ class Carry:
         ends = {id(e): k for k, e in enumerate(exits) if isinstance(e, Array)}
         foreign: list[Array] = []
         shared: set[int] = set()
+        if id(final) in params:
+            return foreign, shared
         for other in self.trace.journal.links.get((id(final.root), "value"), ()):
             if id(other) in params or id(other) in ends:
                 found = {k for k in (params.get(id(other)), ends.get(id(other))) if k is not None and k != place}

@@ -358,6 +358,8 @@ def reduce_forms(forms: Sequence[Form]) -> Form:
     assert found is not None
     if any(leaf.kind in ("length", "value") for leaf in found.leaves):
         raise CannotMergeError("a list of lists of different lengths")
+    if _holds_choice(found.structure):
+        raise CannotMergeError(f"a list that holds {_shown(found)}")
     return found
 
 
