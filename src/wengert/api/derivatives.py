@@ -13,7 +13,7 @@ from wengert.api.arguments import differentiable_leaves, flatten_call, is_differ
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
 from wengert.api.program import Program, Stats, Variant
-from wengert.api.results import conjugated, rebuild, tree_of_gradients, write_back
+from wengert.api.results import conjugated, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 from wengert.tape.backward import pull_back
@@ -70,13 +70,11 @@ class Jit(Transformed):
             self.program.counts.eager_calls += 1
             return self.fn(*args, **kwargs)
         traced = variant.traced
-        plain = not (traced.guards or traced.captures or variant.sizes or kwargs or traced.updates)
+        plain = not (traced.guards or traced.captures or variant.sizes or kwargs or traced.updates or traced.writes)
         single = traced.out_leaves == [0] and traced.out_numpy == [False] and traced.out_tree.kind == "leaf"
         if plain and single and all(type(a) is float for a in args):
             self._fast[tuple(map(type, args))] = variant.compiled.entry
-        found = variant.compiled(*variant.inputs(leaves))
-        write_back(traced, found, args, kwargs, leaves)
-        return rebuild(traced, found)
+        return rebuild(traced, variant.run(leaves, args, kwargs))
 
 def jit(fn: Callable[..., Any]) -> Jit:
     """`fn` as native code, compiled at the first call with arguments of new types.
@@ -86,7 +84,7 @@ def jit(fn: Callable[..., Any]) -> Jit:
 
     Returns:
         A callable with the signature of `fn`. What `fn` does to its arguments (arrays written to, lists, dicts and objects
-        changed) is done to them after the compiled run.
+        changed), to captured objects and to variables outside is done to them after the compiled run; nothing is if it raises.
 
     Raises:
         StagingError: at the call, if `fn` cannot be staged; it names the line and the reason.
@@ -153,6 +151,8 @@ class Grad(Transformed):
             return self._finish(out, tree_of_gradients(gradients, selected)), None
         shapes = [(tree, [is_differentiable(leaf) for leaf in found]) for tree, found in selected]
         hot = _HotCall(variant, len(positions), shapes)
+        if variant.traced.writes:
+            return self._finish(*hot.unpacked(variant.run(leaves, args, kwargs))), None
         return self._finish(*hot.run(leaves)), hot
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Any, list[Any]]:
@@ -203,7 +203,10 @@ class _HotCall:
 
     def run(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The function's result and the gradients in the structure of the chosen arguments."""
-        found = self.variant.compiled.entry(*self.variant.inputs(leaves))
+        return self.unpacked(self.variant.compiled.entry(*self.variant.inputs(leaves)))
+
+    def unpacked(self, found: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The function's result and the gradients, from the compiled results."""
         out = rebuild(self.variant.traced, found) if self.place is None else self.number(found[self.place])
         if self.assemble is not None:
             return out, self.assemble(found)

@@ -68,7 +68,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
         found = [builder.known(v) for v in (*results, *dots)]
     else:
         traced = variant.traced
-        found = list(variant.compiled(*variant.inputs(leaves), *directions))
+        found = variant.run(leaves, primals, {}, *directions)
     return split_tangents(traced, found)
 
 
@@ -93,7 +93,9 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
         def run(cotangents: Sequence[Any]) -> list[Any]:
             return list(compiled(*inputs, *cotangents))
 
+        traced.writes.check(primals, {})
         found = run(seeds)
+        traced.writes.apply(found, primals)
         results = found[: len(traced.function.results)]
 
         def pull_native(cotangent: Any) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, StagingError
 from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
@@ -64,6 +64,9 @@ def lower_vjp(traced: Traced, positions: Sequence[int]) -> Function:
 
 def lower_jacobian(traced: Traced, positions: Sequence[int]) -> Function:
     """The blocks of the Jacobian only."""
+    if traced.writes:
+        what = "the Jacobian of a function that writes to state outside is not staged"
+        raise StagingError(what, traced.function.span, fix="return the new state instead")
     fn = jacobian(optimize(traced.function), params_of(traced, positions))
     blocks = fn.results[len(traced.function.results) :]
     return replace(fn, results=tuple(blocks))

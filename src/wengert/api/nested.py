@@ -81,6 +81,7 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     for k, param in zip(positions, params, strict=True):
         inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
     inner_args, inner_kwargs = tree.unflatten(inner_leaves)
+    before = trace.captures.outside.fingerprint()
     with trace.building(child):
         out = calls.call(fn, tuple(inner_args), inner_kwargs)
         out_leaves, out_tree = flatten(out, is_leaf=is_box)
@@ -96,6 +97,9 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         # To the outer list the inner function is a stretch of its own; it starts from the identities in `params`.
         for instr in child.instrs:
             trace.builder.append(instr)
+    elif trace.captures.outside.has_changed(before):
+        what = "a function that writes to state outside, and is differentiated inside of another function, is not staged"
+        raise StagingError(what, trace.span)
     elif has_drafts(child.instrs):
         what = "a derivative that is taken inside of a recursive function, of a function that calls it again, is not staged"
         raise StagingError(what, trace.span)

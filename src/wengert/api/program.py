@@ -14,6 +14,7 @@ import numpy as np
 
 from wengert.api.arguments import flatten_call, leaf_key
 from wengert.api.mode import EagerFallbackWarning, is_eager
+from wengert.api.results import write_back
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
@@ -70,7 +71,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         self.arrays = [k for k, p in enumerate(self.traced.function.params) if p.rank]
-        self.written = [self.traced.param_leaves.index(k) for k in self.traced.written]
+        self.written = [self.traced.param_leaves.index(k) for k in self.traced.written] + self.traced.written_captures
         self.unconditional = not (self.statics or self.sizes or self.traced.static_sizes)
 
     def fits(self, leaves: Sequence[Any]) -> bool:
@@ -100,6 +101,19 @@ class Variant:
             if not inputs[k].flags.c_contiguous:
                 inputs[k] = np.ascontiguousarray(inputs[k])
         return inputs
+
+
+    def run(self, leaves: Sequence[Any], args: Sequence[Any], kwargs: dict[str, Any], *more: Any) -> list[Any]:
+        """The values of the results, for arguments with these leaves; what the function leaves behind is written after it."""
+        traced = self.traced
+        if traced.writes:
+            traced.writes.check(args, kwargs)
+        found = list(self.compiled(*self.inputs(leaves), *more))
+        if traced.updates is not None:
+            write_back(traced, found, args, kwargs, leaves)
+        if traced.writes:
+            traced.writes.apply(found, args, kwargs)
+        return found
 
 
 class Program:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box, refuse_subclass
+from wengert.frontend.boxes import box, is_box, refuse_subclass
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
 from wengert.frontend.complexes import is_complex, join
 from wengert.frontend.context import Trace
+from wengert.frontend.outside import Outside
+from wengert.frontend.outside_values import opened
 from wengert.ir.core import Value
-from wengert.tree import flatten
 
 LARGE = 64
 _AS_IS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, types.MethodDescriptorType, np.ufunc)
@@ -43,11 +44,15 @@ class Captures:
         inputs: numbers and arrays, in the order of first use.
         guards: conditions on everything else.
         known: captured objects with attributes, by id, and where they are.
+        outside: what is written of it.
     """
 
-    def __init__(self, trace: Trace, make_input: MakeInput) -> None:
+    def __init__(self, trace: Trace, make_input: MakeInput, dynamic: frozenset[Any] = frozenset()) -> None:
         self.trace = trace
         self.make_input = make_input
+        self.outside = Outside(trace, dynamic)
+        self.met: set[int] = set()
+        self._home = trace.builder
         self.inputs: list[CapturedInput] = []
         self.guards: list[Guard] = []
         self.known: dict[int, tuple[Any, Path]] = {}
@@ -65,11 +70,14 @@ class Captures:
         if self.trace.eager:
             return self._array_of(value, path) if type(value) is np.ndarray else value
         if isinstance(value, _AS_IS):
+            self.met.add(id(value))
             self.guard(path, "is", value)
             return value
         if is_complex(value):
             return join(*(self.load(Path("attribute", path, name), getattr(value, name)) for name in ("real", "imag")))
-        if type(value) in (float, np.float64):
+        if is_box(value):
+            return value
+        if type(value) in (float, np.float64) or (type(value) is int and path.key in self.outside.dynamic):
             return self._number(path, value)
         if isinstance(value, np.ndarray):
             refuse_subclass(value, str(path))
@@ -81,16 +89,16 @@ class Captures:
         if type(value) in (list, tuple, dict, OrderedDict, deque) or (isinstance(value, tuple) and hasattr(value, "_fields")):
             return self._container(path, value)
         if isinstance(value, set):
-            self.guard(path, "equal", set(value))
-            return self._freeze(set(value), path)
+            return self._set(path, value)
         self._remember(path, value)
         self.guard(path, "type", type(value))
         return value
 
     def guard(self, path: Path, kind: str, expected: Any) -> None:
         """Rely on a condition at `path`."""
-        key = (path.key, kind, expected if kind == "absent" else None)
-        if (path.kind == "constant" and kind != "absent") or key in self._guarded:
+        named = kind in ("absent", "has", "lacks")
+        key = (path.key, kind, expected.key if kind == "same" else expected if named else None)
+        if (path.kind == "constant" and not named) or key in self._guarded:
             return
         self._guarded.add(key)
         self.guards.append(Guard(path, kind, expected))
@@ -104,13 +112,21 @@ class Captures:
             return Path("constant", obj)
         return None
 
+    def is_outside(self, obj: Any) -> bool:
+        """Whether `obj` is there before the call, and attributes of it are captured."""
+        if isinstance(obj, types.FunctionType) and id(obj) not in self.met:
+            return False
+        return id(obj) not in self.trace.born and self.path_of(obj) is not None
+
     def remember(self, obj: Any, path: Path | None = None) -> None:
         """Treat `obj` as captured: what is read from it becomes an input or is guarded."""
         self._remember(path or Path("constant", obj), obj)
 
     def _remember(self, path: Path, value: Any) -> None:
         if not isinstance(value, (*_AS_IS, *_PLAIN, float, np.ndarray, np.generic)):
-            self.known.setdefault(id(value), (value, path))
+            known = self.known.setdefault(id(value), (value, path))
+            if known[1].key != path.key:
+                self.guard(path, "same", known[1])
 
     # --- kinds of values ----------------------------------------------------------------------------------------
 
@@ -130,18 +146,35 @@ class Captures:
                 self.guard(path, "same", first)
             return made
         made = box(self._input(path, value), True)
-        if value.ndim:
-            made.frozen = f"the captured array {str(path)!r}"
-        self._arrays[id(value)] = (value, path, made)
+        self._arrays[id(value)] = (value, path, self._adopt(path, value, made))
         return made
+
+    def _adopt(self, path: Path, value: Any, made: Any) -> Any:
+        """The box of a captured array, which belongs to no region; one that cannot be written back must not be written."""
+        if isinstance(made, Array):
+            made.home = self._home
+            if not (self.trace.eager or self._is_outside(path)):
+                made.frozen = f"the captured array {str(path)!r}"
+            elif not value.flags.writeable:
+                made.frozen = f"the read-only array {str(path)!r}"
+            else:
+                self.outside.arrays[id(made)] = (made, path, value, made.value)
+        return made
+
+    def _is_outside(self, path: Path) -> bool:
+        """Whether a path leads from something that is there before the call; objects made while tracing are not."""
+        while isinstance(path.root, Path):
+            path = path.root
+        if path.kind != "constant":
+            return True
+        return isinstance(path.root, type | types.ModuleType | types.FunctionType) or id(path.root) in self.known
 
     def _array_of(self, value: Any, path: Path) -> Any:
         """In eager mode: the box of an array from outside."""
         found = self._arrays.get(id(value))
         if found is None and value.ndim and value.dtype in (np.float64, np.int64, np.bool_):
-            made = box(self.trace.builder.lift_known(value), True)
-            made.frozen = f"the captured array {str(path)!r}"
-            found = self._arrays[id(value)] = (value, path, made)
+            made = box(self.trace.builder.lift_known(np.array(value)), True)
+            found = self._arrays[id(value)] = (value, path, self._adopt(path, value, made))
         return value if found is None else found[2]
 
     def _input(self, path: Path, value: Any) -> Value:
@@ -168,20 +201,38 @@ class Captures:
     def _container(self, path: Path, value: Any) -> Any:
         found = self._copies.get(id(value))
         if found is not None:
-            return found[1]
+            return self._again(path, found[1])
         self.guard(path, "type", type(value))
         if _is_long_and_plain(value):
             self.guard(path, "equal", value if isinstance(value, tuple) else type(value)(value))
-            copy = value if isinstance(value, tuple) else type(value)(value)
+            copy = value if isinstance(value, tuple) else _like(value, value)
         elif isinstance(value, dict):
             self.guard(path, "keys", tuple(value))
             copy = type(value)((k, self.load(Path("item", path, k), v)) for k, v in value.items())
         else:
             self.guard(path, "length", len(value))
             items = [self.load(Path("item", path, k), v) for k, v in enumerate(value)]
-            copy = type(value)._make(items) if hasattr(value, "_fields") else type(value)(items)
+            copy = type(value)._make(items) if hasattr(value, "_fields") else _like(value, items)
         self._copies[id(value)] = (value, copy)
-        return self._freeze(copy, path)
+        self.outside.note_copy(copy, value, path)
+        return copy
+
+    def _set(self, path: Path, value: set[Any]) -> Any:
+        found = self._copies.get(id(value))
+        if found is not None:
+            return self._again(path, found[1])
+        self.guard(path, "equal", set(value))
+        copy = set(value)
+        self._copies[id(value)] = (value, copy)
+        self.outside.note_copy(copy, value, path)
+        return copy
+
+    def _again(self, path: Path, copy: Any) -> Any:
+        """A copy that was made before, for another name of the same container."""
+        first = self.outside.copies.get(id(copy))
+        if first is not None and first.path.key != path.key:
+            self.guard(path, "same", first.path)
+        return copy
 
     def _freeze(self, copy: Any, path: Path) -> Any:
         self.trace.frozen[id(copy)] = (copy, f"the captured {type(copy).__name__} {str(path)!r}")
@@ -193,16 +244,18 @@ class Captures:
         if path is None or isinstance(obj, type | types.ModuleType | types.FunctionType):
             return obj
         found = self._whole.get(id(obj))
-        if found is not None:
+        if found is not None and not self.outside.stored:
             return found[1]
-        answers = iter([False])
-        leaves, structure = flatten(obj, is_leaf=lambda _: next(answers, True))
+        leaves, structure = opened(obj)
         if structure.kind != "object":
             return obj
         self.guard(path, "type", type(obj))
         if hasattr(obj, "__dict__"):
             self.guard(Path("attribute", path, "__dict__"), "keys", tuple(obj.__dict__))
-        loaded = [self.whole(self.load(Path("attribute", path, k), v)) for k, v in zip(structure.keys, leaves)]
+        loaded = [
+            self.whole(v if self.outside.holds(obj, k) else self.load(Path("attribute", path, k), v))
+            for k, v in zip(structure.keys, leaves)
+        ]
         copy = structure.unflatten(loaded)
         self._whole[id(obj)] = (obj, copy)
         return self._freeze(copy, path)
@@ -210,6 +263,10 @@ class Captures:
 
 def _module_of(obj: Any) -> str | None:
     return obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
+
+
+def _like(value: Any, items: Any) -> Any:
+    return deque(items, value.maxlen) if isinstance(value, deque) else type(value)(items)
 
 
 def _is_long_and_plain(value: Any) -> bool:

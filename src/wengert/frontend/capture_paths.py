@@ -94,7 +94,7 @@ class Guard:
 
     Attributes:
         path: where to look.
-        kind: "is", "equal", "type", "array", "length", "keys", "same" or "absent".
+        kind: "is", "equal", "type", "array", "length", "keys", "same", "absent", "has", "lacks" or "apart".
         expected: the object, class, array type, length, keys, other path or name.
     """
 
@@ -147,6 +147,9 @@ _CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "keys": lambda value, expected: tuple(value) == expected,
     "same": lambda value, expected: value is expected.read(),
     "absent": lambda value, expected: expected not in value,
+    "has": hasattr,
+    "lacks": lambda value, expected: not hasattr(value, expected),
+    "apart": lambda read, count: len(set(map(id, read()))) == count,
 }
 
 
@@ -178,10 +181,10 @@ def compile_guards(guards: Sequence[Guard]) -> Callable[[], bool]:
     return _function(body, "holds", {**constants.names, "errors": _LOOKUP_ERRORS, "type": type})
 
 
-def compile_reader(inputs: Sequence[CapturedInput]) -> Callable[[], tuple[Any, ...]]:
-    """A function that reads all captured inputs."""
+def compile_reader(paths: Sequence[Path]) -> Callable[[], tuple[Any, ...]]:
+    """A function that reads what is at all of these paths."""
     constants = Constants()
-    items = "".join(f"{i.path.source(constants)}, " for i in inputs)
+    items = "".join(f"{path.source(constants)}, " for path in paths)
     return _function(f"def read():\n return ({items})", "read", constants.names)
 
 

@@ -339,7 +339,7 @@ class FunctionRewriter(ExpressionRewriter):
 
     def own(self, names: set[str]) -> list[str]:
         """The names among `names` whose variables have cells that arms can share."""
-        return sorted(n for n in names if self.scope.place(n) != "global")
+        return sorted(n for n in names if self.scope.place(n) == "local")
 
     def info(self, node: Any, names: Sequence[str]) -> int:
         """The number of a new `BranchInfo`."""

@@ -66,7 +66,7 @@ class Hooks:
         space = self.globals
         if name in space:
             value = space[name]
-            if trace.eager and type(value) is not np.ndarray:
+            if (trace.eager and type(value) is not np.ndarray) or trace.captures.outside.has_variable(space, name):
                 return value
             return trace.captures.load(Path("global", space, name), value)
         found = getattr(builtins, name, MISSING)
@@ -83,6 +83,8 @@ class Hooks:
             value = cell.cell_contents
         except ValueError:
             raise NameError(f"cannot access free variable {name!r} where it is not associated with a value") from None
+        if trace.captures.outside.has_variable(cell, ""):
+            return value
         return trace.captures.load(Path("cell", cell, name), value)
 
     def default(self, site: int, name: str) -> Any:
@@ -109,13 +111,7 @@ class Hooks:
 
     def outside(self, site: int, name: str) -> None:
         """A variable of the module, or of a function that has run before the trace, is about to be assigned."""
-        trace = self.at(site)
-        if not trace.eager:
-            raise StagingError(
-                f"writes to state outside of the function are not staged: {name!r} is assigned",
-                trace.span,
-                fix="return the new value instead, or run with wg.eager()",
-            )
+        stores.touch_outside(self.at(site), name, self.cells.get(name), self.globals)
 
     def require_set(self, site: int, name: str, flag: Any) -> None:
         """A variable that may be unset is about to be read."""

@@ -14,6 +14,7 @@ import numpy as np
 from wengert.errors import StagingError
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.context import Trace, current
+from wengert.frontend.outside_values import opened
 from wengert.frontend.text import TracedText, type_name_of
 from wengert.ir.core import Value
 from wengert.ir.op import get_op
@@ -157,8 +158,7 @@ def _object_maker(trace: Trace, obj: Any, values: list[Value]) -> Maker:
     whole = trace.captures.whole(obj)
     if isinstance(whole, float | int | str | np.ndarray | type) or callable(whole) or whole is None:
         return lambda numbers: whole
-    answers = iter([False])
-    leaves, tree = flatten(whole, is_leaf=lambda _: next(answers, True))
+    leaves, tree = opened(whole)
     if tree.kind not in ("object", "tuple", "list", "dict", "complex") or not any(map(_holds_box, leaves)):
         return lambda numbers: whole
     makers = [maker(trace, leaf, values) for leaf in leaves]

@@ -26,13 +26,12 @@ from wengert.frontend.rows import can_be_rows
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_choices import binary, dispatch, spread, unary
 from wengert.frontend.stores import (
-    check_writable,
+    before_change,
     delete_attribute,
     is_journaled,
     refuse_array,
     set_attribute,
     set_item,
-    snapshot,
 )
 from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.text import percent
@@ -56,7 +55,7 @@ def attribute(obj: Any, name: str) -> Any:
     trace = current()
     if isinstance(obj, types.ModuleType):
         value = getattr(obj, name)
-        if is_trusted_module(obj.__name__):
+        if is_trusted_module(obj.__name__) or trace.captures.outside.holds(obj, name):
             return value
         return trace.captures.load(Path("attribute", Path("constant", obj), name), value)
     found = _descriptor(type(obj), name)
@@ -65,7 +64,11 @@ def attribute(obj: Any, name: str) -> Any:
     if isinstance(found, functools.cached_property) and name not in getattr(obj, "__dict__", ()):
         return _cache(obj, name, call(found.func, (obj,), {}))
     path = None if trace.eager else trace.captures.path_of(obj)
+    if path is not None and not hasattr(obj, name):
+        trace.captures.guard(path, "lacks", name)
     value = getattr(obj, name)
+    if path is not None and trace.captures.outside.holds(obj, name):
+        return value
     if path is None and type(value) is np.ndarray and value.dtype.kind in _NO_NUMBERS:
         return value
     if path is None:
@@ -259,9 +262,7 @@ def apply_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
     if isinstance(a, np.ndarray) and is_box(b):
         refuse_array(trace)
     if isinstance(a, list | dict | set):
-        check_writable(trace, a)
-        if is_journaled(trace):
-            snapshot(trace, a)
+        before_change(trace, a)
     method = getattr(type(a), f"__i{plain}__", None)
     if method is None:
         return apply(name, a, b)
@@ -292,6 +293,10 @@ def _delattr(obj: Any, name: str) -> None:
 
 def _hasattr(obj: Any, name: str) -> Any:
     if not is_box(obj):
+        trace = current()
+        path = None if trace.eager else trace.captures.path_of(obj)
+        if path is not None and isinstance(name, str) and not trace.captures.outside.holds(obj, name):
+            trace.captures.guard(path, "has" if hasattr(obj, name) else "lacks", name)
         return PASS
     try:
         _of_box(obj, name)

@@ -6,7 +6,6 @@ In staged code they go through the journal, so that arms and bodies can be undon
 from __future__ import annotations
 
 import copy
-import operator
 import types
 from collections import deque
 from collections.abc import Callable
@@ -15,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError, UnsupportedError
-from wengert.frontend.boxes import any_box, is_box
+from wengert.frontend.boxes import any_box
+from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace
+from wengert.frontend.eager_stores import note_eager
+from wengert.frontend.outside import Stored
 from wengert.frontend.staging_forms import UNSET
 from wengert.frontend.staging_state import read_cell, write_cell
-from wengert.tree import flatten, map_leaves
 
 _MUTATING = {
     list: {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__", "__iadd__"},
@@ -29,14 +30,14 @@ _MUTATING = {
 }
 
 
-def check_writable(trace: Trace, obj: Any) -> None:
-    """Refuse to change a container or object that staging must not see changed."""
+def check_writable(trace: Trace, obj: Any, attributes: bool = False) -> None:
+    """Refuse to change a container or object (or the `attributes` of one) that staging must not see changed."""
     if trace.eager:
         return
     frozen = trace.frozen.get(id(obj))
     if frozen is not None:
         raise StagingError(f"writing to {frozen[1]} is not staged", trace.span, fix="make a copy of it first")
-    if id(obj) in trace.captures.known:
+    if id(obj) in trace.captures.known and not attributes:
         path = trace.captures.known[id(obj)][1]
         raise StagingError(
             f"writes to state outside of the function are not staged: {path} is changed",
@@ -67,7 +68,7 @@ def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
         obj[index] = value
     elif not is_journaled(trace) or not isinstance(obj, dict):
         obj[index] = value
-        _note_eager(trace, obj, str(index), lambda: obj[index], lambda new: operator.setitem(obj, index, new))
+        note_eager(trace, obj, "", lambda: obj, lambda new: None)
     else:
         _journal_item(trace, obj, index, value)
 
@@ -107,20 +108,19 @@ def refuse_array(trace: Trace) -> None:
 
 def set_attribute(trace: Trace, obj: Any, name: str, value: Any, store: Callable[[Any, str, Any], None] = setattr) -> None:
     """`obj.name = value` for an ordinary object; `store` is what does it."""
-    if isinstance(obj, type | types.ModuleType | types.FunctionType) and not trace.eager and id(obj) not in trace.born:
+    captures = trace.captures
+    outside = not trace.eager and captures.is_outside(obj)
+    if isinstance(obj, type | types.ModuleType | types.FunctionType) and not (trace.eager or outside or id(obj) in trace.born):
         raise StagingError(
             f"writes to state outside of the function are not staged: {getattr(obj, '__name__', obj)}.{name} is changed",
             trace.span,
             fix="return the new value instead, or run with wg.eager()",
         )
-    check_writable(trace, obj)
-    if not is_journaled(trace):
-        store(obj, name, value)
-        _note_eager(trace, obj, name, lambda: getattr(obj, name), lambda new: store(obj, name, new))
-        return
+    check_writable(trace, obj, attributes=True)
 
     def get() -> Any:
-        return obj.__dict__.get(name, UNSET) if hasattr(obj, "__dict__") else getattr(obj, name, UNSET)
+        is_slot = isinstance(getattr(type(obj), name, None), types.MemberDescriptorType)
+        return obj.__dict__.get(name, UNSET) if hasattr(obj, "__dict__") and not is_slot else getattr(obj, name, UNSET)
 
     def put(new: Any) -> None:
         if new is UNSET:
@@ -128,29 +128,19 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any, store: Callable
         else:
             store(obj, name, new)
 
+    if outside:
+        path = captures.path_of(obj)
+        captures.outside.note(Stored(obj, "attribute", name, path, get, put, get()), captures.load)
+    if not is_journaled(trace):
+        store(obj, name, value)
+        note_eager(trace, obj, name, get, put)
+        return
     trace.journal.write((id(obj), "attribute", name), obj, get, put, value)
 
 
 def set_attribute_plainly(trace: Trace, obj: Any, name: str, value: Any) -> None:
     """`object.__setattr__(obj, name, value)`."""
     set_attribute(trace, obj, name, value, object.__setattr__)
-
-
-def _note_eager(trace: Trace, obj: Any, place: str, get: Callable[[], Any], put: Callable[[Any], None]) -> None:
-    """In eager mode a store may reach objects that outlive the trace: they get plain numbers when it ends."""
-    if trace.eager:
-        trace.extra.setdefault("eager_stores", {}).setdefault((id(obj), place), (get, put))
-
-
-def unbox_stores(trace: Trace) -> None:
-    """Replace boxes that eager code stored in objects by the numbers and arrays they stand for."""
-    for get, put in trace.extra.pop("eager_stores", {}).values():
-        try:
-            value = get()
-        except (AttributeError, LookupError):
-            continue
-        if is_box(value) or (isinstance(value, list | tuple | dict) and any(map(is_box, flatten(value)[0]))):
-            put(map_leaves(lambda leaf: trace.known(leaf.value) if is_box(leaf) else leaf, value))
 
 
 def delete_attribute(trace: Trace, obj: Any, name: str) -> None:
@@ -170,6 +160,39 @@ def touch_cell(trace: Trace, name: str, cell: types.CellType) -> None:
         return
     now = read_cell(cell)
     trace.journal.write(("cell", id(cell), name), cell, lambda: read_cell(cell), lambda v: write_cell(cell, v), now)
+
+
+def touch_outside(trace: Trace, name: str, cell: types.CellType | None, space: dict[str, Any]) -> None:
+    """Remember a variable of the module, or (with its cell) of a function that ran before, that is about to be assigned."""
+
+    def get() -> Any:
+        return space.get(name, UNSET) if cell is None else read_cell(cell)
+
+    def put(new: Any) -> None:
+        if cell is not None:
+            write_cell(cell, new)
+        elif new is UNSET:
+            space.pop(name, None)
+        else:
+            space[name] = new
+
+    owner: Any = space if cell is None else cell
+    note_eager(trace, owner, name, get, put)
+    if trace.eager:
+        return
+    kind = "global" if cell is None else "cell"
+    trace.captures.outside.note(Stored(owner, kind, name, Path(kind, owner, name), get, put, get()), trace.captures.load)
+    if is_journaled(trace):
+        key = (id(owner), "item", name) if cell is None else ("cell", id(cell), name)
+        trace.journal.write(key, owner, get, put, get())
+
+
+def before_change(trace: Trace, obj: Any) -> None:
+    """Called before a built-in container changes."""
+    check_writable(trace, obj)
+    if is_journaled(trace):
+        snapshot(trace, obj)
+    note_eager(trace, obj, "", lambda: obj, lambda new: None)
 
 
 def snapshot(trace: Trace, obj: Any) -> None:
@@ -199,8 +222,6 @@ def before_method(trace: Trace, owner: Any, name: str) -> None:
     """Called before a method of a built-in container runs."""
     for kind, names in _MUTATING.items():
         if isinstance(owner, kind) and name in names:
-            check_writable(trace, owner)
-            if is_journaled(trace):
-                snapshot(trace, owner)
+            before_change(trace, owner)
 
 

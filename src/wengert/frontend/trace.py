@@ -29,14 +29,16 @@ from wengert.frontend.capture_paths import CapturedInput, Guard, Path, compile_g
 from wengert.frontend.choices import Choice, narrowed
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
+from wengert.frontend.eager_stores import unbox_stores
 from wengert.frontend.hooks import Hooks
+from wengert.frontend.outside import WantsIntegers
+from wengert.frontend.outside_values import WriteBack
 from wengert.frontend.recursion_watch import RecursionFound
 from wengert.frontend.rows import as_results
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_failures import Failures
 from wengert.frontend.staging_state import ArmEnded, spoil
-from wengert.frontend.stores import unbox_stores
 from wengert.frontend.text import TracedText
 from wengert.frontend.write_back import Arguments, Updates
 from wengert.ir.builder import Builder
@@ -90,6 +92,8 @@ class Traced:
         out_numpy: per output leaf whether a number is a NumPy one.
         updates: what the function does to its arguments; its values are results behind those of `out_leaves`.
         written: leaves that are arrays and that the function writes to; they must not share memory with other inputs.
+        writes: what a call leaves behind outside; its values are results, too.
+        written_captures: parameters that are captured arrays which the function writes to.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
     """
@@ -106,6 +110,8 @@ class Traced:
     out_leaves: list[int | StaticLeaf]
     out_numpy: list[bool]
     written: list[int]
+    writes: WriteBack
+    written_captures: list[int]
     guards_hold: Callable[[], bool] = field(repr=False)
     read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
     updates: Updates | None = None
@@ -151,13 +157,30 @@ def trace(
         except NeedsPythonValue as need:
             wanted, loops = run.what_to_fix(need)
             if not wanted - known and not loops - unroll:
+                if _pin(known):
+                    continue
                 raise _refusal(need) from need
             known |= wanted
             unroll |= loops
             recursive.clear()
         except RecursionFound as found:
             recursive.add(found.code)
+        except WantsIntegers as wants:
+            known |= {("dynamic", key) for key in wants.keys}
+            recursive.clear()
+        except StagingError:
+            if not _pin(known):
+                raise
+            recursive.clear()
     raise StagingError("tracing does not come to an end: too many values have to be known")
+
+
+def _pin(known: set[Any]) -> bool:
+    """Give up on integers outside as inputs: they are baked in, as others are. False if there are none left."""
+    pins = {("pinned", note[1]) for note in known if isinstance(note, tuple) and note[0] == "dynamic"}
+    news = pins - known
+    known |= news
+    return bool(news)
 
 
 def _refusal(need: NeedsPythonValue) -> StagingError:
@@ -194,7 +217,10 @@ class _Run:
         self.eager = eager is not None
         self.builder: Any = eager if eager is not None else TraceBuilder()
         self.trace = Trace(self.builder, self.eager, unroll=set(unroll), recursive=set(recursive))
-        self.trace.captures = Captures(self.trace, self.captured_input)
+        notes = [note for note in static if isinstance(note, tuple)]
+        self.pinned = {note[1] for note in notes if note[0] == "pinned"}
+        dynamic = frozenset(note[1] for note in notes if note[0] == "dynamic") - self.pinned
+        self.trace.captures = Captures(self.trace, self.captured_input, dynamic)
         self.trace.enter = functools.partial(convert, make_hooks=Hooks)
         self.trace.journal.spoil = functools.partial(spoil, self.trace)
         if isinstance(self.builder, TraceBuilder):
@@ -223,12 +249,21 @@ class _Run:
                 args, kwargs = self.tree.unflatten(boxes)
                 self.given = Arguments((args, kwargs), boxes) if self.write_back else None
                 self.note_owner()
-                out = self.run(args, kwargs)
-                traced = self.finish(out)
-                unbox_stores(self.trace)
-                return traced
+                if self.given is not None and not self.eager:
+                    self.trace.captures.outside.note_arguments((args, kwargs), self.arrays)
+                try:
+                    return self.finish(self.run(args, kwargs))
+                finally:
+                    self.leave()
         finally:
             sys.setrecursionlimit(limit)
+
+    def leave(self) -> None:
+        """Make places outside real again: as they were, or in eager mode with real values."""
+        if self.eager:
+            unbox_stores(self.trace, self.leaves)
+        else:
+            self.trace.captures.outside.restore()
 
     def run(self, args: Any, kwargs: Any) -> Any:
         """The function's result on boxes."""
@@ -322,8 +357,11 @@ class _Run:
         dtype = _dtype(value, name, self.trace.span)
         hint = re.sub(r"\W+", "_", name).strip("_")
         shape = np.shape(value)
-        if path.kind == "constant" or (len(shape) > 1 and max(shape) <= SMALL_MATRIX) or "captured" in self.static:
-            return Value(TensorType(dtype, shape), hint)
+        if path.kind == "constant" or (len(shape) > 1 and max(shape) <= SMALL_MATRIX) or "captured" in self.static or not shape:
+            made = Value(TensorType(dtype, shape), hint)
+            if made.type == I64_SCALAR:
+                self.sources[made] = ("pinned", path.key)
+            return made
         sizes = [self.symbol(hint, axis, size, ("captured", path.key, axis)) for axis, size in enumerate(shape)]
         return Value(TensorType(dtype, tuple(sizes)), hint)
 
@@ -340,7 +378,8 @@ class _Run:
         start = dict(zip(self.param_leaves, self.params, strict=True))
         written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
         updates = self.updates(written, results)
-        used = _used_values(self.builder.instrs, results) if not self.eager else set()
+        writes, kept = self.writes(results)
+        used = _used_values(self.builder.instrs, results) | kept if not self.eager else set()
         inputs = [c for c in captures.inputs if c.param in used or any(isinstance(d, Dim) for d in c.param.dims)]
         function = Function(
             getattr(self.fn, "__name__", type(self.fn).__name__),
@@ -365,8 +404,10 @@ class _Run:
             out_leaves,
             numpy,
             written,
+            writes,
+            [k for k, c in enumerate(inputs, len(self.params)) if c.param in kept],
             compile_guards(captures.guards),
-            compile_reader(inputs),
+            compile_reader([i.path for i in inputs]),
             updates,
         )
 
@@ -402,6 +443,17 @@ class _Run:
         self.refuse_choices(tree, "what an argument holds afterwards")
         places, numpy = self.outputs(leaves, results)
         return Updates(tree, places, numpy, tuple(changes[1]))
+
+    def writes(self, results: list[Value]) -> tuple[WriteBack, set[Value]]:
+        """What the function leaves behind outside, with the inputs that are arrays it writes to; new values join the results."""
+        captures: Captures = self.trace.captures
+        if not isinstance(self.builder, TraceBuilder):
+            return WriteBack([], [], None), set()
+        count = len(results)
+        writes = captures.outside.finish(results, captures.known, captures.guards, self.pinned, _span_of(self.fn))
+        for value in results[count:]:
+            self.builder.check_scope(value)
+        return writes, {value for _, value in captures.outside.written_arrays()}
 
     # --- starting again -----------------------------------------------------------------------------------------
 
