@@ -181,3 +181,21 @@ def test_stream_of_the_function_itself():
 
     with pytest.raises(wg.StagingError, match="stream made inside"):
         wg.jit(traced)(2.0)
+
+
+def test_filters_of_warnings_set_inside():
+    def quiet(x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.warn(f"{x} is large", RuntimeWarning, stacklevel=2)
+        return x * x
+
+    def loud(x):
+        warnings.warn("careful", RuntimeWarning, stacklevel=2)
+        return x * x
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert wg.jit(quiet)(3.0) == 9.0
+        assert wg.jit(loud)(3.0) == 9.0
+    assert [str(w.message) for w in caught] == ["careful"]

@@ -512,3 +512,17 @@ def opened(x):
 def test_other_managers_are_refused():
     with pytest.raises((StagingError, FileNotFoundError)):
         trace(opened, (1.0,), {})
+
+
+def test_exceptions_with_traced_arguments_in_eager_mode():
+    def f(x):
+        try:
+            if x > 5.0:
+                raise LookupError("far", x)
+            y = x
+        except LookupError as error:
+            y = 3.0 * x + len(error.args)
+        return y
+
+    with wg.eager():
+        assert wg.value_and_grad(f)(7.0) == (23.0, 3.0)

@@ -8,10 +8,10 @@ import numpy as np
 from tests.programs.catalog import example
 
 
-@example(2.0, also=((0.0,), (-1.0,)))
+@example(2.0, also=((-0.5,), (-1.0,)))
 def divide_or_default(x):
     try:
-        return 1.0 / x
+        return 1.0 / max(x, 0.0)
     except ZeroDivisionError:
         return 10.0 + x
 
@@ -76,14 +76,14 @@ def nested_try(x):
     return total
 
 
-@example(np.array([1.0, 2.0, 0.0, 4.0]))
+@example(np.array([1.0, 2.0, 0.1, 4.0]))
 def retry_loop(x):
     total = 0.0
     for v in x:
         shift = 0.0
         while True:
             try:
-                total += 1.0 / (v + shift) if v + shift != 0.0 else 1.0 / math.floor(v + shift)
+                total += 1.0 / (float(v) + shift if v + shift > 0.25 else 0.0)
                 break
             except ZeroDivisionError:
                 shift += 0.5

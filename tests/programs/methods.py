@@ -283,7 +283,7 @@ def cellular_growth(u, steps):
                     new[i, j] = grid[i, j] + 0.1 * around
         grid = new
         alive.append(grid.sum() / (step + 1))
-    return alive
+    return sum(alive) + alive[-1]
 
 
 @example(3.0, 0.02, np.array([1.0, 2.0, 3.0]))

@@ -268,7 +268,7 @@ def linear_quadratic_regulator(weights, b):
     return cost
 
 
-@example(np.linspace(0.0, 1.0, 16), 0.8)
+@example(np.sin(np.linspace(0.0, 5.0, 16) ** 1.3), 0.8)
 def shallow_wave(u, courant):
     """Upwind advection with a flux limiter, periodic."""
     n = len(u)

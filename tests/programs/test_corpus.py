@@ -15,6 +15,7 @@ import pytest
 import wengert as wg
 from tests.programs import page
 from tests.programs.catalog import PROGRAMS, Program
+from wengert.api.arguments import is_differentiable
 from wengert.testing.differences import directional, inner
 from wengert.testing.modes import float_arguments, largest_difference, run_modes
 from wengert.tree import flatten
@@ -68,19 +69,26 @@ def along_a_direction(f: Callable[..., float], args: tuple[Any, ...], gradient: 
     positions = float_arguments(args)
     point, tree = flatten(tuple(args[p] for p in positions))
     rng = np.random.default_rng(3)
-    direction = [np.asarray(rng.uniform(0.5, 1.5, np.shape(x)) * rng.choice([-1.0, 1.0], np.shape(x))) for x in point]
+    moves = [is_differentiable(x) for x in point]
+    signs = [rng.uniform(0.5, 1.5, np.shape(x)) * rng.choice([-1.0, 1.0], np.shape(x)) for x in point]
+    direction = [np.asarray(sign) for sign, m in zip(signs, moves, strict=True) if m]
 
     def at(moved: list[Any]) -> list[Any]:
         full = list(copy.deepcopy(args))
-        leaves = [m if isinstance(x, np.ndarray) else float(m) for m, x in zip(moved, point, strict=True)]
+        supply = iter(moved)
+        leaves = [_like(x, next(supply)) if m else x for x, m in zip(point, moves, strict=True)]
         for p, arg in zip(positions, tree.unflatten(leaves), strict=True):
             full[p] = arg
         return [f(*full)]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = directional(at, point, direction, step=1e-4)[0]
-    return float(expected), inner(flatten(gradient)[0], direction)
+        expected = directional(at, [x for x, m in zip(point, moves, strict=True) if m], direction, step=1e-4)[0]
+    return float(expected), inner([g for g in flatten(gradient)[0] if is_differentiable(g)], direction)
+
+
+def _like(model: Any, number: Any) -> Any:
+    return number if isinstance(model, np.ndarray) else float(number)
 
 
 def test_page() -> None:

@@ -431,6 +431,8 @@ def _is_numeric_class(cls: Any) -> bool:
 
 def _only_stores(cls: Any, trusted: bool) -> bool:
     """Whether making an object of the class takes no number out of its arguments."""
+    if issubclass(cls, BaseException):
+        return True
     if issubclass(cls, dict | list | tuple) and not isinstance(cls.__init__, types.FunctionType):
         return True
     return cls in _STORES or (not trusted and not issubclass(cls, _NUMERIC))

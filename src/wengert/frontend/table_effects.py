@@ -123,9 +123,17 @@ def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = 
         if getattr(module, "__file__", None) == file:
             registry = module.__dict__.setdefault("__warningregistry__", {})
 
+    own = None if warnings.filters == trace.extra.get("warning_filters") else list(warnings.filters)
+
     def show(text: Any) -> None:
         kind = None if isinstance(text, Warning) else (category or UserWarning)
-        warnings.warn_explicit(text, kind, file, line, registry=registry)
+        if own is None:
+            warnings.warn_explicit(text, kind, file, line, registry=registry)
+            return
+        with warnings.catch_warnings():  # the filters that a `with` of the function has set
+            warnings.resetwarnings()
+            warnings.filters[:] = own  # type: ignore[index]
+            warnings.warn_explicit(text, kind, file, line, registry=registry)
 
     return host_call(show, (message,), {}, NOTHING, "warnings.warn", stop=True)
 

@@ -9,6 +9,7 @@ import functools
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -249,6 +250,7 @@ class _Run:
                 args, kwargs = self.tree.unflatten(boxes)
                 self.given = Arguments((args, kwargs), boxes) if self.write_back else None
                 self.note_owner()
+                self.trace.extra["warning_filters"] = list(warnings.filters)
                 if self.given is not None and not self.eager:
                     self.trace.captures.outside.note_arguments((args, kwargs), self.arrays)
                 try:
