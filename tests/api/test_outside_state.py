@@ -512,3 +512,97 @@ def test_counters_do_not_compile_again():
         compiled(1.0)
     assert smoother.count == 6
     assert sum(map(len, compiled.program.variants.values())) == 1
+
+
+# --- idioms ----------------------------------------------------------------------------------------------------------
+
+
+def long_loop():
+    state = SimpleNamespace(s=0.0, n=0, a=np.zeros(3))
+
+    def f(x):
+        for i in range(200):
+            state.s += x * 1e-3
+            state.n += 1
+            state.a[i % 3] += state.s
+        return state.s * state.a[1]
+
+    return f, lambda: state
+
+
+def recursive():
+    state = SimpleNamespace(depth=0, total=0.0)
+
+    def f(x):
+        state.depth += 1
+        state.total += x
+        return f(x / 2) + state.total if x > 1.0 else x
+
+    return f, lambda: state
+
+
+def default_argument():
+    def f(x, cache={}):
+        if "v" not in cache:
+            cache["v"] = 0.0
+        cache["v"] += x
+        return cache["v"] * x
+
+    return f, lambda: f.__defaults__
+
+
+def ring_buffer():
+    buffer, state = [0.0] * 5, SimpleNamespace(k=0)
+
+    def f(x):
+        buffer[state.k % 5] = x
+        state.k += 1
+        return sum(buffer) * x
+
+    return f, lambda: (buffer, state)
+
+
+def early_return():
+    state = SimpleNamespace(n=0, flag=False)
+
+    def f(x):
+        state.n += 1
+        if x > 2:
+            state.flag = True
+            return x
+        state.n += 1
+        return x * state.n
+
+    return f, lambda: state
+
+
+def caught():
+    state = SimpleNamespace(n=0, errors=0)
+
+    def f(x):
+        try:
+            state.n += 1
+            if x > 2:
+                raise ValueError("large")
+            state.n += 10
+        except ValueError:
+            state.errors += 1
+        return x * state.n + state.errors
+
+    return f, lambda: state
+
+
+def complex_attribute():
+    state = SimpleNamespace(z=1 + 1j)
+
+    def f(x):
+        state.z = state.z * (x + 2j)
+        return abs(state.z)
+
+    return f, lambda: [state.z.real, state.z.imag]
+
+
+@pytest.mark.parametrize("run", ["jit", "grad"])
+@pytest.mark.parametrize("make", [long_loop, recursive, default_argument, ring_buffer, early_return, caught, complex_attribute])
+def test_idioms(make, run):
+    compare(run, make, [0.3, 3.0, 1.7])
