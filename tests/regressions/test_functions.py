@@ -62,8 +62,25 @@ def closure_outside_of_the_arm(x):
     return total * np.sum(x)
 
 
+def closure_made_in_an_arm(x):
+    total = x[1]
+    if x[0] > 0.5:
+        inner = 0.7
+
+        def add(z):
+            nonlocal inner
+            inner = inner * x[0] + z
+
+        for k in range(10):
+            add(x[2])
+            total += inner * k
+    return total
+
+
 @pytest.mark.parametrize("x", [X, -X])
-@pytest.mark.parametrize("f", [closure_of_a_call_in_an_arm, closure_of_a_call_in_a_loop, closure_outside_of_the_arm])
+@pytest.mark.parametrize(
+    "f", [closure_of_a_call_in_an_arm, closure_of_a_call_in_a_loop, closure_outside_of_the_arm, closure_made_in_an_arm]
+)
 def test_modes_and_differences(f, x):
     assert "compiled" in run_modes(f, (x,))
     assert_modes_agree(f, (x,))

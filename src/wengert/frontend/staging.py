@@ -274,9 +274,13 @@ class Branch:
         """One state out of the two that the arms left."""
         plans: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         final = list(first.variables)
+        stored, unset = {**first.stores, **second.stores}, set()
         for k, name in enumerate(self.variables.names):
             a, b = first.variables[k], second.variables[k]
-            if a is b or self.variables.keys[k] in first.stores or self.variables.keys[k] in second.stores:
+            if a is b or self.variables.keys[k] in stored:
+                if self.is_lent(name, a, b) and not self.check_set(name, a, b):
+                    final[k] = UNSET
+                    unset.add(self.variables.keys[k])
                 continue  # variables of other functions are merged as places outside
             if self.info is not None and name not in self.info.live:
                 final[k] = UNSET
@@ -285,8 +289,9 @@ class Branch:
                 final[k] = UNSET
                 continue
             plans.append((f"{name!r}", a, b, lambda new, k=k: final.__setitem__(k, new)))  # type: ignore[misc]
-        for location, _ in {**first.stores, **second.stores}.values():
-            self.plan_store(location, first, second, plans)
+        for location, _ in stored.values():
+            if location.key not in unset:
+                self.plan_store(location, first, second, plans)
         outcome: list[Any] = [first.result]
         if first.result is not second.result:
             plans.append(("the value of the expression", first.result, second.result, lambda new: outcome.__setitem__(0, new)))
@@ -296,10 +301,16 @@ class Branch:
         for array in self.lost:
             poison(self.trace, array, f"the branch at {self.span}")
         for k, key in enumerate(self.variables.keys):
-            if key in first.stores or key in second.stores:
+            if key in stored and key not in unset:
                 final[k] = read_cell(self.variables.cells[k])
         self.variables.write(final)
         return outcome[0]
+
+    def is_lent(self, name: str, a: Any, b: Any) -> bool:
+        """Whether one arm only made a variable that functions inside of this one write."""
+        if self.info is None or name not in self.info.shared or a is DEAD or b is DEAD:
+            return False
+        return (a is UNSET) != (b is UNSET)
 
     def check_set(self, name: str, a: Any, b: Any) -> bool:
         """Whether a variable has a value afterwards: one that only one arm sets must be guarded, or be read by a closure only."""

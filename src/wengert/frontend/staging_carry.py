@@ -239,10 +239,13 @@ class Carry:
 
     def compare(self, outcome: Outcome) -> bool:
         """Whether what the body left has the forms that are carried; widens them where not."""
-        settled = True
+        settled, unknown = True, set()
         for position, name in enumerate(self.variables.names):
             new = outcome.variables[position]
             if self.variables.keys[position] in outcome.stores:
+                if position in self.items:
+                    unknown.add(self.variables.keys[position])
+                    self.forget(position)
                 continue  # a variable of another function is carried as a place outside
             if position in self.items:
                 settled &= self.grow(self.items[position], new)
@@ -250,7 +253,9 @@ class Carry:
                 settled &= self.change(position, name, new)
         for key, (location, new) in outcome.stores.items():
             self.refuse_item(location.owner)
-            if is_poisoned(self.trace, new):
+            if key in unknown:
+                settled = False  # the next run shows what it is carried as
+            elif is_poisoned(self.trace, new):
                 settled &= self.items.pop(key, None) is None
                 self.lost[id(location.owner)] = location.owner
             elif key in self.items:
@@ -258,6 +263,12 @@ class Carry:
             elif new is not location.old:
                 settled &= self.change_location(location, new)
         return settled
+
+    def forget(self, position: int) -> None:
+        """Do not carry a variable as one of this function: closures or bodies that were handed over write it too."""
+        del self.items[position]
+        self.guessed.discard(position)
+        self.frozen.clear()
 
     def refuse_item(self, owner: Any) -> None:
         """Refuse a write to what the body puts into a growing list: the list has a copy, which would not change."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,8 @@ from wengert.testing.programs.compare import Outcome, ProgramMismatchError, comp
 
 _CHUNK = 10
 _PROGRAMS_PER_PROCESS = 500
-_SECONDS_PER_PROGRAM = 120
+_SECONDS_PER_PROGRAM = 120  # of processor time; a process that waits for others gets more
+_PATIENCE = 10
 
 
 @dataclass
@@ -119,14 +121,24 @@ def _culprits(suspects: Sequence[int], journal: str) -> list[int]:
 def _compare_chunk(seeds: Sequence[int], journal: str) -> list[Outcome]:
     note = Path(journal) / str(os.getpid())
     outcomes = []
+    if hasattr(signal, "SIGPROF"):
+        faulthandler.register(signal.SIGPROF, chain=True)  # prints where it hangs, also in native code; then the process dies
     for seed in seeds:
         note.write_text(str(seed))
-        faulthandler.dump_traceback_later(_SECONDS_PER_PROGRAM, exit=True)
+        faulthandler.dump_traceback_later(_SECONDS_PER_PROGRAM * _PATIENCE, exit=True)
+        _limit_time(_SECONDS_PER_PROGRAM)
         try:
             outcomes.append(compare(seed))
         except ProgramMismatchError as error:
             outcomes.append(Outcome(seed, mismatch=str(error)))
         finally:
             faulthandler.cancel_dump_traceback_later()
+            _limit_time(0)
     note.write_text("")
     return outcomes
+
+
+def _limit_time(seconds: float) -> None:
+    """End the process after this much processor time; 0 takes the limit back."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
