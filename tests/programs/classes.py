@@ -354,7 +354,7 @@ class Mixer:
         self.level = level
 
 
-@example(0.3, also=((0.8,),))
+@example(0.3, also=((0.8,),), eager="a descriptor compares a traced number")
 def descriptor(level):
     mixer = Mixer(level)
     mixer.level = mixer.level * 2.0

@@ -50,7 +50,7 @@ def stack_of_numbers(x):
     return total
 
 
-@example(1.0, 2.0, 3.0)
+@example(1.0, 2.0, 3.0, eager="list.index compares traced numbers")
 def list_edits(a, b, c):
     items = [a, b]
     items.extend([c, a * b])
@@ -128,7 +128,7 @@ def dict_lookups(x, key):
     return total + sum(table.values()) + len(table)
 
 
-@example(np.array([1.0, 2.0, 4.0, 8.0, 16.0, 3.0]), 3)
+@example(np.array([1.0, 2.0, 4.0, 8.0, 16.0, 3.0]), 3, eager="a deque fills up to its largest length in a loop")
 def moving_window(x, width):
     window = deque(maxlen=width)
     total = 0.0
@@ -251,7 +251,12 @@ def strings_and_sets(x, names):
     return total
 
 
-@example(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 4.0, also=((np.array([1.0, 9.0, 3.0]), 4.0),))
+@example(
+    np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+    4.5,
+    also=((np.array([1.0, 9.0, 3.0]), 4.5),),
+    eager="the data choose which of two lists grows",
+)
 def split_by_threshold(x, limit):
     low, high = [], []
     for v in x:

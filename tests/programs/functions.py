@@ -180,7 +180,7 @@ def yield_from(rows):
     return sum(v * v for v in flattened(rows)) + max(flattened(rows))
 
 
-@example([1.0, 2.0, 3.0, 4.0])
+@example([1.0, 2.0, 3.0, 4.0], eager="the length of a list of lists depends on the data")
 def nested_comprehensions(x):
     table = [[a * b for b in x if b > a] for a in x]
     pairs = {(i, j): x[i] - x[j] for i in range(4) for j in range(i)}
@@ -307,7 +307,7 @@ def next_of_iterator(x, n):
     return total + next(it, 7) * x
 
 
-@example(1.0, also=((3.0,),))
+@example(1.5, also=((3.5,),), eager="the data choose among functions in a list")
 def default_bound_late(x):
     makers = [lambda v, k=k: v * k for k in range(4)]
     return sum(make(x) for make in makers) + makers[int(x) % 4](x)

@@ -23,13 +23,7 @@ from wengert.tree import flatten
 for _subject in page.SUBJECTS:
     importlib.import_module(f"tests.programs.{_subject}")
 
-_PENDING = set((Path(__file__).parent / "pending.txt").read_text().split())
-_NOT_YET = pytest.mark.xfail(reason="on the list of what does not work yet")
-CASES = [
-    pytest.param(p, k, id=f"{p.name}-{k}", marks=_NOT_YET if p.name in _PENDING else ())
-    for p in PROGRAMS
-    for k in range(len(p.examples))
-]
+CASES = [pytest.param(p, k, id=f"{p.name}-{k}") for p in PROGRAMS for k in range(len(p.examples))]
 
 
 def weighed(program: Program) -> Callable[..., float]:

@@ -304,7 +304,8 @@ for _function, _name in ((len, "__len__"), (abs, "__abs__")):
 def _make_deque(items: Any = (), maxlen: Any = None) -> Any:
     """`deque(items, maxlen)`."""
     found = staged(items)
-    return bear(current(), deque(items if found is None or isinstance(items, range) else list(found), maxlen))
+    most = None if maxlen is None else operator.index(maxlen)
+    return bear(current(), deque(items if found is None or isinstance(items, range) else list(found), most))
 
 
 SPECIAL[deque] = _make_deque

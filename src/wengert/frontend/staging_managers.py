@@ -37,7 +37,7 @@ def manage(info: BranchInfo, manager: Any, body: Callable[[Any], None], carrier:
         _manage_own(info, manager, enter, leave, body, carrier)
         return
     if not trace.eager and not isinstance(manager, _QUIET):
-        if id(manager) in trace.born and hasattr(manager, "close"):
+        if trace.captures.path_of(manager) is None and hasattr(manager, "close"):
             manager.close()  # made by this attempt, which nobody goes on with
         raise StagingError(
             f"`with` cannot be staged for a {type(manager).__name__}",
