@@ -1,6 +1,10 @@
 """Lists and deques whose length is known only at run time: compiled code gives what CPython and eager mode give."""
 
 import copy
+import functools
+import itertools
+import math
+import operator
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -295,3 +299,36 @@ def test_a_million_appends_cost_what_they_should():
         gradient(1e-6, n)
         times.append(time.perf_counter() - start)
     assert times[1] < 40 * times[0] + 0.2
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda v: sum([10.0 * b - a for a, b in itertools.pairwise(v)]),
+        lambda v: sum(a * b for a, b in itertools.combinations(v, 2)),
+        lambda v: sum(itertools.islice(v, 1, 3)),
+        lambda v: list(itertools.accumulate(v))[-1],
+        lambda v: functools.reduce(lambda a, b: a + b * a, v),
+        lambda v: functools.reduce(operator.mul, v),
+        lambda v: sum(itertools.chain(v, [1.0])),
+        lambda v: math.prod(v) + math.fsum(v),
+        lambda v: sum(map(operator.mul, v, v)),
+    ],
+)
+def test_functions_written_in_c_do_not_look_inside(use):
+    """They are refused where the length is traced, or right: never given what stands in the list."""
+
+    def f(x):
+        v = []
+        for each in x:
+            v.append(2.0 * each)
+        return use(v)
+
+    x = np.arange(1.0, 13.0)
+    with wg.eager():
+        assert wg.value_and_grad(f)(x)[0] == pytest.approx(f(x))
+    try:
+        found = wg.jit(f)(x)
+    except wg.StagingError:
+        return
+    assert found == pytest.approx(f(x))

@@ -1,6 +1,5 @@
 """Longer programs: whole pipelines of several functions and classes."""
 
-import itertools
 import math
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -194,7 +193,7 @@ def trading_strategy(prices, fast, slow):
             shares = 0.0
             trades += 1
         values.append(cash + shares * price)
-    returns = [(b - a) / a for a, b in itertools.pairwise(values)]
+    returns = [(values[k] - values[k - 1]) / values[k - 1] for k in range(1, len(values))]
     mean = sum(returns) / len(returns)
     spread = math.sqrt(sum((r - mean) ** 2 for r in returns) / len(returns) + 1e-8)
     return mean / spread + 0.001 * trades

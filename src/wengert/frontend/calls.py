@@ -143,6 +143,8 @@ def _with_growing(
         return args, kwargs, True, rule(*args, **kwargs)
     if handler is not None or (getattr(fn, "__module__", None) or "").partition(".")[0] == "numpy":
         return tuple(METHODS["arrays"](args)), kwargs, False, None
+    if plain and fn in SPECIAL and fn not in _PEEKING:
+        refuse(current(), f"{name_of(fn)} of a list of traced length")  # it would take what stands in the list for items
     return args, kwargs, False, None
 
 
@@ -496,7 +498,7 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
             refuse(trace, name_of(fn))
         if not trace.eager:
             _refuse_impure(trace, fn)
-    elif trace.extra.get("patterns") and fn not in _PEEKING and any(hides_growing(a) for a in args):
+    elif trace.extra.get("patterns") and fn not in _PEEKING and (any(map(hides_growing, args)) or any_growing(args)):
         refuse(trace, name_of(fn))
     whole = trace.captures.whole
     found = fn(*map(whole, args), **{k: whole(v) for k, v in kwargs.items()})
