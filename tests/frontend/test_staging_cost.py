@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import wengert as wg
@@ -55,7 +56,7 @@ def unchanged(x: float, n: int) -> Any:
             kind = 2.0
             total += 1.0
         else:
-            total = None
+            total = np.zeros(3)  # an array or a number, by the data, is not staged
     return total + rate
 
 
