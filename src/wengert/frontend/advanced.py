@@ -29,6 +29,7 @@ from wengert.frontend.emit import (
     values_of,
 )
 from wengert.frontend.indexing import slice_entry, view_of, wrap_position
+from wengert.frontend.overlap import store_in_order
 from wengert.frontend.registry import operator_rule
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.views import Entry, Index, Whole, expand_step, invert
@@ -63,7 +64,7 @@ def setitem(x: Array, key: Any, new: Any) -> None:
         rows.write(rows.fitted(new), "scatter", distinct=rows.distinct)
         return
     view = view_of(x, key)
-    if view.is_same_view(new):
+    if view.is_same_view(new) or store_in_order(view, new):
         return
     view.write(broadcast_into(new, view.dims, lambda v: to_dtype(v, dtype)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -177,21 +176,11 @@ def _store_part(w: Writer) -> None:
         return
     e = tame(w, array(w, shape), _SMALL)
     if roll < 0.55:
-        w.line(f"{place} = {_apart(place, e.text)}")
+        w.line(f"{place} = {bare(e.text)}")
     elif roll < 0.9:
         w.line(f"{place} {w.pick(('+=', '-='))} {w.number(0.1, 0.5)} * {tame(w, e, 1.0).text}")
     else:
         w.line(f"{place} *= np.tanh({bare(e.text)})")
-
-
-def _apart(place: str, text: str) -> str:
-    """What may be assigned to `place`: a view that may overlap it in other steps is copied first.
-
-    NumPy 2 copies elements of such parts one after the other, so that `x[::2] = x[:3]` reads what it has just written.
-    """
-    is_view = re.fullmatch(r"[^()]*", text) is not None
-    may_step = any(mark in place + text for mark in ("::", "view", "same", "row", "."))
-    return f"{text}.copy()" if is_view and may_step else bare(text)
 
 
 def _part(w: Writer, v: Variable) -> tuple[str, Shape]:
@@ -385,7 +374,7 @@ def _row_assign(w: Writer) -> None:
     target = writable_view(w, v.shape[1:])
     if "(" in target.split("[")[0]:
         return _store_part(w)
-    w.line(f"{target}[:] = {_apart(target, tame(w, array_leaf(w, v.shape[1:]), _SMALL).text)}")
+    w.line(f"{target}[:] = {bare(tame(w, array_leaf(w, v.shape[1:]), _SMALL).text)}")
 
 
 _IDIOMS = (*idioms.IDIOMS, *idioms_nested.IDIOMS, *idioms_numpy.IDIOMS)
