@@ -403,7 +403,7 @@ def _traced(leaf: Leaf) -> Leaf:
         return leaf
     obj = leaf.obj.obj
     if isinstance(obj, np.ndarray):
-        return Leaf("array", TensorType(dtype_of(obj), obj.shape))
+        return Leaf("array", TensorType(dtype_of(obj), obj.shape)) if obj.dtype.kind in "fiub" else leaf
     return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf
 
 
