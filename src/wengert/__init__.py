@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         straight_through,
         value_and_grad,
         vjp,
+        vmap,
         wrap,
     )
     from wengert.diagnose import explain
@@ -64,6 +65,7 @@ _HOMES = {
         "straight_through",
         "value_and_grad",
         "vjp",
+        "vmap",
         "wrap",
     ],
     "wengert.diagnose": ["explain"],
@@ -87,6 +89,7 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "vjp",
     "jacobian",
     "hessian",
+    "vmap",
     "jit",
     "eager",
     "stop_gradient",

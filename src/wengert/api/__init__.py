@@ -13,6 +13,7 @@ from wengert.api.flow import (
 )
 from wengert.api.jacobians import hessian, jacobian
 from wengert.api.mode import EagerFallbackWarning, eager
+from wengert.api.vmap import vmap
 from wengert.api.wrap import wrap
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "straight_through",
     "value_and_grad",
     "vjp",
+    "vmap",
     "wrap",
 ]

@@ -196,7 +196,7 @@ class Program:
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
         return Variant(traced, function, compiled, statics, _size_conditions(traced))
 
-    def _notice(self) -> None:
+    def notice(self) -> None:
         """Say once that the function runs eagerly and why; called when it has, since eager mode may refuse it too."""
         if self._reason is not None and not self._noticed:
             self._noticed = True
@@ -217,7 +217,7 @@ class Program:
         self.counts.eager_calls += 1
         builder = EvalBuilder(positions=positions)
         traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
-        self._notice()
+        self.notice()
         if traced.written:
             leaves, _ = flatten_call(args, kwargs)
             inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
