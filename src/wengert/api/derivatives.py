@@ -65,6 +65,14 @@ class Jit(Transformed):
                 return fast(*args)[0]
         if is_tracing():
             return nested.call(self.fn, args, kwargs)
+        try:
+            return self._call(args, kwargs)
+        except ValueError as error:
+            if not self.program.may_retry(error, args, kwargs):
+                raise
+        return self(*args, **kwargs)
+
+    def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         variant, leaves = self.program.variant(args, kwargs, ())
         if variant is None:
             self.program.counts.eager_calls += 1
@@ -75,6 +83,7 @@ class Jit(Transformed):
         if plain and single and all(type(a) is float for a in args):
             self._fast[tuple(map(type, args))] = variant.compiled.entry
         return rebuild(traced, variant.run(leaves, args, kwargs))
+
 
 def jit(fn: Callable[..., Any]) -> Jit:
     """`fn` as native code, compiled at the first call with arguments of new types.
@@ -119,6 +128,16 @@ class Grad(Transformed):
         self.program.counts.calls += 1
         if is_tracing() or is_eager():
             return self._call(args, kwargs)
+        try:
+            return self._compiled(args, kwargs)
+        except ValueError as error:
+            if not self.program.may_retry(error, args, kwargs):
+                raise
+        self._last = None
+        self._hot.clear()
+        return self(*args, **kwargs)
+
+    def _compiled(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         last = self._last
         if last is not None and last.fetch is not None:
             known = last.fetch((args, kwargs))
@@ -131,7 +150,7 @@ class Grad(Transformed):
             self._last = hot
             return self._finish(*hot.run(leaves))
         result, used = self._call_noting(args, kwargs)
-        if used is not None:
+        if used is not None and not self.program.with_sizes:
             used.fetch = fetch_code(tree, [leaf_test(leaf) for leaf in leaves])
             self._last = self._hot[key] = used
         return result

@@ -18,11 +18,13 @@ from wengert.api.results import write_back
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
+from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced, counter, trace
-from wengert.ir.core import Function
+from wengert.ir.core import Function, walk
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
+from wengert.tree import TreeDef
 from wengert.types import Dim
 
 Lower = Callable[[Traced, Sequence[int]], Function]
@@ -65,6 +67,7 @@ class Variant:
     compiled: Compiled
     statics: list[tuple[int, Any]]
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
+    knows_sizes: bool = False
     arrays: list[int] = field(init=False)
     written: list[int] = field(init=False)
     unconditional: bool = field(init=False)
@@ -133,6 +136,7 @@ class Program:
         self.write_back = write_back
         self.variants: dict[Any, list[Variant]] = {}
         self.refused: set[Any] = set()
+        self.with_sizes: dict[Any, str] = {}
         self.counts = Stats()
         self._lock = threading.RLock()
         self._noticed = False
@@ -148,14 +152,20 @@ class Program:
         if is_eager():
             return None, leaves
         key = (tree, tuple([leaf_key(leaf) for leaf in leaves]), tuple(positions))
+        wanted = self.with_sizes.get(_shapes_key(tree, leaves), "") if self.with_sizes else ""
+        if wanted == "eager":  # this once: the sizes that it computes may go together next time
+            self.with_sizes[_shapes_key(tree, leaves)] = "eager before"
+            return None, leaves
         for variant in self.variants.get(key, ()):
-            if variant.fits(leaves):
+            if variant.fits(leaves) and (variant.knows_sizes or not wanted):
+                if wanted:
+                    self.with_sizes[_shapes_key(tree, leaves)] = "sizes"
                 return variant, leaves
         with self._lock:
             if key in self.refused:
                 return None, leaves
             try:
-                variant = self._compile(args, kwargs, leaves, positions)
+                variant = self._compile(args, kwargs, leaves, positions, bool(wanted))
             except StagingError as error:
                 if error.temporary:
                     return None, leaves
@@ -170,14 +180,37 @@ class Program:
         return variant, leaves
 
     def _compile(
-        self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int]
+        self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int], sizes: bool
     ) -> Variant:
-        variant = self._build(self._trace(args, kwargs), leaves, positions)
-        if not variant.fits(leaves):
+        variant = None if sizes else self._build(self._trace(args, kwargs), leaves, positions)
+        if variant is None or not variant.fits(leaves):
             # The sizes at hand are smaller than what the trace assumed (an interior `x[1:-1]` of one element, say).
-            arrays = {k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ())}
-            variant = self._build(self._trace(args, kwargs, frozenset({*arrays, "captured"})), leaves, positions)
+            known = {k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()) or (sizes and type(leaf) is int)}
+            variant = self._build(self._trace(args, kwargs, frozenset({*known, "captured"})), leaves, positions)
+            variant.knows_sizes = True
         return variant
+
+    def may_retry(self, error: ValueError, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a call that raised `error` is to be made again: sizes differ, and one of them may be 1 and repeat.
+
+        Compiled code serves all sizes and takes those that must go together to be equal. Where they are not, the function
+        is traced once more with its sizes known, and if sizes that it computes differ still, it runs eagerly.
+        """
+        if not getattr(error, "wengert_sizes", False) or is_eager() or is_tracing():
+            return False
+        if any(_has_host_effects(v.traced.function) for found in self.variants.values() for v in found):
+            return False
+        leaves, tree = flatten_call(args, kwargs)
+        key = _shapes_key(tree, leaves)
+        now = self.with_sizes.get(key, "")
+        if now == "eager before":
+            self.with_sizes[key] = "sizes"
+            return False
+        step = "eager" if now else "sizes"
+        if len(self.with_sizes) >= MAX_VARIANTS:
+            self.with_sizes.clear()
+        self.with_sizes[key] = step
+        return True
 
     def _trace(self, args: Sequence[Any], kwargs: dict[str, Any], static: frozenset[Any] = frozenset()) -> Traced:
         started, before = time.perf_counter(), counter.count
@@ -224,6 +257,20 @@ class Program:
             arrays = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray)]
             refuse_shared(inputs, [traced.param_leaves.index(k) for k in traced.written], arrays, traced)
         return traced, builder
+
+
+def _shapes_key(tree: TreeDef, leaves: Sequence[Any]) -> Any:
+    """What sizes may depend on."""
+    return tree, *[leaf.shape if isinstance(leaf, np.ndarray) else _number_key(leaf) for leaf in leaves]
+
+
+def _number_key(leaf: Any) -> Any:
+    return leaf if type(leaf) is int else leaf_key(leaf)
+
+
+def _has_host_effects(function: Function) -> bool:
+    """Whether a second run would be seen: it prints, or calls what may remember the call."""
+    return any(i.op.name in ("host_print", "host_call") and not i.attrs.get("pure") for i in walk(function.instrs))
 
 
 def _frames_to_the_user() -> int:

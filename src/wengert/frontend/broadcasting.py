@@ -54,7 +54,7 @@ def _check_equal(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> No
         equal: Value = builder().eq(x, y)
         extras = [value_of(d) for s in shapes for d in s]
         shown = " ".join("(" + ",".join("{}" for _ in s) + ("," if len(s) == 1 else "") + ")" for s in shapes)
-        ensure(equal, "ValueError", f"{what} {shown}", *extras)
+        ensure(equal, "ValueError", f"{what} {shown}", *extras, sizes=True)
         return equal
 
     remember("equal", (a, b), emit)

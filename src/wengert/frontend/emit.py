@@ -152,14 +152,18 @@ def for_loop(count: Affine, carry: Sequence[Value], body: Callable[..., Sequence
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
-def ensure(condition: Value | bool, exception: str, message: str, *extras: Value) -> None:
-    """Raise `exception` at run time unless `condition` holds; `message` is formatted with the values of `extras`."""
+def ensure(condition: Value | bool, exception: str, message: str, *extras: Value, sizes: bool = False) -> None:
+    """Raise `exception` at run time unless `condition` holds; `message` is formatted with the values of `extras`.
+
+    `sizes` says that another trace, in which sizes are known, might go another way: an axis of size 1 repeats.
+    """
     if condition is True:
         return
     b = builder()
     if not isinstance(condition, Value):
         condition = b.const(False)
-    b.check(condition, *extras, exception=exception, message=message)
+    more = {"_sizes": True} if sizes else {}
+    b.check(condition, *extras, exception=exception, message=message, **more)
 
 
 def logical_and(x: Value, y: Value) -> Value:

@@ -21,7 +21,8 @@ def raise_check(attrs: dict[str, Any], span: Span | None = None, extras: Sequenc
     """Raise what a failed `check` instruction with `attrs` stands for.
 
     Args:
-        attrs: `exception` (class name) and `message` of the instruction, and optionally `_factory`.
+        attrs: `exception` (class name) and `message` of the instruction, and optionally `_factory` and `_sizes`: whether it
+            compares sizes, one of which might be 1 and repeat.
         span: the user's line.
         extras: run-time values of the operands behind the condition, formatted into the message.
     """
@@ -46,6 +47,7 @@ def check_error(attrs: dict[str, Any], span: Span | None = None, extras: Sequenc
         message = message.format(*values)
     found = exception_class(str(attrs.get("exception", "RuntimeError")))(describe(message, span))
     found.wengert_message = message  # type: ignore[attr-defined]
+    found.wengert_sizes = bool(attrs.get("_sizes"))  # type: ignore[attr-defined]
     return found
 
 

@@ -1,0 +1,86 @@
+"""An axis that has size 1 only at run time repeats, as NumPy's does."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import wengert as wg
+
+
+def summed(x, y):
+    return np.sum(np.sin(x) * y[1:])
+
+
+def stored(x, y):
+    z = x.copy()
+    z[1:] = y[1:]
+    return np.sum(z * z * np.arange(1.0, len(z) + 1.0))
+
+
+def chosen(x, y):
+    kept = y[y > 0]
+    return np.sum(x * kept)
+
+
+X, Y, TWO = np.array([0.3, -0.2, 1.1]), np.array([1.5, 2.5, -0.5, 0.4]), np.array([0.7, 0.6])
+
+
+@pytest.mark.parametrize("function", [summed, stored])
+def test_a_size_of_one_repeats(function):
+    y = Y if function is summed else Y[1:]
+    compiled, gradient = wg.jit(function), wg.grad(function, argnums=(0, 1))
+    for _ in range(2):
+        for given in (y, TWO, y * 0.3, TWO + 0.1):
+            assert compiled(X, given) == pytest.approx(function(X, given), rel=1e-14)
+            found = gradient(X, given)
+            step = 1e-6
+            slope = [(function(X + step * e, given) - function(X - step * e, given)) / (2 * step) for e in np.eye(3)]
+            assert found[0] == pytest.approx(slope, rel=1e-6)
+            assert found[1].shape == given.shape
+    assert compiled.stats.eager_calls == 0
+
+
+def shifted(x, n):
+    return np.sum((x[:n] + x[1:]) * x[0])
+
+
+def test_an_integer_that_a_size_depends_on():
+    compiled, gradient = wg.jit(shifted), wg.grad(shifted)
+    for _ in range(2):
+        for n in (3, 1):
+            assert compiled(Y, n) == pytest.approx(shifted(Y, n), rel=1e-14)
+            step = 1e-6
+            slope = [(shifted(Y + step * e, n) - shifted(Y - step * e, n)) / (2 * step) for e in np.eye(4)]
+            assert gradient(Y, n) == pytest.approx(slope, rel=1e-6)
+    assert compiled.stats.eager_calls == gradient.stats.eager_calls == 0
+    assert compiled.stats.traces == gradient.stats.traces == 2
+
+
+def test_a_size_of_one_that_the_function_computes():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", wg.EagerFallbackWarning)
+        gradient = wg.grad(chosen)
+        assert gradient(X, np.array([-1.0, 2.0, -3.0])) == pytest.approx([2.0, 2.0, 2.0])
+    assert gradient(X, abs(Y[1:])) == pytest.approx(abs(Y[1:]))
+    assert gradient.stats.eager_calls == 1
+
+
+def test_sizes_that_do_not_go_together_are_an_error_as_ever():
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        wg.jit(summed)(X, Y[:3])
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        wg.grad(summed)(X, Y[:3])
+
+
+def test_a_function_that_prints_is_not_run_twice(capsys):
+    def shown(x, y):
+        print(x[0])
+        return np.sum(x * y[1:])
+
+    compiled = wg.jit(shown)
+    compiled(X, Y)
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        compiled(X, TWO)
+    assert capsys.readouterr().out.count("\n") == 1
