@@ -11,7 +11,8 @@ from wengert.api.flow import (
     scale_gradient,
     straight_through,
 )
-from wengert.api.jacobians import hessian, jacobian
+from wengert.api.hvp import hvp
+from wengert.api.jacobians import hessian, jacfwd, jacobian, jacrev
 from wengert.api.mode import EagerFallbackWarning, eager
 from wengert.api.vmap import vmap
 from wengert.api.wrap import wrap
@@ -25,7 +26,10 @@ __all__ = [
     "grad",
     "gradient_probe",
     "hessian",
+    "hvp",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "probe_report",

@@ -1,7 +1,8 @@
-"""`jacobian` and `hessian`: all first or second derivatives, dense."""
+"""`jacobian`, `jacfwd`, `jacrev` and `hessian`: all first or second derivatives, dense."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,24 +17,27 @@ from wengert.api.results import Selected, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError, UnsupportedError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
-from wengert.tape.backward import pull_back
+from wengert.ir.core import Value
+from wengert.tape.backward import pull_back, push_forward
 from wengert.tape.evaluate import EvalBuilder
 
 
 class Jacobian(Transformed):
     """All first derivatives; see `jacobian`."""
 
-    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool = False) -> None:
-        super().__init__(fn, "jacobian")
+    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, mode: str = "auto") -> None:
+        self.what = {"forward": "jacfwd", "reverse": "jacrev"}.get(mode, "jacobian")
+        super().__init__(fn, self.what)
         self.argnums = argnums
-        self.program = Program(fn, lower_jacobian)
+        self.mode = mode
+        self.program = Program(fn, functools.partial(lower_jacobian, mode=mode))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian at these arguments."""
         self.program.counts.calls += 1
-        positions, selected = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
+        positions, selected = differentiable_leaves(args, self.argnums, self.what, self.fn)
         if is_tracing():
-            traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions)
+            traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions, self.mode)
             return self._package(traced_like, blocks, selected)
         variant, leaves = self.program.variant(args, kwargs, positions)
         if variant is None:
@@ -43,9 +47,11 @@ class Jacobian(Transformed):
         return self._package(variant.traced, list(found), selected)
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Traced, list[Any]]:
-        """One pull-back per output element over the recorded list."""
+        """One pull-back per output element over the recorded list; in forward mode, one push-forward per input element."""
         traced, builder = self.program.record(args, kwargs, positions)
         wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
+        if self.mode == "forward":
+            return traced, _pushed(traced, builder, wrt)
         blocks: list[Any] = []
         for result in traced.function.results:
             if result.is_float:
@@ -81,6 +87,24 @@ class Jacobian(Transformed):
         return rebuild(traced, cells, static=None)
 
 
+def _pushed(traced: Traced, builder: EvalBuilder, wrt: Sequence[Value]) -> list[Any]:
+    """The blocks of the Jacobian of a recorded list, column by column."""
+    floats = [r for r in traced.function.results if r.is_float]
+    known = [np.asarray(builder.known(r)) for r in floats]
+    sizes = [np.shape(builder.known(p)) for p in wrt]
+    blocks = [[np.zeros((*y.shape, *size)) for size in sizes] for y in known]
+    for position, size in enumerate(sizes):
+        for place in np.ndindex(*size):
+            runner = EvalBuilder(record=False)
+            directions = [np.zeros(s) for s in sizes]
+            directions[position][place] = 1.0
+            seeds = [runner.lift_known(d if d.ndim else float(d)) for d in directions]
+            dots = push_forward(runner, tuple(traced.function.instrs), floats, wrt, seeds)
+            for row, dot in zip(blocks, dots, strict=True):
+                row[position][(..., *place)] = runner.known(dot)
+    return [block if block.ndim else float(block) for row in blocks for block in row]
+
+
 def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
     """All first derivatives of `fn`, dense.
 
@@ -90,9 +114,26 @@ def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
 
     Returns:
         A callable: for a result of shape `s` and an argument of shape `t`, an array of shape `s + t`; containers nest, those
-        of the result outside. Costs one forward derivative per input element (one reverse per output element if fewer).
+        of the result outside. Costs one forward derivative per input element (one reverse per output element if fewer); `jacfwd`
+        and `jacrev` are for when that choice is to be made by hand.
     """
     return Jacobian(fn, argnums)
+
+
+def jacfwd(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
+    """`jacobian` in forward mode: one forward derivative per element of the chosen arguments, in a loop over them.
+
+    The better choice for results that are large compared with the arguments, and for functions that have a forward rule only.
+    """
+    return Jacobian(fn, argnums, "forward")
+
+
+def jacrev(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
+    """`jacobian` in reverse mode: one reverse derivative per element of the result, in a loop over them.
+
+    The better choice for arguments that are large compared with the result.
+    """
+    return Jacobian(fn, argnums, "reverse")
 
 
 def hessian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:

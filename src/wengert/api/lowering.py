@@ -62,12 +62,12 @@ def lower_vjp(traced: Traced, positions: Sequence[int]) -> Function:
     return vjp(optimize(traced.function), params_of(traced, positions))
 
 
-def lower_jacobian(traced: Traced, positions: Sequence[int]) -> Function:
+def lower_jacobian(traced: Traced, positions: Sequence[int], mode: str = "auto") -> Function:
     """The blocks of the Jacobian only."""
     if traced.writes:
         what = "the Jacobian of a function that writes to state outside is not staged"
         raise StagingError(what, traced.function.span, fix="return the new state instead")
-    fn = jacobian(optimize(traced.function), params_of(traced, positions))
+    fn = jacobian(optimize(traced.function), params_of(traced, positions), mode)
     blocks = fn.results[len(traced.function.results) :]
     return replace(fn, results=tuple(blocks))
 

@@ -218,15 +218,15 @@ def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
 
 
 def jacobian(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int], mode: str = "auto"
 ) -> tuple[Inner, list[Any]]:
     """The inner function and the blocks of its Jacobian, as boxes of the outer trace."""
     inner = trace_inner(fn, args, kwargs, positions)
     builder = current().builder
     function = inner.function
     if current().eager and any(i.op.name in ("custom", "host_call") for i in function.instrs):
-        return inner, _finish(_rows(builder, function))
-    blocks = inline(builder, jacobian_of_ir(function, range(len(positions))), inner.arguments)
+        return inner, _finish((_columns if mode == "forward" else _rows)(builder, function))
+    blocks = inline(builder, jacobian_of_ir(function, range(len(positions)), mode), inner.arguments)
     return inner, _finish(blocks[len(function.results) :])
 
 
@@ -247,3 +247,20 @@ def _rows(builder: Builder, function: Function) -> list[Value]:
                 made[k] = builder.update(made[k], bar, *index, spec=whole) if place else bar
         blocks += made
     return blocks
+
+
+def _columns(builder: Builder, function: Function) -> list[Value]:
+    """The same, one push-forward per input element."""
+    floats = [r for r in function.results if r.is_float]
+    made = [[builder.full((*r.dims, *p.dims), 0.0) for p in function.params] for r in floats]
+    for k, param in enumerate(function.params):
+        for place in np.ndindex(*[int(d) for d in param.dims if isinstance(d, int)]):
+            index = [builder.const(i) for i in place]
+            spec = ("i",) * len(place)
+            seeds = [builder.zeros_like(p) for p in function.params]
+            seeds[k] = builder.update(seeds[k], builder.const(1.0), *index, spec=spec) if place else builder.const(1.0)
+            dots = push_forward(builder, function.instrs, floats, function.params, seeds)
+            for row, dot in zip(made, dots, strict=True):
+                whole = (*(":",) * dot.rank, *spec)
+                row[k] = builder.update(row[k], dot, *index, spec=whole) if place else dot
+    return [block for row in made for block in row]
