@@ -81,3 +81,14 @@ def test_names_that_an_expression_sets_for_itself(mode: str) -> None:
 
     with run_in(mode):
         assert [wg.grad(both)(x) for x in (0.9, 2.0)] == [1.8, 6.0]
+
+
+def constant_result(x):
+    return 2.0, x * x, "name", 3
+
+
+def test_the_tangent_of_a_constant_is_zero():
+    expected = (0.0, 6.0, None, None)
+    assert wg.jvp(constant_result, (3.0,), (1.0,))[1] == expected
+    with wg.eager():
+        assert wg.jvp(constant_result, (3.0,), (1.0,))[1] == expected

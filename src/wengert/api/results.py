@@ -24,14 +24,16 @@ _NUMPY_NUMBERS: dict[type, Callable[[Any], Any]] = {float: np.float64, int: np.i
 
 
 def rebuild(traced: Traced, found: Sequence[Any], static: Any = _KEEP) -> Any:
-    """The function's result from the values of the IR results; `static` replaces leaves that were no IR results.
+    """The function's result from the values of the IR results.
+
+    `static` replaces leaves that were no IR results: by a value, or by what a function makes of the leaf.
 
     Numbers come back as the function would give them: as NumPy numbers where it computes with those.
     """
     leaves = []
     for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
         if not isinstance(place, int):
-            leaves.append(place.value if static is _KEEP else static)
+            leaves.append(place.value if static is _KEEP else static(place.value) if callable(static) else static)
             continue
         leaf = found[place]
         convert = _NUMPY_NUMBERS.get(type(leaf)) if is_numpy else None
@@ -83,12 +85,16 @@ def conjugated(tree: TreeDef, leaves: Sequence[Any]) -> list[Any]:
     return [-leaf if is_imaginary and leaf is not None else leaf for leaf, is_imaginary in flags]
 
 
+def _constant_tangent(leaf: Any) -> float | None:
+    return 0.0 if isinstance(leaf, float | np.floating) else None
+
+
 def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
     """Results and tangents, each in the structure of the function's result."""
     results = traced.function.results
     dots = iter(found[len(results) :])
     by_result = [next(dots) if r.is_float else None for r in results]
-    return rebuild(traced, found), rebuild(traced, by_result, static=None)
+    return rebuild(traced, found), rebuild(traced, by_result, static=_constant_tangent)
 
 
 def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:

@@ -218,17 +218,21 @@ def _ignoring_nan(name: str) -> Rule:
 
 
 def _logaddexp(x: Value, y: Value, to_base: float = 1.0) -> Value:
-    """`m + log(exp(x - m) + exp(y - m))` with m the larger one, held constant: exact derivatives, also at x = y."""
+    """`m + log(exp(x - m) + exp(y - m))` with m the larger one, held constant: exact derivatives, also at x = y.
+
+    Where the larger one is infinite, the result is that one.
+    """
     b = builder()
     x_wins = b.ge(x, y)
     high, low = b.select(x_wins, x, y), b.select(x_wins, y, x)
-    shift = b.stop_gradient(b.select(b.isfinite(high), high, 0.0))
+    finite = b.isfinite(high)
+    shift = b.stop_gradient(b.select(finite, high, 0.0))
     if to_base == 1.0:
         rest = b.log1p(b.add(b.expm1(b.sub(high, shift)), b.exp(b.sub(low, shift))))
     else:
         scaled = b.add(b.expm1(b.mul(b.sub(high, shift), to_base)), b.exp(b.mul(b.sub(low, shift), to_base)))
         rest = b.mul(b.log1p(scaled), 1.0 / to_base)
-    return b.add(shift, rest)
+    return b.select(finite, b.add(shift, rest), b.maximum(x, y))
 
 
 def _copysign(x: Value, y: Value) -> Value:

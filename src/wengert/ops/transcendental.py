@@ -133,9 +133,9 @@ arctanh = unary(
 
 
 def _over_square(b: Builder, numerator: Value, x: Value, y: Value) -> Value:
-    """`numerator / (x*x + y*y)` without overflow."""
+    """`numerator / (x*x + y*y)` without overflow; 0 infinitely far out."""
     radius = b.hypot(x, y)
-    return b.div(b.div(numerator, radius), radius)
+    return b.select(b.isinf(radius), 0.0, b.div(b.div(numerator, radius), radius))
 
 
 arctan2 = op(
@@ -155,9 +155,11 @@ arctan2 = op(
 
 
 def _hypot_partial(b: Builder, out: Value, x: Value) -> Value:
-    """`x / out`, and 0 at the origin."""
+    """`x / out`; 0 at the origin, and infinitely far out the sign of an infinite `x` and 0 of a finite one."""
     origin = b.eq(out, 0.0)
-    return b.select(origin, 0.0, b.div(x, b.select(origin, 1.0, out)))
+    ratio = b.div(x, b.select(origin, 1.0, out))
+    far = b.select(b.isinf(x), b.sign(x), 0.0)
+    return b.select(origin, 0.0, b.select(b.isinf(out), far, ratio))
 
 
 hypot = op(
