@@ -6,7 +6,7 @@ import os
 
 from wengert.errors import ArgumentError
 
-PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "interfaces")
+PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "sweeps", "interfaces")
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
 
 

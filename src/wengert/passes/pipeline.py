@@ -25,6 +25,7 @@ from wengert.passes.forward import forward
 from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.stacks import stacks
+from wengert.passes.sweeps import sweeps
 from wengert.switches import disabled
 
 Pass = Callable[[Function], Function]
@@ -37,7 +38,8 @@ PASSES: tuple[Pass, ...] = (
     forward,  # reads of writes, which compare unwrapped indices
     hoist,  # before cse, which then sees equal instructions of several loops in one region
     cse,
-    stacks,  # last: what is constant or equal among the entries shows after hoisting and merging
+    stacks,  # what is constant or equal among the entries shows after hoisting and merging
+    sweeps,  # last: what the stacks no longer hold need not stand in the way
 )
 
 _MOST_ROUNDS = 20
