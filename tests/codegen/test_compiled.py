@@ -245,7 +245,7 @@ def test_call_overhead() -> None:
 
 
 def test_report_and_listings() -> None:
-    vector = TensorType(F64, (4,))
+    vector = TensorType(F64, (400,))
     native = compile(function([vector], lambda b, x: [b.update(x, b.const(1.0), b.const(0), spec=("i",))]))
     assert [n.kind for n in native.report] == ["copy", "allocation"]
     assert "define" in native.llvm_ir

@@ -274,15 +274,16 @@ def is_owned(low: Lowering, x: Value) -> bool:
     return writable and not low.live_after(x)
 
 
-def owned(low: Lowering, x: Value) -> Mem:
-    """Memory with the contents of `x` that may be overwritten: its own where it is dead, else a copy."""
+def owned(low: Lowering, x: Value, grows: bool = False) -> Mem:
+    """Memory with the contents of `x` that may be overwritten: its own where it is dead (and may grow if asked), else a copy."""
     place = low.array(x)
-    if isinstance(place, Mem) and is_owned(low, x) and vacate(low, place.buffer):
+    fits = isinstance(place, Mem) and not (grows and place.buffer.local)
+    if isinstance(place, Mem) and fits and is_owned(low, x) and vacate(low, place.buffer):
         return place
     if isinstance(place, Mem):
         why = "its old value is still needed" if place.buffer.writable else "an argument is not overwritten"
         low.note("copy", f"{x.type}: {why}")
-    target = low.allocate(x, "array that is written to")
+    target = low.allocate(x, "array that is written to", grows)
     run(low, [store_task(low, x, target)])
     return target
 
@@ -320,7 +321,7 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
 def resize(low: Lowering, instr: Instr) -> None:
     """Room for more rows behind those that are there, in place where the old array is dead; the new ones are zero."""
     x, result = instr.operands[0], instr.result
-    whole = owned(low, x)
+    whole = owned(low, x, grows=True)
     old, new = low.product(whole.sizes), low.product(low.sizes(result))
     pointer = low.enlarge(whole.buffer, old, new, whole.dtype)
     added = low.w.let(f"call i64 @llvm.smax.i64(i64 {low.w.let(f'sub i64 {new}, {old}')}, i64 0)")

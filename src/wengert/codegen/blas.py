@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -56,7 +57,9 @@ def call_routine(low: Lowering, name: str, arguments: Sequence[str | tuple[str, 
 def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], None]) -> None:
     """`target = x @ y`: `dgemm` where the matrices are large and their rows or columns contiguous, else `simple`."""
     left, right = layout(x), layout(y)
-    if left is None or right is None:
+    sizes = (x.sizes[0], x.sizes[1], y.sizes[1])
+    is_small = all(not s.startswith("%") for s in sizes) and math.prod(map(int, sizes)) < SMALLEST
+    if left is None or right is None or is_small:
         simple()
         return
     w = low.w

@@ -46,7 +46,7 @@ def for_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands[1:], again)
+    carry = prepare(low, instr.operands[1:], again, body.params[1:])
     before, header, inside, after = w.block, w.fresh("for"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -76,7 +76,7 @@ def while_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(cond) | low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands, again)
+    carry = prepare(low, instr.operands, again, body.params)
     before, header, inside, after = w.block, w.fresh("while"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -120,21 +120,21 @@ def _is_worth_storing(place: Place) -> bool:
 # --- carries -------------------------------------------------------------------------------------------------------
 
 
-def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value]) -> Carry:
+def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value], params: Sequence[Value]) -> Carry:
     """Homes for the arrays and stacks, with the initial values in them."""
     carry = Carry()
     pairs: list[tuple[int, Value, Buffer]] = []
     taken: set[Buffer] = set()
-    for position, value in enumerate(initial):
+    for position, (value, param) in enumerate(zip(initial, params, strict=True)):
         place = low.env[value]
         if isinstance(place, str):
             carry.initial[position] = place
         elif isinstance(place, Stack):
             adopt_stack(low, place, again)
         else:
-            home = adopt(low, value, again, taken)
+            home = adopt(low, value, again, taken, [value, param])
             if home is None:
-                home = low.new_buffer(f"{value.type}: loop carry")
+                home = low.new_home([value, param], "loop carry")
             taken.add(home)
             pairs.append((position, value, home))
     assign(low, [(v, b) for _, v, b in pairs], "initial value of a loop carry")
@@ -143,8 +143,18 @@ def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value]) ->
     return carry
 
 
-def adopt(low: Lowering, value: Value, again: frozenset[Value], taken: set[Buffer]) -> Buffer | None:
-    """The buffer of a dead array, to be overwritten by what follows; None if it has to be kept."""
+def adopt(
+    low: Lowering, value: Value, again: frozenset[Value], taken: set[Buffer], following: Sequence[Value] = ()
+) -> Buffer | None:
+    """The buffer of a dead array, to be overwritten by what follows; None if it has to be kept.
+
+    Args:
+        low: the state of lowering.
+        value: the array.
+        again: what the loop about to begin reads in every iteration.
+        taken: buffers that have got another use.
+        following: what the buffer will hold; without it, anything, by whoever gets its record.
+    """
     place = low.array(value)
     if (
         not low.options.inplace
@@ -152,6 +162,7 @@ def adopt(low: Lowering, value: Value, again: frozenset[Value], taken: set[Buffe
         or not place.whole
         or not place.buffer.writable
         or place.buffer in taken
+        or (place.buffer.local and not (following and place.buffer.holds(following)))
         or value in again
         or low.live_after(value)
     ):
@@ -283,10 +294,10 @@ def _target(low: Lowering, instr: Instr, position: int) -> Buffer | Stack | None
         taken.update(_candidates(low, instr, other))
     for root in roots:
         if root is not None and isinstance(low.env[root], Mem) and low.array(root).dtype == result.tensor.dtype:
-            home = adopt(low, root, frozenset(), taken)
+            home = adopt(low, root, frozenset(), taken, [result])
             if home is not None:
                 return home
-    return low.new_buffer(f"{result.type}: result of if")
+    return low.new_home([result], "result of if")
 
 
 def _candidates(low: Lowering, instr: Instr, position: int) -> list[Buffer]:

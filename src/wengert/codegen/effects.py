@@ -83,15 +83,21 @@ def _call_python(low: Lowering, status: int, stores: Sequence[str]) -> None:
 
 
 def _leave_unless(low: Lowering, condition: str, instr: Instr, values: Sequence[Value]) -> None:
-    status, stores = _site(low, instr, values)
+    status, stores = _site(low, instr, values, outlives=True)
     passed = low.w.fresh("passed")
     low.w.branch(condition, passed, low.fail(status, stores), LIKELY)
     low.w.label(passed)
 
 
-def _site(low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[str] = ()) -> tuple[int, list[str]]:
-    """A new site: its status, and the stores that put its operands, and `sizes`, into the operand buffer."""
+def _site(
+    low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[str] = (), outlives: bool = False
+) -> tuple[int, list[str]]:
+    """A new site: its status, and the stores that put its operands, and `sizes`, into the operand buffer.
+
+    With `outlives`, they are read when the frame of the function is gone: what lies there goes behind them.
+    """
     words: list[tuple[str, str]] = []
+    moved: dict[int, tuple[str, int]] = {}
     kinds: list[Any] = []
     save(low, [v for v in values if v.rank and not _is_plain(low, v)], "shown in a message")
     for value in values:
@@ -102,13 +108,21 @@ def _site(low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[
             kinds.append(dtype.name)
             continue
         assert isinstance(place, Mem)
+        if outlives and place.buffer.local:
+            size = low.w.let(f"mul i64 {low.product(place.sizes)}, {dtype.itemsize}")
+            moved[len(words)] = size, -(-place.buffer.room // 8)
         words += [("ptr", place.pointer), *(("i64", s) for s in place.sizes)]
         kinds.append((dtype.name, value.rank))
     words += [("i64", size) for size in sizes]
     kinds += ["i64"] * len(sizes)
-    low.operand_words = max(low.operand_words, len(words))
     low.sites.append(Site(instr, tuple(kinds)))
-    stores = []
+    stores, end = [], len(words)
+    for k, (size, room) in moved.items():
+        behind = "%" + low.w.fresh("behind")
+        stores.append(f"{behind} = getelementptr inbounds i64, ptr %operands, i64 {end}")
+        stores.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {behind}, ptr {words[k][1]}, i64 {size}, i1 false)")
+        words[k], end = ("ptr", behind), end + room
+    low.operand_words = max(low.operand_words, end)
     for k, (type, word) in enumerate(words):
         at = "%" + low.w.fresh("word")
         stores.append(f"{at} = getelementptr inbounds i64, ptr %operands, i64 {k}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from wengert.codegen.lowering import Lowering
@@ -133,7 +134,8 @@ def fill(low: Lowering, target: Mem, value: str) -> None:
 
 def private(low: Lowering, sizes: Index, what: str) -> Mem:
     """Memory for a row-major array of f64 that no other value lies in."""
-    buffer = low.new_buffer(f"{what}: work space")
+    known = all(map(_is_known, sizes))
+    buffer = low.new_place(max(1, math.prod(map(int, sizes))) * F64.itemsize if known else 0, f"{what}: work space")
     pointer = low.reserve(buffer, low.product(list(sizes)), F64)
     return Mem(F64, buffer, pointer, sizes, low.row_major(sizes), None, True)
 

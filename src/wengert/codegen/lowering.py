@@ -12,7 +12,7 @@ from typing import Any
 
 from wengert.codegen.interfaces import Interface
 from wengert.codegen.liveness import Frame, Uses
-from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack
+from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack, static_bytes
 from wengert.codegen.text import MEMORY, REGISTER, Writer
 from wengert.errors import InternalError, Span
 from wengert.ir.core import Function, Instr, Region, Value
@@ -21,6 +21,11 @@ from wengert.types import Affine, DType
 MISSING = object()
 COLD = ", !prof !2"
 LIKELY = ", !prof !1"
+# Arrays of known sizes up to this many bytes lie in the frame of the native function, where LLVM can keep them in registers...
+LOCAL_BYTES = 512
+# ... until the frame has this many bytes of them.
+FRAME_BYTES = 1 << 15
+LOCAL_SCOPE = -1
 OUT_OF_MEMORY = -1
 PYTHON_ERROR = -2
 
@@ -105,6 +110,7 @@ class Lowering:
     interfaces: dict[str, Interface] = field(default_factory=dict)
     first_scope: int = 0
     first_kept: int = 0
+    frame_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.body = self.function.body
@@ -273,6 +279,20 @@ class Lowering:
             self.note("allocation", what)
         return buffer
 
+    def new_home(self, values: Sequence[Value], what: str) -> Buffer:
+        """Memory for arrays like `values`, one at a time: in the function's frame if they are small, else like `new_buffer`."""
+        sizes = [static_bytes(v) for v in values]
+        return self.new_place(max(sizes) if min(sizes) else 0, f"{values[0].type}: {what}")
+
+    def new_place(self, room: int, what: str) -> Buffer:
+        """Memory of a known number of bytes, in the function's frame if that is small; 0 says that it is not known."""
+        if not self.options.inplace or room == 0 or room > LOCAL_BYTES or self.frame_bytes + room > FRAME_BYTES:
+            return self.new_buffer(what)
+        self.frame_bytes += room
+        local = "%" + self.w.fresh("s")
+        self.w.entry.append(f"  {local} = alloca [{room} x i8], align {64 if room > 32 else 32}")
+        return Buffer(LOCAL_SCOPE, True, local=local, room=room)
+
     def new_scope(self) -> int:
         """The number of a new alias scope; 0 is for the arguments, 1 for stacks."""
         self.scopes += 1
@@ -306,6 +326,10 @@ class Lowering:
     def reserve(self, buffer: Buffer, count: str, dtype: DType) -> str:
         """Make room for `count` elements, dropping the old contents, and return the address."""
         w = self.w
+        if buffer.local:
+            if count.startswith("%") or int(count) * dtype.itemsize > buffer.room:
+                raise InternalError(f"an array of {count} elements does not fit into {buffer.room} bytes", self.span)
+            return buffer.local
         bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
         size = w.let(f"shl nuw i64 {bounded}, 3") if dtype.itemsize == 8 else bounded
         size = w.let(f"add nuw i64 {size}, 64")
@@ -333,6 +357,8 @@ class Lowering:
         What is allocated is twice what is needed, so that an array which grows one by one is copied seldom.
         """
         w = self.w
+        if buffer.local:
+            raise InternalError("an array in the frame of its function cannot grow", self.span)
         bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
         shift = 3 if dtype.itemsize == 8 else 0
         size = w.let(f"shl nuw i64 {bounded}, {shift}") if shift else bounded
@@ -360,9 +386,9 @@ class Lowering:
         self.exits.append((status, block))
         return block
 
-    def allocate(self, value: Value, what: str) -> Mem:
-        """Fresh memory for an array like `value`."""
-        buffer = self.new_buffer(f"{value.type}: {what}")
+    def allocate(self, value: Value, what: str, grows: bool = False) -> Mem:
+        """Fresh memory for an array like `value`, which may have to grow."""
+        buffer = self.new_buffer(f"{value.type}: {what}") if grows else self.new_home([value], what)
         return self.memory(value, buffer, self.reserve(buffer, self.product(self.sizes(value)), value.tensor.dtype))
 
     def memory(self, value: Value, buffer: Buffer, pointer: str) -> Mem:
@@ -372,7 +398,7 @@ class Lowering:
 
     def current(self, value: Value, buffer: Buffer) -> Mem:
         """An array like `value` that is all of `buffer`, wherever the buffer is now."""
-        return self.memory(value, buffer, self.w.let(f"load ptr, ptr {buffer.pointer}"))
+        return self.memory(value, buffer, buffer.local or self.w.let(f"load ptr, ptr {buffer.pointer}"))
 
     def row_major(self, sizes: Index) -> Index:
         """Strides of a contiguous array."""
@@ -407,6 +433,8 @@ class Lowering:
 
     def alias(self, buffer: Buffer) -> str:
         """Alias metadata of an access to `buffer`: distinct buffers never overlap."""
+        if buffer.scope == LOCAL_SCOPE:
+            return ""  # LLVM sees that slots of the frame are apart from each other and from everything else.
         scope = self.first_scope + buffer.scope
         return f", !alias.scope !{scope_list(scope)}, !noalias !{others_list(scope)}"
 

@@ -6,7 +6,8 @@ source's memory, an elementwise result is a formula on its operands' elements; o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,6 +31,8 @@ class Buffer:
         pointer: stack slot that holds its address ("" when it is never reallocated).
         capacity: stack slot that holds its size in bytes.
         readers: values that read it: what has to be saved before it is overwritten.
+        local: address of its memory if that is part of the native function's frame, and so never grows; else "".
+        room: the bytes of such memory.
     """
 
     scope: int
@@ -37,6 +40,20 @@ class Buffer:
     pointer: str = ""
     capacity: str = ""
     readers: list[Value] = field(default_factory=list)
+    local: str = ""
+    room: int = 0
+
+    def holds(self, values: Iterable[Value]) -> bool:
+        """Whether arrays of these types find room in it, one at a time: always, unless it cannot grow."""
+        return not self.local or all(0 < static_bytes(v) <= self.room for v in values)
+
+
+def static_bytes(value: Value) -> int:
+    """The bytes of an array whose sizes are all known, at least one; 0 if some are not."""
+    if not all(isinstance(d, int) for d in value.dims):
+        return 0
+    count = math.prod(max(0, d) for d in value.dims if isinstance(d, int))
+    return max(1, count) * value.tensor.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
