@@ -37,8 +37,8 @@ def multiply_matrices(a, x):
     return np.sum(a @ x)
 
 
-def single_precision(x):
-    z = np.float32(0.5) * x
+def half_precision(x):
+    z = np.float16(0.5) * x
     return z * 2.0
 
 

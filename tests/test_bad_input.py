@@ -53,7 +53,7 @@ RUN_TIME = [
     Case(programs.divide, (1.0, 0.0), ZeroDivisionError, "division", "return x / y"),
 ]
 AT_TRACE_TIME = [
-    Case(programs.single_precision, (1.0,), UnsupportedError, "float32", "np.float32(0.5) * x"),
+    Case(programs.half_precision, (1.0,), UnsupportedError, "float16", "np.float16(0.5) * x"),
     Case(programs.missing_key, ({"x": 1.0},), KeyError, "scale", 'p["scale"]'),
     Case(programs.missing_name, (1.0,), NameError, "undefined_name", "undefined_name"),
     Case(programs.wrong_call, (1.0,), TypeError, "square.*positional argument", "square(x, x)"),
@@ -208,13 +208,13 @@ def test_no_function_at_all():
             transform(3.0)
 
 
-def test_float32_is_refused_or_right():
-    for x in (np.ones(3, dtype=np.float32), np.float32(2.0)):
+def test_float16_is_refused_or_right():
+    for x in (np.ones(3, dtype=np.float16), np.float16(2.0)):
         for run in (wg.grad(programs.total), lambda x: wg.jit(programs.total)(x)):
             try:
                 found = run(x)
             except (UnsupportedError, ArgumentError) as error:
-                assert "float32" in str(error)
+                assert "float16" in str(error)
                 assert "bad_input_programs.py:" in str(error)
             else:
                 np.testing.assert_allclose(np.sum(found), np.sum(2.0 * x) if np.ndim(found) or np.ndim(x) == 0 else 3.0)

@@ -110,7 +110,7 @@ def test_spans() -> None:
         ("mul(%e, %k)", "mull(%e, %k)", r"line 7 .*did you mean 'mul'"),
         ("mul(%e, %k)", "mul(%e, %i)", r"line 7 .*mul takes"),
         ("%m: f64[] =", "%m: i64[] =", r"line 7 .*not the inferred one"),
-        ("%m: f64[] =", "%m: f32[] =", r"line 7 .*unknown type 'f32'"),
+        ("%m: f64[] =", "%m: f16[] =", r"line 7 .*unknown type 'f16'"),
         ("%m: f64[] =", "%e: f64[] =", r"line 7 .*%e is defined twice"),
         ("-> (f64[])", "-> (f64[%n])", r"line 1 .*type of results"),
         ("yield %t", "yield %c", r"line 4 .*carry has types"),

@@ -34,9 +34,42 @@ class DType:
 
 
 F64 = DType("f64", np.dtype(np.float64), is_float=True)
+F32 = DType("f32", np.dtype(np.float32), is_float=True)
 I64 = DType("i64", np.dtype(np.int64))
 BOOL = DType("bool", np.dtype(np.bool_))
-DTYPES: dict[str, DType] = {d.name: d for d in (F64, I64, BOOL)}
+DTYPES: dict[str, DType] = {d.name: d for d in (F64, F32, I64, BOOL)}
+NUMPY_DTYPES = frozenset(d.numpy for d in DTYPES.values())
+
+
+def promoted(*dtypes: DType) -> DType:
+    """The dtype that NumPy computes in with arrays of these dtypes: the widest one, and f64 for f32 beside i64.
+
+    Example:
+        >>> promoted(F32, BOOL), promoted(F32, I64)
+        (f32, f64)
+    """
+    if F64 in dtypes or (F32 in dtypes and I64 in dtypes):
+        return F64
+    return F32 if F32 in dtypes else I64 if I64 in dtypes else BOOL
+
+
+def widened(dtype: DType, least: DType) -> DType:
+    """`dtype`, or `least` where that is of a wider kind (bool, integer, float): f32 is a float already.
+
+    Example:
+        >>> widened(F32, F64), widened(I64, F64)
+        (f32, f64)
+    """
+    return dtype if dtype.is_float or dtype == least else promoted(dtype, least)
+
+
+def plain_number(value: float | bool, dtype: DType) -> float | bool:
+    """A number as the Python number that a constant of `dtype` holds; f32 is rounded."""
+    if dtype == F32:
+        with np.errstate(over="ignore"):
+            return float(np.float32(value))
+    return bool(value) if dtype == BOOL else int(value) if dtype == I64 else float(value)
+
 
 
 class Symbol(Protocol):
@@ -228,5 +261,6 @@ def _describe_size(size: Affine, letters: dict[Symbol, str]) -> str:
     return text + (f"{size.const:+d}" if size.const else "")
 
 F64_SCALAR = TensorType(F64)
+F32_SCALAR = TensorType(F32)
 I64_SCALAR = TensorType(I64)
 BOOL_SCALAR = TensorType(BOOL)

@@ -375,8 +375,8 @@ def test_sizes_become_static_on_demand():
 
 
 def test_unsupported_dtype_is_named():
-    with pytest.raises(UnsupportedError, match=r"(?s)float32.*astype"):
-        trace(lambda x: x, (np.zeros(3, np.float32),), {})
+    with pytest.raises(UnsupportedError, match=r"(?s)float16.*astype"):
+        trace(lambda x: x, (np.zeros(3, np.float16),), {})
 
 
 def test_no_source():

@@ -16,10 +16,12 @@ from wengert.api.program import Program, Stats, Variant
 from wengert.api.results import conjugated, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
+from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back
 from wengert.tape.evaluate import EvalBuilder
 from wengert.tree import TreeDef, map_leaves
 from wengert.tree_code import Fetch, assemble_code, fetch_code
+from wengert.types import F32
 
 ArgNums = int | Sequence[int]
 
@@ -182,8 +184,8 @@ class Grad(Transformed):
         wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]
         runner = EvalBuilder(record=False)
         if loss is None:
-            return out, [np.zeros(np.shape(builder.known(p))) if p.rank else 0.0 for p in wrt]
-        bars = pull_back(runner, traced.function.instrs, [loss], [runner.const(1.0)], wrt)
+            return out, [runner.known(runner.zeros_like(p)) for p in wrt]
+        bars = pull_back(runner, traced.function.instrs, [loss], [runner.const(1.0, loss.tensor.dtype)], wrt)
         return out, [runner.known(g) for g in bars]
 
     def _finish(self, out: Any, trees: list[Any]) -> Any:
@@ -218,7 +220,7 @@ class _HotCall:
         self.count = count
         place = traced.out_leaves[0] if traced.out_tree.kind == "leaf" else None
         self.place = place if isinstance(place, int) else None
-        self.number: Callable[[Any], Any] = np.float64 if traced.out_numpy[:1] == [True] else float
+        self.number = _number_kind(traced, self.place)
 
     def run(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The function's result and the gradients in the structure of the chosen arguments."""
@@ -251,6 +253,13 @@ class Holomorphic(Transformed):
         """The derivative (and value) at these arguments."""
         (_, value), derivative = self.gradient(*args, **kwargs)
         return (value, derivative) if self.with_value else derivative
+
+
+def _number_kind(traced: Traced, place: int | None) -> Callable[[Any], Any]:
+    """What the number at `place` of the results is made, as the function would give it."""
+    if place is not None and traced.function.results[place].tensor.dtype == F32:
+        return np.float32
+    return np.float64 if traced.out_numpy[:1] == [True] else float
 
 
 def grad(fn: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = False, holomorphic: bool = False) -> Any:

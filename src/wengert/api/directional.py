@@ -127,7 +127,7 @@ def _evaluate(program: Program, primals: Sequence[Any]) -> list[Any]:
 
 
 def _zeros_of(result: Any) -> Any:
-    return np.zeros_like(result) if isinstance(result, np.ndarray) else 0.0
+    return np.zeros_like(result) if isinstance(result, np.ndarray | np.float32) else 0.0
 
 
 def _seeds_of(traced: Traced, results: Sequence[Any], cotangent: Any) -> list[Any]:

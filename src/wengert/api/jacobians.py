@@ -18,6 +18,7 @@ from wengert.errors import ArgumentError, UnsupportedError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
 from wengert.ir.core import Value
+from wengert.ir.effects import plain
 from wengert.tape.backward import pull_back, push_forward
 from wengert.tape.evaluate import EvalBuilder
 
@@ -59,13 +60,13 @@ class Jacobian(Transformed):
                 rows = []
                 for place in np.ndindex(*shape):
                     runner = EvalBuilder(record=False)
-                    seed = np.zeros(shape)
+                    seed = np.zeros(shape, result.tensor.dtype.numpy)
                     seed[place] = 1.0
                     bars = pull_back(runner, traced.function.instrs, [result], [runner.lift_known(seed)], wrt)
                     rows.append([runner.known(g) for g in bars])
                 for k, param in enumerate(wrt):
-                    stacked = np.array([row[k] for row in rows], dtype=float).reshape((*shape, *param.dims))
-                    blocks.append(stacked if stacked.ndim else float(stacked))
+                    stacked = np.array([row[k] for row in rows], dtype=param.tensor.dtype.numpy).reshape((*shape, *param.dims))
+                    blocks.append(stacked if stacked.ndim else plain(stacked))
         return traced, blocks
 
     def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:

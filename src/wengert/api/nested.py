@@ -146,7 +146,7 @@ def grad(
     if loss is None:
         return _rebuilt(inner, _results(inner)), _finish([builder.zeros_like(a) for a in inner.arguments])
     if current().eager:
-        bars = pull_back(builder, function.instrs, [loss], [builder.const(1.0)], function.params)
+        bars = pull_back(builder, function.instrs, [loss], [builder.const(1.0, loss.tensor.dtype)], function.params)
         return _rebuilt(inner, function.results), _finish(bars)
     found = inline(builder, gradient_of_result(function, inner.out_leaves[0], range(len(positions))), inner.arguments)
     split = len(function.results)
@@ -236,12 +236,13 @@ def _rows(builder: Builder, function: Function) -> list[Value]:
     for result in function.results:
         if not result.is_float:
             continue
-        made = [builder.full((*result.dims, *p.dims), 0.0) for p in function.params]
+        made = [builder.full((*result.dims, *p.dims), 0.0, p.tensor.dtype) for p in function.params]
+        one = builder.const(1.0, result.tensor.dtype)
         for place in np.ndindex(*[int(d) for d in result.dims if isinstance(d, int)]):
             index = [builder.const(k) for k in place]
             spec = ("i",) * len(place)
-            seed = builder.update(builder.zeros_like(result), builder.const(1.0), *index, spec=spec) if place else None
-            bars = pull_back(builder, function.instrs, [result], [seed or builder.const(1.0)], function.params)
+            seed = builder.update(builder.zeros_like(result), one, *index, spec=spec) if place else None
+            bars = pull_back(builder, function.instrs, [result], [seed or one], function.params)
             for k, bar in enumerate(bars):
                 whole = (*spec, *(":",) * bar.rank)
                 made[k] = builder.update(made[k], bar, *index, spec=whole) if place else bar

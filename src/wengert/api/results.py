@@ -108,9 +108,15 @@ def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:
         raise ArgumentError(
             f"a {name} given to {what} does not match",
             found=f"shape {found.shape} of dtype {found.dtype}",
-            expected=f"shape {np.shape(model)} of dtype float64",
+            expected=f"shape {np.shape(model)} of dtype {dtype_of_result(model)}",
         )
-    return found.astype(np.float64) if found.ndim else float(found)
+    dtype = dtype_of_result(model)
+    return found.astype(dtype) if found.ndim else dtype.type(found) if dtype == np.float32 else float(found)
+
+
+def dtype_of_result(model: Any) -> np.dtype[Any]:
+    """The dtype of a number or an array of floats, and so of its tangents and cotangents."""
+    return np.dtype(np.float32) if getattr(model, "dtype", None) == np.float32 else np.dtype(np.float64)
 
 
 def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: Sequence[int], what: str) -> list[Any]:

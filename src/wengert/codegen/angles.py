@@ -27,15 +27,18 @@ def angle(low: Lowering, instr: Instr) -> None:
     wild = w.slot("i1")
     w.do(f"store i1 false, ptr {wild}")
 
+    dtype = result.tensor.dtype
+
     def fast(found: str, index: Index) -> None:
+        found = scalars.emit(w, "convert", dtype, (found,), {"dtype": F64})
         size = scalars.intrinsic(w, "llvm.fabs.f64", "double", (found,))
         large = w.let(f"fcmp ogt double {size}, {float_literal(LARGEST_ANGLE)}")
         before = w.let(f"load i1, ptr {wild}")
         w.do(f"store i1 {w.let(f'or i1 {before}, {large}')}, ptr {wild}")
-        put(w.helper(f"wg.{name}", (found,)), index)
+        put(scalars.emit(w, "convert", F64, (w.helper(f"wg.{name}", (found,)),), {"dtype": dtype}), index)
 
     def exact(found: str, index: Index) -> None:
-        put(scalars.TABLE[name](w, F64, (found,), {}), index)
+        put(scalars.emit(w, name, dtype, (found,), {}), index)
 
     put = store_task(low, result, target).finish
     cluster(low, [], [Task(x, fast, target)])

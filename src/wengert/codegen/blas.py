@@ -10,13 +10,15 @@ from functools import cache
 
 from wengert.codegen.lowering import Lowering
 from wengert.codegen.storage import Mem
+from wengert.codegen.text import REGISTER
+from wengert.types import F64, DType
 
-DGEMM = "wg_dgemm"
+GEMM = {"f64": "wg_dgemm", "f32": "wg_sgemm"}
 # Below this many multiplications the call costs more than it saves.
 SMALLEST = 20_000
 
 _ROUTINES = {
-    "cython_blas": ("dgemm", "dsyrk", "dtrsm"),
+    "cython_blas": ("dgemm", "sgemm", "dsyrk", "dtrsm"),
     "cython_lapack": ("dgetrf", "dpotrf", "dsyevd", "dgesdd", "dgeqrf", "dorgqr"),
 }
 
@@ -55,7 +57,7 @@ def call_routine(low: Lowering, name: str, arguments: Sequence[str | tuple[str, 
 
 
 def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], None]) -> None:
-    """`target = x @ y`: `dgemm` where the matrices are large and their rows or columns contiguous, else `simple`."""
+    """`target = x @ y`: `dgemm` or `sgemm` where the matrices are large and their rows or columns contiguous, else `simple`."""
     left, right = layout(x), layout(y)
     sizes = (x.sizes[0], x.sizes[1], y.sizes[1])
     is_small = all(not s.startswith("%") for s in sizes) and math.prod(map(int, sizes)) < SMALLEST
@@ -79,11 +81,11 @@ def product(low: Lowering, x: Mem, y: Mem, target: Mem, simple: Callable[[], Non
     w.label(large)
     arguments = [
         _byte(low, "T" if right[0] else "N"), _byte(low, "T" if left[0] else "N"),
-        *(_integer(low, v) for v in (columns, rows, inner)), _number(low, "1.0"),
-        y.pointer, _integer(low, right[1]), x.pointer, _integer(low, left[1]), _number(low, "0.0"),
+        *(_integer(low, v) for v in (columns, rows, inner)), _number(low, "1.0", x.dtype),
+        y.pointer, _integer(low, right[1]), x.pointer, _integer(low, left[1]), _number(low, "0.0", x.dtype),
         target.pointer, _integer(low, columns),
     ]  # fmt: skip
-    w.call("void", DGEMM, [("ptr", a) for a in arguments])
+    w.call("void", GEMM[x.dtype.name], [("ptr", a) for a in arguments])
     w.jump(done)
     w.label(small)
     simple()
@@ -112,7 +114,8 @@ def _integer(low: Lowering, value: str) -> str:
     return slot
 
 
-def _number(low: Lowering, value: str) -> str:
-    slot = low.w.slot("double")
-    low.w.do(f"store double {value}, ptr {slot}")
+def _number(low: Lowering, value: str, dtype: DType = F64) -> str:
+    kind = REGISTER[dtype.name]
+    slot = low.w.slot(kind)
+    low.w.do(f"store {kind} {value}, ptr {slot}")
     return slot

@@ -172,7 +172,7 @@ def _converted(param: Value, argument: Any, function: Function) -> Any:
             expected=str(declared),
         )
     if declared.rank == 0:
-        return {"f64": float, "i64": int, "bool": bool}[declared.dtype.name](array)
+        return {"f64": float, "f32": np.float32, "i64": int, "bool": bool}[declared.dtype.name](array)
     plain = np.require(array.view(np.ndarray), declared.dtype.numpy, ("C", "A"))
     # Native code knows an array's dtype by the identity of its descriptor.
     return plain if plain.dtype is declared.dtype.numpy else plain.view(declared.dtype.numpy)

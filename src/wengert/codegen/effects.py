@@ -18,7 +18,7 @@ from wengert.ir.core import Instr, Value
 from wengert.ir.effects import host_call as call_host
 from wengert.ir.effects import host_print as print_values
 from wengert.ir.effects import raise_check, raise_index
-from wengert.types import Affine, Dim
+from wengert.types import DTYPES, Affine, Dim
 
 
 def check(low: Lowering, instr: Instr) -> None:
@@ -104,7 +104,7 @@ def _site(
         dtype = value.tensor.dtype
         place = low.array(value) if value.rank else low.scalar(value)
         if isinstance(place, str):
-            words.append(({"f64": "double", "i64": "i64", "bool": "i1"}[dtype.name], place))
+            words.append((REGISTER[dtype.name], place))
             kinds.append(dtype.name)
             continue
         assert isinstance(place, Mem)
@@ -154,7 +154,7 @@ def read_operands(site: Site, address: int) -> list[Any]:
             continue
         name, rank = kind
         pointer, shape = _scalar("i64", word()), [max(0, _scalar("i64", word())) for _ in range(rank)]
-        dtype = np.dtype({"f64": np.float64, "i64": np.int64, "bool": np.bool_}[name])
+        dtype = DTYPES[name].numpy
         data = ctypes.string_at(pointer, int(np.prod(shape)) * dtype.itemsize)
         found.append(np.frombuffer(data, dtype).reshape(shape).copy())
     return found
@@ -163,6 +163,8 @@ def read_operands(site: Site, address: int) -> list[Any]:
 def _scalar(kind: str, word: bytes) -> Any:
     if kind == "bool":
         return bool(word[0] & 1)
+    if kind == "f32":
+        return np.frombuffer(word, np.float32)[0]
     return struct.unpack("=d" if kind == "f64" else "=q", word)[0]
 
 
@@ -204,6 +206,8 @@ def run_site(sites: Sequence[Site], address: int, status: int) -> list[Any]:
             word = struct.pack("=Q", value.ctypes.data)
         elif isinstance(value, bool):
             word = struct.pack("=Q", value)
+        elif isinstance(value, np.float32):
+            word = struct.pack("=f4x", value)
         else:
             word = struct.pack("=d" if isinstance(value, float) else "=q", value)
         ctypes.memmove(address + 8 * k, word, 8)

@@ -16,13 +16,13 @@ from wengert.codegen.engine import vector_width
 from wengert.codegen.text import REGISTER, Writer
 from wengert.errors import InternalError
 from wengert.ir.core import Function, Value
-from wengert.types import Affine, Dim
+from wengert.types import DTYPES, Affine, Dim
 
 HEADER = object.__basicsize__
 # Offsets of the fields of PyArrayObject, which NumPy keeps stable; see numpy/ndarraytypes.h.
 DATA, RANK, SHAPE, DESCRIPTOR, FLAGS = (HEADER + offset for offset in (0, 8, 16, 40, 48))
 C_CONTIGUOUS_AND_ALIGNED = 0x0101
-TYPE_NUMBERS = {"f64": np.dtype(np.float64).num, "i64": np.dtype(np.int64).num, "bool": np.dtype(np.bool_).num}
+TYPE_NUMBERS = {d.name: d.numpy.num for d in DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def numpy_symbols() -> dict[str, int]:
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     table = ctypes.cast(get(capsule, None), ctypes.POINTER(ctypes.c_void_p))
-    return {"PyArray_New": table[93] or 0}
+    return {"PyArray_New": table[93] or 0, "PyArray_Scalar": table[60] or 0}
 
 
 def pointer(address: int) -> str:
@@ -100,7 +100,7 @@ class _Entry:
                 arguments.append("ptr " + self.array(argument, param, shapes))
             else:
                 kind = param.tensor.dtype.name
-                found = {"f64": self.float, "i64": self.integer, "bool": self.boolean}[kind](argument)
+                found = {"f64": self.float, "f32": self.single, "i64": self.integer, "bool": self.boolean}[kind](argument)
                 arguments.append(f"{REGISTER[kind]} {found}")
         dims = self.dims(shapes)
         slots = [w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results]
@@ -152,6 +152,10 @@ class _Entry:
     def float(self, argument: str) -> str:
         self.type_is(argument, float, np.float64)
         return self.field(argument, HEADER, "double")
+
+    def single(self, argument: str) -> str:
+        self.type_is(argument, np.float32)
+        return self.field(argument, HEADER, "float")
 
     def integer(self, argument: str) -> str:
         w = self.w
@@ -234,6 +238,9 @@ class _Entry:
         w, kind = self.w, value.tensor.dtype.name
         if value.rank:
             return w.let(f"load ptr, ptr {slot}")
+        if kind == "f32":
+            made = [("ptr", slot), ("ptr", pointer(id(value.tensor.dtype.numpy))), ("ptr", "null")]
+            return w.call("ptr", "PyArray_Scalar", made)
         found = w.let(f"load {REGISTER[kind]}, ptr {slot}")
         if kind == "f64":
             return w.call("ptr", "PyFloat_FromDouble", [("double", found)])

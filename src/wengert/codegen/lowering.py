@@ -53,7 +53,7 @@ class Site:
 
     Attributes:
         instr: the instruction.
-        kinds: how its operands lie in the operand buffer: "f64", "i64", "bool", or (dtype name, rank) of an array, which
+        kinds: how its operands lie in the operand buffer: "f64", "f32", "i64", "bool", or (dtype name, rank) of an array, which
             takes an address and its sizes.
     """
 
@@ -331,7 +331,8 @@ class Lowering:
                 raise InternalError(f"an array of {count} elements does not fit into {buffer.room} bytes", self.span)
             return buffer.local
         bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
-        size = w.let(f"shl nuw i64 {bounded}, 3") if dtype.itemsize == 8 else bounded
+        shift = dtype.itemsize.bit_length() - 1
+        size = w.let(f"shl nuw i64 {bounded}, {shift}") if shift else bounded
         size = w.let(f"add nuw i64 {size}, 64")
         size = w.let(f"and i64 {size}, -64")
         fits = w.let(f"icmp ule i64 {size}, {w.let(f'load i64, ptr {buffer.capacity}')}")
@@ -360,7 +361,7 @@ class Lowering:
         if buffer.local:
             raise InternalError("an array in the frame of its function cannot grow", self.span)
         bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")
-        shift = 3 if dtype.itemsize == 8 else 0
+        shift = dtype.itemsize.bit_length() - 1
         size = w.let(f"shl nuw i64 {bounded}, {shift}") if shift else bounded
         fits = w.let(f"icmp ule i64 {size}, {w.let(f'load i64, ptr {buffer.capacity}')}")
         grow, stored, ready = w.fresh("grow"), w.fresh("stored"), w.fresh("ready")

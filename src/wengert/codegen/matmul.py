@@ -10,8 +10,8 @@ from wengert.codegen.nests import force, nest
 from wengert.codegen.outline import outlined
 from wengert.codegen.reductions import combine
 from wengert.codegen.storage import Index, Mem
+from wengert.codegen.text import REGISTER
 from wengert.ir.core import Instr
-from wengert.types import F64
 
 
 def matmul(low: Lowering, instr: Instr) -> None:
@@ -41,7 +41,7 @@ def multiply(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
         left, right, into = arrays
         product(low, left, right, into, lambda: matrices(low, left, right, into))
 
-    outlined(low, "matmul", [x, y, target], [], body)
+    outlined(low, f"matmul.{x.dtype}", [x, y, target], [], body)
 
 
 def each_matrix(low: Lowering, stacks: Sequence[Mem], body: Callable[[list[Mem]], None]) -> None:
@@ -68,18 +68,18 @@ def transposed(mem: Mem) -> Mem:
 
 def dot(low: Lowering, x: Mem, y: Mem, x_at: Index = (), y_at: Index = ()) -> str:
     """The sum of products along the last axis of x and the last axis of y."""
-    w = low.w
-    total = w.slot("double")
-    w.do(f"store double 0.0, ptr {total}")
+    w, kind = low.w, REGISTER[x.dtype.name]
+    total = w.slot(kind)
+    w.do(f"store {kind} 0.0, ptr {total}")
 
     def body(index: Index) -> None:
-        a = low.load(F64, low.address(x, (*x_at, *index)), x.buffer)
-        b = low.load(F64, low.address(y, (*y_at, *index)), y.buffer)
-        product = w.let(f"fmul reassoc contract double {a}, {b}")
-        w.do(f"store double {combine(low, 'sum', F64, w.let(f'load double, ptr {total}'), product)}, ptr {total}")
+        a = low.load(x.dtype, low.address(x, (*x_at, *index)), x.buffer)
+        b = low.load(y.dtype, low.address(y, (*y_at, *index)), y.buffer)
+        product = w.let(f"fmul reassoc contract {kind} {a}, {b}")
+        w.do(f"store {kind} {combine(low, 'sum', x.dtype, w.let(f'load {kind}, ptr {total}'), product)}, ptr {total}")
 
     nest(low, [x.sizes[-1]], body)
-    return w.let(f"load double, ptr {total}")
+    return w.let(f"load {kind}, ptr {total}")
 
 
 def rows(low: Lowering, matrix: Mem, vector: Mem, target: Mem) -> None:
@@ -90,7 +90,7 @@ def rows(low: Lowering, matrix: Mem, vector: Mem, target: Mem) -> None:
     nest(
         low,
         [matrix.sizes[0]],
-        lambda i: low.store(F64, dot(low, matrix, vector, i), low.address(target, i), target.buffer),
+        lambda i: low.store(target.dtype, dot(low, matrix, vector, i), low.address(target, i), target.buffer),
     )
 
 
@@ -99,20 +99,20 @@ def columns(low: Lowering, vector: Mem, matrix: Mem, target: Mem) -> None:
     if matrix.strides[0] != "1" and matrix.strides[1] == "1":
         rows(low, matrix, vector, target)
         return
-    nest(low, target.sizes, lambda i: low.store(F64, "0.0", low.address(target, i), target.buffer))
+    nest(low, target.sizes, lambda i: low.store(target.dtype, "0.0", low.address(target, i), target.buffer))
 
     def column(j: Index) -> None:
-        factor = low.load(F64, low.address(vector, j), vector.buffer)
+        factor = low.load(vector.dtype, low.address(vector, j), vector.buffer)
         nest(low, target.sizes, lambda i: _multiply_add(low, matrix, (*i, *j), factor, target, i))
 
     nest(low, vector.sizes, column)
 
 
 def _multiply_add(low: Lowering, x: Mem, at: Index, factor: str, target: Mem, where: Index) -> None:
-    address = low.address(target, where)
-    product = low.w.let(f"fmul contract double {low.load(F64, low.address(x, at), x.buffer)}, {factor}")
-    old = low.load(F64, address, target.buffer)
-    low.store(F64, low.w.let(f"fadd contract double {old}, {product}"), address, target.buffer)
+    address, kind = low.address(target, where), REGISTER[x.dtype.name]
+    product = low.w.let(f"fmul contract {kind} {low.load(x.dtype, low.address(x, at), x.buffer)}, {factor}")
+    old = low.load(x.dtype, address, target.buffer)
+    low.store(x.dtype, low.w.let(f"fadd contract {kind} {old}, {product}"), address, target.buffer)
 
 
 def matrices(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
@@ -122,13 +122,13 @@ def matrices(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
         nest(
             low,
             target.sizes,
-            lambda i: low.store(F64, dot(low, x, across, i[:1], i[1:]), low.address(target, i), target.buffer),
+            lambda i: low.store(x.dtype, dot(low, x, across, i[:1], i[1:]), low.address(target, i), target.buffer),
         )
         return
-    nest(low, target.sizes, lambda i: low.store(F64, "0.0", low.address(target, i), target.buffer))
+    nest(low, target.sizes, lambda i: low.store(target.dtype, "0.0", low.address(target, i), target.buffer))
 
     def term(index: Index) -> None:
-        factor = low.load(F64, low.address(x, index), x.buffer)
+        factor = low.load(x.dtype, low.address(x, index), x.buffer)
         inner = (y.sizes[1],)
         nest(low, inner, lambda j: _multiply_add(low, y, (*index[1:], *j), factor, target, (*index[:1], *j)))
 

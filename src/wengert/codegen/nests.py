@@ -187,7 +187,7 @@ def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: 
         if task.scalar is not None:
             awaited = low.env[task.scalar]
             assert isinstance(awaited, Awaited)
-            low.env[task.scalar] = low.w.let(f"load {awaited.register}, ptr {awaited.total}")
+            low.env[task.scalar] = awaited.total()
 
 
 def _waiting_for(low: Lowering, dims: tuple[Affine, ...]) -> list[Task]:

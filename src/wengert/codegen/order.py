@@ -19,6 +19,14 @@ _LESS = {
   %r = or i1 %below, %before
   ret i1 %r
 }""",
+    "f32": """define internal i1 @wg_less_f32(float %a, float %b) alwaysinline nounwind {
+  %below = fcmp olt float %a, %b
+  %last = fcmp uno float %b, %b
+  %number = fcmp ord float %a, %a
+  %before = and i1 %last, %number
+  %r = or i1 %below, %before
+  ret i1 %r
+}""",
     "i64": """define internal i1 @wg_less_i64(i64 %a, i64 %b) alwaysinline nounwind {
   %r = icmp slt i64 %a, %b
   ret i1 %r
@@ -125,6 +133,14 @@ _WORD = {
   %flip = or i64 %sign, -9223372036854775808
   %number = xor i64 %bits, %flip
   %nan = fcmp uno double %raw, %raw
+  %word = select i1 %nan, i64 -1, i64 %number""",
+    "f32": """  %clean = fadd float %raw, 0.0
+  %wide = fpext float %clean to double
+  %bits = bitcast double %wide to i64
+  %sign = ashr i64 %bits, 63
+  %flip = or i64 %sign, -9223372036854775808
+  %number = xor i64 %bits, %flip
+  %nan = fcmp uno float %raw, %raw
   %word = select i1 %nan, i64 -1, i64 %number""",
     "i64": "  %word = xor i64 %raw, -9223372036854775808",
 }

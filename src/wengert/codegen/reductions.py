@@ -10,7 +10,7 @@ from wengert.codegen.nests import element, force, nest
 from wengert.codegen.storage import Awaited, Index, Lazy, Mem
 from wengert.codegen.text import REGISTER, literal
 from wengert.ir.core import Instr, Value
-from wengert.types import I64, DType
+from wengert.types import F32, F64, I64, DType
 
 _START = {
     "sum": (0.0, 0),
@@ -25,7 +25,7 @@ def combine(low: Lowering, kind: str, dtype: DType, a: str, b: str) -> str:
     w = low.w
     if kind in ("sum", "prod"):
         name = "add" if kind == "sum" else "mul"
-        return w.let(f"f{name} reassoc contract double {a}, {b}" if dtype.is_float else f"{name} i64 {a}, {b}")
+        return w.let(f"f{name} reassoc contract {REGISTER[dtype.name]} {a}, {b}" if dtype.is_float else f"{name} i64 {a}, {b}")
     if dtype.name == "bool":
         return w.let(f"{'or' if kind == 'max' else 'and'} i1 {a}, {b}")
     return scalars.emit(w, "maximum" if kind == "max" else "minimum", dtype, (a, b), {})
@@ -58,16 +58,35 @@ def reduce(low: Lowering, instr: Instr) -> None:
 
 def reduce_all(low: Lowering, x: Value, kind: str) -> Awaited:
     """The reduction of a whole array: it waits until the scalar is asked for, to share a nest with what comes until then."""
-    dtype = x.tensor.dtype
-    register = REGISTER[dtype.name]
-    total = low.w.slot(register)
-    low.w.do(f"store {register} {start(kind, dtype)}, ptr {total}")
+    running = Running(low, kind, x.tensor.dtype)
+    running.reset()
+    return Awaited(x, lambda found, index: running.include(found), running.value)
 
-    def finish(found: str, index: Index) -> None:
-        old = low.w.let(f"load {register}, ptr {total}")
-        low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
 
-    return Awaited(x, finish, total, register)
+class Running:
+    """A reduction in a register. Sums and products of f32 are kept as doubles: NumPy's, in pairs, are as accurate."""
+
+    def __init__(self, low: Lowering, kind: str, dtype: DType) -> None:
+        self.low, self.kind, self.dtype = low, kind, dtype
+        self.kept = F64 if dtype == F32 and kind in ("sum", "prod") else dtype
+        self.register = REGISTER[self.kept.name]
+        self.total = low.w.slot(self.register)
+
+    def reset(self) -> None:
+        """Start with the neutral element."""
+        self.low.w.do(f"store {self.register} {start(self.kind, self.kept)}, ptr {self.total}")
+
+    def include(self, found: str) -> None:
+        """Take one more element in."""
+        w = self.low.w
+        found = scalars.emit(w, "convert", self.dtype, (found,), {"dtype": self.kept})
+        old = w.let(f"load {self.register}, ptr {self.total}")
+        w.do(f"store {self.register} {combine(self.low, self.kind, self.kept, old, found)}, ptr {self.total}")
+
+    def value(self) -> str:
+        """The reduction of the elements so far."""
+        w = self.low.w
+        return scalars.emit(w, "convert", self.kept, (w.let(f"load {self.register}, ptr {self.total}"),), {"dtype": self.dtype})
 
 
 def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequence[int]) -> Mem:
@@ -80,22 +99,19 @@ def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequenc
     if len(sizes) - 1 in axes:
 
         def outer(index: Index) -> None:
-            register = REGISTER[dtype.name]
-            total = low.w.slot(register)
-            low.w.do(f"store {register} {neutral}, ptr {total}")
+            running = Running(low, kind, dtype)
+            running.reset()
 
             def inner(rest: Index) -> None:
                 low.memo = {}
                 whole = [""] * len(sizes)
                 for axis, i in [*zip(kept, index, strict=True), *zip(axes, rest, strict=True)]:
                     whole[axis] = i
-                old = low.w.let(f"load {register}, ptr {total}")
-                found = element(low, x, tuple(whole))
-                low.w.do(f"store {register} {combine(low, kind, dtype, old, found)}, ptr {total}")
+                running.include(element(low, x, tuple(whole)))
                 low.memo = {}
 
             nest(low, [sizes[a] for a in axes], inner)
-            low.store(dtype, low.w.let(f"load {register}, ptr {total}"), low.address(target, index), target.buffer)
+            low.store(dtype, running.value(), low.address(target, index), target.buffer)
 
         nest(low, [sizes[a] for a in kept], outer)
         return target
@@ -180,8 +196,9 @@ def _beats(low: Lowering, name: str, dtype: DType, new: str, old: str) -> str:
     w, relation = low.w, "gt" if name == "argmax" else "lt"
     if not dtype.is_float:
         return scalars.emit(w, relation, dtype, (new, old), {})
-    ordered = w.let(f"fcmp u{relation} double {new}, {old}")
-    settled = w.let(f"fcmp ord double {old}, {old}")
+    kind = REGISTER[dtype.name]
+    ordered = w.let(f"fcmp u{relation} {kind} {new}, {old}")
+    settled = w.let(f"fcmp ord {kind} {old}, {old}")
     return w.let(f"and i1 {ordered}, {settled}")
 
 

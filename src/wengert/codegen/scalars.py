@@ -12,7 +12,7 @@ from typing import Any
 from wengert.codegen import special
 from wengert.codegen.text import REGISTER, Writer, float_literal
 from wengert.errors import InternalError
-from wengert.types import DType
+from wengert.types import BOOL, F32, F64, DType
 
 Emit = Callable[[Writer, DType, Sequence[str], dict[str, Any]], str]
 
@@ -26,8 +26,8 @@ LIBM = {
 # Their kernels hold for moderate angles only; `wengert.codegen.angles` sees to the others.
 ANGLES = ("sin", "cos")
 LIBM_BINARY = {"arctan2": "atan2", "hypot": "hypot", "pow": "pow"}
-INTRINSIC = {"sqrt": "llvm.sqrt.f64", "floor": "llvm.floor.f64", "ceil": "llvm.ceil.f64", "trunc": "llvm.trunc.f64",
-             "round": "llvm.roundeven.f64"}  # fmt: skip
+INTRINSIC = {"sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "trunc": "llvm.trunc",
+             "round": "llvm.roundeven"}  # fmt: skip
 
 
 def emit(w: Writer, name: str, dtype: DType, operands: Sequence[str], attrs: dict[str, Any]) -> str:
@@ -42,7 +42,25 @@ def emit(w: Writer, name: str, dtype: DType, operands: Sequence[str], attrs: dic
     rule = TABLE.get(name)
     if rule is None:
         raise InternalError(f"no native code for the elementwise op {name!r}")
+    if dtype == F32 and name not in SINGLE:
+        found = rule(w, F64, [widen(w, o) for o in operands], attrs)
+        return narrow(w, found)
     return rule(w, dtype, operands, attrs)
+
+
+def widen(w: Writer, x: str) -> str:
+    """A float as a double."""
+    return w.let(f"fpext float {x} to double")
+
+
+def narrow(w: Writer, x: str) -> str:
+    """A double rounded to a float."""
+    return w.let(f"fptrunc double {x} to float")
+
+
+def float_intrinsic(w: Writer, name: str, dtype: DType, operands: Sequence[str]) -> str:
+    """A call of an LLVM intrinsic in the variant for a float dtype."""
+    return intrinsic(w, f"{name}.{dtype.name}", REGISTER[dtype.name], operands)
 
 
 def intrinsic(w: Writer, name: str, type: str, operands: Sequence[str], flags: str = "") -> str:
@@ -54,33 +72,34 @@ def intrinsic(w: Writer, name: str, type: str, operands: Sequence[str], flags: s
 def _arithmetic(name: str) -> Emit:
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
         if dtype.is_float:
-            return w.let(f"f{name} contract double {x[0]}, {x[1]}")
+            return w.let(f"f{name} contract {REGISTER[dtype.name]} {x[0]}, {x[1]}")
         return w.let(f"{name} i64 {x[0]}, {x[1]}")
 
     return rule
 
 
 def _neg(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-    return w.let(f"fneg contract double {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
+    return w.let(f"fneg contract {REGISTER[dtype.name]} {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
 
 
 def _abs(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     if dtype.is_float:
-        return intrinsic(w, "llvm.fabs.f64", "double", x)
+        return float_intrinsic(w, "llvm.fabs", dtype, x)
     negative = w.let(f"sub i64 0, {x[0]}")
     below = w.let(f"icmp slt i64 {x[0]}, 0")
     return w.let(f"select i1 {below}, i64 {negative}, i64 {x[0]}")
 
 
 def _div(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-    return w.let(f"fdiv double {x[0]}, {x[1]}")
+    return w.let(f"fdiv {REGISTER[dtype.name]} {x[0]}, {x[1]}")
 
 
 def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     """A product that is 0 where a factor is, whatever the other one is."""
-    first, second = w.let(f"fcmp une double {x[0]}, 0.0"), w.let(f"fcmp une double {x[1]}, 0.0")
-    product = w.let(f"fmul contract double {x[0]}, {x[1]}")
-    return w.let(f"select i1 {w.let(f'and i1 {first}, {second}')}, double {product}, double 0.0")
+    kind = REGISTER[dtype.name]
+    first, second = w.let(f"fcmp une {kind} {x[0]}, 0.0"), w.let(f"fcmp une {kind} {x[1]}, 0.0")
+    product = w.let(f"fmul contract {kind} {x[0]}, {x[1]}")
+    return w.let(f"select i1 {w.let(f'and i1 {first}, {second}')}, {kind} {product}, {kind} 0.0")
 
 
 def _python_division(quotient: bool) -> Emit:
@@ -98,7 +117,7 @@ def _python_division(quotient: bool) -> Emit:
 def _ipow(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     """Power by squaring: for a static exponent e, log2(e) squarings and the products of the bits of e."""
     exponent = int(attrs["exponent"])
-    times = "fmul contract double" if dtype.is_float else "mul i64"
+    times = f"fmul contract {REGISTER[dtype.name]}" if dtype.is_float else "mul i64"
     one = float_literal(1.0) if dtype.is_float else "1"
     result, square, left = "", x[0], abs(exponent)
     while left:
@@ -111,14 +130,14 @@ def _ipow(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> s
     if exponent < 0:
         if not dtype.is_float:
             raise InternalError("an integer to a negative power has no integer value")
-        result = w.let(f"fdiv double {one}, {result}")
+        result = w.let(f"fdiv {REGISTER[dtype.name]} {one}, {result}")
     return result
 
 
 def _extremum(name: str) -> Emit:
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
         if dtype.is_float:
-            return intrinsic(w, f"llvm.{name}imum.f64", "double", x)
+            return float_intrinsic(w, f"llvm.{name}imum", dtype, x)
         return intrinsic(w, f"llvm.s{name}.i64", "i64", x)
 
     return rule
@@ -128,18 +147,18 @@ def _sign(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> s
     if not dtype.is_float:
         above, below = w.let(f"icmp sgt i64 {x[0]}, 0"), w.let(f"ashr i64 {x[0]}, 63")
         return w.let(f"or i64 {below}, {w.let(f'zext i1 {above} to i64')}")
-    zero = float_literal(0.0)
-    above, below = w.let(f"fcmp ogt double {x[0]}, {zero}"), w.let(f"fcmp olt double {x[0]}, {zero}")
-    unordered = w.let(f"fcmp uno double {x[0]}, {x[0]}")
-    rest = w.let(f"select i1 {unordered}, double {x[0]}, double {zero}")
-    rest = w.let(f"select i1 {below}, double {float_literal(-1.0)}, double {rest}")
-    return w.let(f"select i1 {above}, double {float_literal(1.0)}, double {rest}")
+    zero, kind = float_literal(0.0), REGISTER[dtype.name]
+    above, below = w.let(f"fcmp ogt {kind} {x[0]}, {zero}"), w.let(f"fcmp olt {kind} {x[0]}, {zero}")
+    unordered = w.let(f"fcmp uno {kind} {x[0]}, {x[0]}")
+    rest = w.let(f"select i1 {unordered}, {kind} {x[0]}, {kind} {zero}")
+    rest = w.let(f"select i1 {below}, {kind} {float_literal(-1.0)}, {kind} {rest}")
+    return w.let(f"select i1 {above}, {kind} {float_literal(1.0)}, {kind} {rest}")
 
 
 def _compare(name: str) -> Emit:
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
         if dtype.is_float:
-            return w.let(f"fcmp {'u' if name == 'ne' else 'o'}{name} double {x[0]}, {x[1]}")
+            return w.let(f"fcmp {'u' if name == 'ne' else 'o'}{name} {REGISTER[dtype.name]} {x[0]}, {x[1]}")
         sign = "" if name in ("eq", "ne") else "u" if dtype.name == "bool" else "s"
         return w.let(f"icmp {sign}{name} {REGISTER[dtype.name]} {x[0]}, {x[1]}")
 
@@ -176,9 +195,9 @@ def _classify(name: str) -> Emit:
         if not dtype.is_float:
             return "true" if name == "isfinite" else "false"
         if name == "isnan":
-            return w.let(f"fcmp uno double {x[0]}, {x[0]}")
-        size = intrinsic(w, "llvm.fabs.f64", "double", x)
-        return w.let(f"fcmp {'oeq' if name == 'isinf' else 'one'} double {size}, {float_literal(float('inf'))}")
+            return w.let(f"fcmp uno {REGISTER[dtype.name]} {x[0]}, {x[0]}")
+        size, predicate = float_intrinsic(w, "llvm.fabs", dtype, x), "oeq" if name == "isinf" else "one"
+        return w.let(f"fcmp {predicate} {REGISTER[dtype.name]} {size}, {float_literal(float('inf'))}")
 
     return rule
 
@@ -189,16 +208,19 @@ def _select(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) ->
 
 
 def _convert(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-    source, target = dtype.name, attrs["dtype"].name
-    if source == target:
+    target: DType = attrs["dtype"]
+    if dtype == target:
         return x[0]
-    if target == "bool":
-        return w.let(f"fcmp une double {x[0]}, 0.0" if source == "f64" else f"icmp ne i64 {x[0]}, 0")
-    if source == "bool":
-        return w.let(f"uitofp i1 {x[0]} to double" if target == "f64" else f"zext i1 {x[0]} to i64")
-    if target == "f64":
-        return w.let(f"sitofp i64 {x[0]} to double")
-    return _to_integer(w, x[0])
+    kind, wanted = REGISTER[dtype.name], REGISTER[target.name]
+    if dtype.is_float and target.is_float:
+        return widen(w, x[0]) if dtype == F32 else narrow(w, x[0])
+    if target == BOOL:
+        return w.let(f"fcmp une {kind} {x[0]}, 0.0" if dtype.is_float else f"icmp ne i64 {x[0]}, 0")
+    if dtype == BOOL:
+        return w.let(f"{'uitofp' if target.is_float else 'zext'} i1 {x[0]} to {wanted}")
+    if target.is_float:
+        return w.let(f"sitofp i64 {x[0]} to {wanted}")
+    return _to_integer(w, widen(w, x[0]) if dtype == F32 else x[0])
 
 
 def _to_integer(w: Writer, x: str) -> str:
@@ -216,7 +238,7 @@ def _identity(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) 
 
 def _rounding(name: str) -> Emit:
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-        return intrinsic(w, INTRINSIC[name], "double", x) if dtype.is_float else x[0]
+        return float_intrinsic(w, INTRINSIC[name], dtype, x) if dtype.is_float else x[0]
 
     return rule
 
@@ -245,6 +267,13 @@ TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
 TABLE.update({name: _rounding(name) for name in INTRINSIC})
 TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
 TABLE.update(special.rules(lambda name: TABLE[name]))
+
+# Ops that compute with floats as such. The others compute with doubles and round the result, which then is within half an
+# ulp and a bit of the true one.
+SINGLE = frozenset(
+    {"add", "sub", "mul", "neg", "abs", "div", "zmul", "ipow", "maximum", "minimum", "sign", "select", "convert"}
+    | {"stop_gradient", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", *INTRINSIC}
+)
 
 HELPERS: dict[str, str] = {
     "wg.ifloordiv": """define internal i64 @wg.ifloordiv(i64 %a, i64 %b) alwaysinline nounwind {

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lowering
 from wengert.codegen.nests import Task, cluster, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
-from wengert.codegen.text import MEMORY
 from wengert.ir.core import Instr, Value
 from wengert.types import Slot
 
@@ -144,10 +143,11 @@ def _word(low: Lowering, base: str, position: int) -> str:
 
 def array_bytes(low: Lowering, value: Value) -> str:
     """The bytes that an array takes in an entry: a multiple of eight."""
-    count = low.product(low.sizes(value))
-    if MEMORY[value.tensor.dtype.name] != "i8":
+    count, size = low.product(low.sizes(value)), value.tensor.dtype.itemsize
+    if size == WORD:
         return low.w.let(f"shl i64 {count}, 3")
-    return low.w.let(f"and i64 {low.w.let(f'add i64 {count}, 7')}, -8")
+    total = low.w.let(f"mul i64 {count}, {size}")
+    return low.w.let(f"and i64 {low.w.let(f'add i64 {total}, 7')}, -8")
 
 
 def make_room(low: Lowering, stack: Stack, used: str, needed: str) -> str:

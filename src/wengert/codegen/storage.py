@@ -138,14 +138,12 @@ class Awaited:
     Attributes:
         source: the array that is reduced.
         finish: adds an element to the total.
-        total: stack slot of the total.
-        register: LLVM type of the total.
+        total: writes the code of the reduction of all elements.
     """
 
     source: Value
     finish: Callable[[str, Index], None]
-    total: str
-    register: str
+    total: Callable[[], str]
 
 
 Place: TypeAlias = str | Mem | Lazy | Stack | Awaited

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from wengert.types import DType
+from wengert.types import DType, plain_number
 
-REGISTER = {"f64": "double", "i64": "i64", "bool": "i1"}
-MEMORY = {"f64": "double", "i64": "i64", "bool": "i8"}
+REGISTER = {"f64": "double", "f32": "float", "i64": "i64", "bool": "i1"}
+MEMORY = {"f64": "double", "f32": "float", "i64": "i64", "bool": "i8"}
 
 
 # Number of the first metadata node of a loop that only stores.
@@ -24,11 +24,11 @@ def literal(value: float | bool, dtype: DType) -> str:
         return "true" if value else "false"
     if dtype.name == "i64":
         return str(int(value))
-    return float_literal(float(value))
+    return float_literal(float(plain_number(value, dtype)))
 
 
 def float_literal(value: float) -> str:
-    """A double in LLVM notation, exactly."""
+    """A double in LLVM notation, exactly; so are floats written that are rounded to single precision."""
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 

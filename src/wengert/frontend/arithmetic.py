@@ -13,14 +13,14 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, is_operand, is_python_number, lift, type_name
 from wengert.frontend.complexes import is_complex
 from wengert.frontend.elementwise import apply
-from wengert.frontend.emit import builder, fail
+from wengert.frontend.emit import builder, fail, to_dtype
 from wengert.frontend.python_numbers import compare, to_int
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.ir.op import OpDef, get_op
 from wengert.ops import elementwise as _ops  # noqa: F401 - fills the registry
-from wengert.types import F64_SCALAR, I64
+from wengert.types import F64, F64_SCALAR, I64
 
 Rule = Callable[..., Any]
 
@@ -151,8 +151,12 @@ def item(x: Any) -> Any:
     if isinstance(x, Array):
         if any(d != 1 for d in x.dims):
             fail(ValueError, "can only convert an array of size 1 to a Python scalar")
-        return box(x[(0,) * x.ndim].value if x.dims else x.value)
-    return box(x.value) if isinstance(x, Scalar) else x.item() if isinstance(x, np.generic) else x
+        return _as_python(x[(0,) * x.ndim].value if x.dims else x.value)
+    return _as_python(x.value) if isinstance(x, Scalar) else x.item() if isinstance(x, np.generic) else x
+
+
+def _as_python(value: Value) -> Any:
+    return box(to_dtype(value, F64) if value.is_float else value)
 
 
 def _accepts_one_element() -> bool:

@@ -15,11 +15,10 @@ from wengert.frontend.emit import builder, common_dtype, dtype_from, fail, to_dt
 from wengert.frontend.registry import handle
 from wengert.frontend.scalars import Scalar, box_scalar, type_of
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, DType, TensorType, describe_type
+from wengert.types import BOOL, F32, F64, I64, NUMPY_DTYPES, DType, TensorType, describe_type
 
 SMALL_ARRAY = 64
 _BOXES = (Scalar, Array)
-_KNOWN_DTYPES = frozenset({np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)})
 
 
 def is_box(x: Any) -> bool:
@@ -99,7 +98,7 @@ def lift(x: Any) -> Value:
     """The IR value of a box, a number, an array or a nested list of these.
 
     Raises:
-        UnsupportedError: a dtype other than f64, i64 and bool, or an object that is no number.
+        UnsupportedError: a dtype other than f64, f32, i64 and bool, or an object that is no number.
     """
     if isinstance(x, _BOXES):
         return x.value
@@ -108,7 +107,7 @@ def lift(x: Any) -> Value:
     if isinstance(x, int | np.integer):
         return _integer(int(x))
     if isinstance(x, np.floating) and x.dtype != np.float64:
-        dtype_from(x.dtype)
+        return builder().const(float(x), dtype_from(x.dtype))
     if isinstance(x, float):
         return builder().const(float(x))
     if isinstance(x, np.ndarray):
@@ -209,7 +208,7 @@ def _leaves(items: Any, depth: int) -> Iterator[Any]:
 
 def lift_as(x: Any, dtype: DType) -> Value:
     """`lift` followed by a conversion; Python numbers become constants of `dtype` directly."""
-    if isinstance(x, float | int) and (dtype == F64 or not isinstance(x, float)) and dtype != BOOL:
+    if isinstance(x, float | int) and (dtype.is_float or not isinstance(x, float)) and dtype != BOOL:
         return builder().const(x, dtype)
     return to_dtype(lift(x), dtype)
 
@@ -227,8 +226,11 @@ def lift_int(x: Any, what: str) -> Value:
 
 
 def promote(*xs: Any) -> DType:
-    """The dtype that NumPy 2 computes in for these operands."""
-    return common_dtype(*[dtype_of(x) for x in xs])
+    """The dtype that NumPy 2 computes in for these operands: Python floats and ints beside f32 are f32."""
+    dtypes = [dtype_of(x) for x in xs]
+    if F32 in dtypes:
+        dtypes = [d for x, d in zip(xs, dtypes, strict=True) if d == BOOL or not is_python_number(x)]
+    return common_dtype(*dtypes)
 
 
 def dtype_of(x: Any) -> DType:
@@ -264,10 +266,10 @@ def as_array(x: Any) -> Array:
 
 def widened(x: Any, others: Sequence[Any]) -> Any:
     """A known array or number of a narrow dtype in the dtype that NumPy computes in beside `others`, if that is one we have."""
-    if not isinstance(x, np.ndarray | np.generic) or x.dtype in _KNOWN_DTYPES or x.dtype.kind not in "iuf":
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype in NUMPY_DTYPES or x.dtype.kind not in "iuf":
         return x
     wide = np.result_type(*map(stand_in, others))
-    return x.astype(wide) if wide in _KNOWN_DTYPES else x
+    return x.astype(wide) if wide in NUMPY_DTYPES else x
 
 
 def refuse_options(function: str, **options: Any) -> None:

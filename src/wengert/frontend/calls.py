@@ -53,6 +53,7 @@ from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.table_complex import call_complex, involves_complex, is_known, takes_real_too
 from wengert.frontend.text import TracedException, TracedText, formatted
 from wengert.frontend.text_inputs import InputText, joined
+from wengert.types import NUMPY_DTYPES
 
 _PYTHON_CALLABLES = (types.FunctionType, types.MethodType)
 _STORES = frozenset(
@@ -507,7 +508,7 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
 
 def own_array(trace: Trace, array: np.ndarray[Any, Any]) -> Any:
     """A box of a new array that was computed from known values: traced values may be stored in it."""
-    if not array.ndim or array.dtype not in (np.float64, np.int64, np.bool_):
+    if not array.ndim or array.dtype not in NUMPY_DTYPES:
         return array
     return Array(_constant(trace, array))
 

@@ -155,7 +155,7 @@ def _format(obj: Any, spec: str = "") -> Any:
     return format(trace.known(obj.value), spec) if trace.eager else TracedText([(obj, -1, spec)])
 
 
-@special(float, int, np.float64)
+@special(float, int, np.float64, np.float32)
 def _number(*args: Any) -> Any:
     if args and isinstance(args[0], TracedText):
         raise StagingError("a number that is read back from text made of traced values cannot be staged", current().span)

@@ -23,6 +23,7 @@ from wengert.frontend.context import Trace
 from wengert.frontend.outside import Outside
 from wengert.frontend.outside_values import opened
 from wengert.ir.core import Value
+from wengert.types import NUMPY_DTYPES
 
 LARGE = 64
 _AS_IS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, types.MethodDescriptorType, np.ufunc)
@@ -77,7 +78,7 @@ class Captures:
             return join(*(self.load(Path("attribute", path, name), getattr(value, name)) for name in ("real", "imag")))
         if is_box(value):
             return value
-        if type(value) in (float, np.float64) or (type(value) is int and path.key in self.outside.dynamic):
+        if type(value) in (float, np.float64, np.float32) or (type(value) is int and path.key in self.outside.dynamic):
             return self._number(path, value)
         if isinstance(value, np.ndarray):
             refuse_subclass(value, str(path))
@@ -172,7 +173,7 @@ class Captures:
     def _array_of(self, value: Any, path: Path) -> Any:
         """In eager mode: the box of an array from outside."""
         found = self._arrays.get(id(value))
-        if found is None and value.ndim and value.dtype in (np.float64, np.int64, np.bool_):
+        if found is None and value.ndim and value.dtype in NUMPY_DTYPES:
             made = box(self.trace.builder.lift_known(np.array(value)), True)
             found = self._arrays[id(value)] = (value, path, self._adopt(path, value, made))
         return value if found is None else found[2]

@@ -29,7 +29,6 @@ from wengert.frontend.boxes import (
 from wengert.frontend.broadcasting import broadcast_into, broadcast_operands
 from wengert.frontend.emit import (
     builder,
-    common_dtype,
     dtype_from,
     ensure,
     fail,
@@ -43,6 +42,7 @@ from wengert.frontend.python_numbers import IPOW_LIMIT, integer_power, root_or_p
 from wengert.frontend.registry import HANDLERS, PASS, operator_rule, register
 from wengert.ir.core import Value
 from wengert.types import BOOL, F64, I64, DType
+from wengert.types import widened as widened_dtype
 
 Rule = Callable[..., Value]
 
@@ -53,7 +53,7 @@ class Elementwise:
 
     Attributes:
         rule: from values of one shape and dtype to the result.
-        least: the least dtype that it computes in (a ufunc that wants floats converts ints to f64).
+        least: the least dtype that it computes in (a ufunc that wants floats converts ints to f64; f32 is a float).
         most: the largest dtype that it takes.
     """
 
@@ -80,8 +80,8 @@ def apply(ufunc: Any, *operands: Any) -> Any:
     declared = ELEMENTWISE[ufunc]
     lifted = [widened(x, operands) if is_operand(x) else Array(lift(x)) for x in operands]
     found = promote(*lifted)
-    dtype = common_dtype(found, declared.least)
-    if common_dtype(dtype, declared.most) != declared.most:
+    dtype = F64 if ufunc is np.float_power else widened_dtype(found, declared.least)
+    if not declared.most.is_float and widened_dtype(dtype, declared.most) != declared.most:
         fail(TypeError, f"ufunc '{ufunc.__name__}' not supported for the input types: {dtype.numpy}")
     if ufunc is np.power and len(lifted) == 2:
         return _power(lifted[0], lifted[1], dtype)
@@ -126,7 +126,7 @@ def write_out(out: Any, computed: Any, where: Any, name: str) -> Any:
 def assign(target: Array, new: Any, what: str) -> Array:
     """Replace the whole contents of `target` by `new`, which must fit without growing or losing its kind."""
     dtype = target.element
-    if common_dtype(dtype_of(new), dtype) != dtype:
+    if not np.can_cast(dtype_of(new).numpy, dtype.numpy, "same_kind"):
         fail(
             TypeError,
             f"Cannot cast ufunc {what!r} output from {dtype_of(new).numpy} to {dtype.numpy} with casting rule 'same_kind'",
@@ -178,13 +178,13 @@ def _power(x: Any, y: Any, dtype: DType) -> Any:
     """`np.power`: by the exponent where it is static."""
     if is_static_int(y) or (isinstance(y, float) and y.is_integer() and abs(y) <= IPOW_LIMIT):
         exponent = int(y)
-        if exponent < 0 and dtype != F64:
+        if exponent < 0 and not dtype.is_float:
             fail(ValueError, "Integers to negative integer powers are not allowed.")
-        return result(integer_power(lift_as(x, common_dtype(dtype, I64)), exponent))
-    if dtype != F64:
+        return result(integer_power(lift_as(x, widened_dtype(dtype, I64)), exponent))
+    if not dtype.is_float:
         base, powers = broadcast_operands([x, y], lambda v: to_dtype(v, I64))
         return result(traced_integer_power(base, powers, x, "Integers to negative integer powers are not allowed."))
-    base, exponent_value = broadcast_operands([x, y], lambda v: to_dtype(v, F64))
+    base, exponent_value = broadcast_operands([x, y], lambda v: to_dtype(v, dtype))
     return result(root_or_power(base, exponent_value, y))
 
 
@@ -265,7 +265,7 @@ def _integer_fmod(x: Value, y: Value) -> Value:
 
 def _heaviside(x: Value, at_zero: Value) -> Value:
     b = builder()
-    step = b.select(b.lt(x, 0.0), 0.0, b.select(b.gt(x, 0.0), b.full(x.dims, 1.0), at_zero))
+    step = b.select(b.lt(x, 0.0), 0.0, b.select(b.gt(x, 0.0), b.full(x.dims, 1.0, x.tensor.dtype), at_zero))
     return b.select(b.isnan(x), x, step)
 
 

@@ -15,11 +15,9 @@ from wengert.frontend.context import current
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
 from wengert.ir.op import get_op
-from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, Dim, DType, dim_add
+from wengert.types import BOOL, DTYPES, F32, F64, I64_SCALAR, Affine, Dim, DType, dim_add, promoted, widened
 
 E = TypeVar("E", bound=BaseException)
-
-_RANK = {"bool": 0, "i64": 1, "f64": 2}
 
 
 def builder() -> Builder:
@@ -41,8 +39,16 @@ def unsupported(message: str, fix: str | None = None, error: type[UnsupportedErr
 
 
 def common_dtype(*dtypes: DType) -> DType:
-    """NumPy's promotion: bool < i64 < f64."""
-    return max(dtypes, key=lambda d: _RANK[d.name])
+    """NumPy's promotion: bool < i64 < f64, bool < f32 < f64, and f64 for i64 beside f32."""
+    return dtypes[0] if len(dtypes) == 1 else promoted(*dtypes)
+
+
+def joined_dtype(*numbers: tuple[DType, bool]) -> DType:
+    """The dtype of what is one number or another, each with whether it is NumPy's: Python's numbers beside f32 are f32."""
+    dtypes = [d for d, _ in numbers]
+    if F32 in dtypes:
+        dtypes = [d for d, is_numpy in numbers if is_numpy or d in (F32, BOOL)]
+    return common_dtype(*dtypes)
 
 
 def to_dtype(value: Value, dtype: DType) -> Value:
@@ -52,21 +58,26 @@ def to_dtype(value: Value, dtype: DType) -> Value:
     return builder().convert(value, dtype=dtype)
 
 
+def as_float(value: Value) -> Value:
+    """`value` if it holds floats, else converted to f64."""
+    return to_dtype(value, widened(value.tensor.dtype, F64))
+
+
 def dtype_from(spec: Any) -> DType:
     """The IR dtype that a NumPy dtype argument names.
 
     Raises:
-        UnsupportedError: any dtype but float64, int64 and bool.
+        UnsupportedError: any dtype but float64, float32, int64 and bool.
     """
     if isinstance(spec, DType):
         return spec
     found = np.dtype(spec)
-    for dtype in (F64, I64, BOOL):
+    for dtype in DTYPES.values():
         if found == dtype.numpy:
             return dtype
     unsupported(
         f"arrays and numbers of dtype {found} are not supported",
-        fix="use float64, int64 or bool (for example `x.astype(float)` before the call)",
+        fix="use float64, float32, int64 or bool (for example `x.astype(float)` before the call)",
     )
 
 

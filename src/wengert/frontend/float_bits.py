@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wengert.frontend.elementwise import declare, fmod
-from wengert.frontend.emit import builder, logical_and, logical_or, to_dtype
+from wengert.frontend.elementwise import Rule, declare, fmod
+from wengert.frontend.emit import builder, logical_and, logical_or, to_dtype, unsupported
 from wengert.ir.core import Value
 from wengert.types import F64, I64
 
@@ -118,8 +118,19 @@ def ieee_remainder(x: Value, y: Value) -> Value:
     return b.select(logical_and(b.isinf(step), b.isfinite(size)), x, found)
 
 
-declare(np.nextafter, next_after, least=F64)
-declare(np.spacing, lambda x: builder().mul(unit_in_last_place(x), _sign(x)), least=F64)
+def _of_doubles(rule: Rule, name: str) -> Rule:
+    """`rule` for f64; its constants are those of 64 bits."""
+
+    def checked(*values: Value) -> Value:
+        if values[0].tensor.dtype != F64:
+            unsupported(f"np.{name} of float32 numbers is not supported", "use float64 here")
+        return rule(*values)
+
+    return checked
+
+
+declare(np.nextafter, _of_doubles(next_after, "nextafter"), least=F64)
+declare(np.spacing, _of_doubles(lambda x: builder().mul(unit_in_last_place(x), _sign(x)), "spacing"), least=F64)
 
 
 def _sign(x: Value) -> Value:

@@ -19,12 +19,12 @@ from wengert.frontend.text import TracedText, type_name_of
 from wengert.ir.core import Value
 from wengert.ir.op import get_op
 from wengert.tree import TreeDef, flatten
-from wengert.types import BOOL, F64, I64, Affine, DType, TensorType
+from wengert.types import DTYPES, Affine, DType, TensorType
 
 Maker = Callable[[Sequence[Any]], Any]
 """Puts together an object from the run-time values of the operands."""
 
-_DTYPES: dict[np.dtype[Any], DType] = {d.numpy: d for d in (F64, I64, BOOL)}
+_DTYPES: dict[np.dtype[Any], DType] = {d.numpy: d for d in DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def form_of(result: Any, name: str = "a host call") -> Form:
     """The form of a result.
 
     Raises:
-        StagingError: something in it is not a float64, int64 or bool.
+        StagingError: something in it is not a float64, float32, int64 or bool.
     """
     leaves, tree = flatten(result)
     types = []

@@ -42,7 +42,8 @@ _AS_THEY_ARE = frozenset(
 )
 _METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 _OWN = frozenset(
-    {*(float, int, str, list, tuple, dict, bool, type(None), np.ndarray, np.float64, np.int64, np.bool_), Scalar, Array}
+    {float, int, str, list, tuple, dict, bool, type(None), Scalar, Array}
+    | {np.ndarray, np.float64, np.float32, np.int64, np.bool_}
 )
 
 

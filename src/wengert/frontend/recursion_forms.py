@@ -16,7 +16,7 @@ import numpy as np
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, lift, lift_as
 from wengert.frontend.context import Trace
-from wengert.frontend.emit import common_dtype
+from wengert.frontend.emit import joined_dtype
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import CannotMergeError, is_number, is_same, mutable_parts
@@ -89,7 +89,8 @@ class Moving:
         if self.is_array and self.dtype != other.dtype:
             raise CannotMergeError(f"an array of dtype {self.dtype} or of dtype {other.dtype}")
         dims = tuple([a if a == b else None for a, b in zip(self.dims, other.dims, strict=True)])
-        joined = Moving(self.is_array, common_dtype(self.dtype, other.dtype), dims, self.numpy or other.numpy)
+        dtype = joined_dtype((self.dtype, self.numpy), (other.dtype, other.numpy))
+        joined = Moving(self.is_array, dtype, dims, self.numpy or other.numpy)
         return self if joined.is_equal(self) else joined
 
     def lower(self, obj: Any) -> Value:

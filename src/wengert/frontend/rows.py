@@ -14,7 +14,7 @@ from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_number, lift, lift_as
 from wengert.frontend.context import current
-from wengert.frontend.emit import builder, difference, ensure, is_at_least, logical_and, to_dtype, value_of
+from wengert.frontend.emit import builder, common_dtype, difference, ensure, is_at_least, logical_and, to_dtype, value_of
 from wengert.frontend.growing import ListResult, Rows, is_growing
 from wengert.frontend.indexing import slice_entry, wrap_position
 from wengert.frontend.staging_forms import (
@@ -139,7 +139,7 @@ def as_array(rows: Rows) -> Array:
     if form.structure.kind in ("list", "tuple") and all(leaf.kind == "scalar" for leaf in form.leaves):
         b = builder()
         dtypes = [s.tensor.dtype for s in rows.stores]
-        dtype = max(dtypes, key=lambda d: ("bool", "i64", "f64").index(d.name))
+        dtype = common_dtype(*dtypes)
         whole = b.full((rows.size, len(dtypes)), 0, dtype)
         for k, store in enumerate(rows.stores):
             whole = b.update(whole, to_dtype(store, dtype), b.const(k), spec=(":", "i"))
@@ -305,7 +305,7 @@ def contains(rows: Rows, item: Any) -> Any:
     store, _ = numbers(rows, "a search")
     b = builder()
     wanted = lift(item)
-    dtype = max((wanted.tensor.dtype, store.tensor.dtype), key=lambda d: ("bool", "i64", "f64").index(d.name))
+    dtype = common_dtype(wanted.tensor.dtype, store.tensor.dtype)
     same = b.eq(to_dtype(store, dtype), b.full(store.dims, to_dtype(wanted, dtype)))
     return box(b.gt(b.sum(_counted(same), axes=(0,)), b.const(0)))
 

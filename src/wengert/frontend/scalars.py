@@ -17,7 +17,7 @@ from wengert.frontend.emit import unsupported
 from wengert.frontend.registry import HANDLERS, OPERATORS, handle
 from wengert.ir.core import Value
 from wengert.tree import register_leaf
-from wengert.types import BOOL, I64, DType, describe_type
+from wengert.types import BOOL, F32, I64, DType, describe_type
 
 
 def _forward(name: str) -> Callable[..., Any]:
@@ -121,7 +121,8 @@ class Scalar(Operators):
 
     def __init__(self, value: Value, numpy: bool = False) -> None:
         self.value = value
-        self.numpy = numpy
+        # Python has no number of 32 bits.
+        self.numpy = numpy or value.type.dtype is F32  # type: ignore[union-attr]
 
     # --- what Python asks numbers for ---------------------------------------------------------------------------
 
@@ -212,13 +213,15 @@ class Scalar(Operators):
         raise AttributeError(f"'{type_of(self).__name__}' object has no attribute {name!r}")
 
 
-_CONSTANT_ATTRIBUTES: dict[str, Any] = {"shape": (), "ndim": 0, "size": 1, "itemsize": 8, "nbytes": 8}
+_CONSTANT_ATTRIBUTES: dict[str, Any] = {"shape": (), "ndim": 0, "size": 1}
 _METHODS: dict[str, Any] = {
     name: getattr(np, name)
     for name in "sum mean max min prod round clip all any std var cumsum ravel reshape squeeze".split()  # noqa: SIM905
 }
 _SPECIAL: dict[str, Callable[[Scalar], Any]] = {
     "dtype": lambda s: s.value.tensor.dtype.numpy,
+    "itemsize": lambda s: s.value.tensor.dtype.itemsize,
+    "nbytes": lambda s: s.value.tensor.dtype.itemsize,
     "T": lambda s: s,
     "item": lambda s: lambda *args: OPERATORS["item"](s),
     "tolist": lambda s: lambda: OPERATORS["item"](s),
@@ -227,7 +230,7 @@ _SPECIAL: dict[str, Callable[[Scalar], Any]] = {
 }
 
 _PYTHON: dict[DType, type] = {BOOL: bool, I64: int}
-_NUMPY: dict[DType, type] = {BOOL: np.bool_, I64: np.int64}
+_NUMPY: dict[DType, type] = {BOOL: np.bool_, I64: np.int64, F32: np.float32}
 
 
 def type_of(scalar: Scalar) -> type:

@@ -111,7 +111,7 @@ class Carry:
             entry = self.before[position]
             if position in self.items or name not in self.info.head or name in self.info.stop:
                 continue
-            if type(entry) in (Scalar, float, np.float64) and self.variables.keys[position] not in self.items:
+            if type(entry) in (Scalar, float, np.float64, np.float32) and self.variables.keys[position] not in self.items:
                 self.items[position] = self.variable(position, entry, traced_form(form_of(entry)))
                 self.guessed.add(position)
 

@@ -19,7 +19,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, lift, lift_as
 from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_option, recode
 from wengert.frontend.context import current
-from wengert.frontend.emit import common_dtype, to_dtype, value_of
+from wengert.frontend.emit import joined_dtype, to_dtype, value_of
 from wengert.frontend.growing import Pattern, Rows, is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
@@ -168,7 +168,7 @@ def is_same(a: Any, b: Any) -> bool:
 
 def is_number(obj: Any) -> bool:
     """Whether `obj` is a static number that can become a traced one."""
-    return isinstance(obj, bool | int | float | np.bool_ | np.integer | np.float64)
+    return isinstance(obj, bool | int | float | np.bool_ | np.integer | np.float64 | np.float32)
 
 
 # --- joining ---------------------------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         raise CannotMergeError(f"an array {first} or an array {second}", size)
     if x.type.rank and x.type.dtype != y.type.dtype:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
-    return Leaf(x.kind, x.type.with_dtype(common_dtype(x.type.dtype, y.type.dtype)), x.numpy or y.numpy)
+    return Leaf(x.kind, x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy))), x.numpy or y.numpy)
 
 
 def traced_form(form: Form) -> Form:
@@ -424,7 +424,7 @@ def _shown_leaf(leaf: Leaf) -> str:
     assert leaf.type is not None
     if leaf.type.rank:
         return f"an array {describe_type(leaf.type)}"
-    return {"f64": "a float", "i64": "an int", "bool": "a bool"}[leaf.type.dtype.name]
+    return {"f64": "a float", "f32": "a float32", "i64": "an int", "bool": "a bool"}[leaf.type.dtype.name]
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupport
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axis_number
 from wengert.frontend.table_numpy_linalg import product
-from wengert.types import F64, Affine
+from wengert.types import Affine
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -170,7 +170,7 @@ def _pair(x: Term, y: Term, needed: set[str]) -> Term:
     inner = "".join(c for c in shared if c not in needed)
     left = "".join(c for c in x.labels if c not in shared)
     right = "".join(c for c in y.labels if c not in shared)
-    if not inner or not (left or right) or promote(x.array, y.array) != F64:
+    if not inner or not (left or right) or not promote(x.array, y.array).is_float:
         return _multiplied(x, y, batch + left + right, inner)
     first, second = _ordered(x, batch, left, inner), _ordered(y, batch, inner, right)
     found = as_array(product(first, second, "the shapes of einsum do not fit:"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import (
     any_box,
@@ -30,6 +31,7 @@ from wengert.frontend.emit import (
     is_at_least,
     logical_and,
     to_dtype,
+    unsupported,
     value_of,
 )
 from wengert.frontend.python_numbers import to_int
@@ -37,15 +39,12 @@ from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import affine_of, dims_from, size_from
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, Affine, DType, dim_add
+from wengert.types import BOOL, F32, F64, I64, NUMPY_DTYPES, Affine, DType, dim_add, widened
 
 
 def is_foreign(dtype: Any) -> bool:
     """Whether a dtype argument names a dtype that only known arrays have."""
-    return dtype is not None and not isinstance(dtype, DType) and np.dtype(dtype) not in _OWN
-
-
-_OWN = frozenset({np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)})
+    return dtype is not None and not isinstance(dtype, DType) and np.dtype(dtype) not in NUMPY_DTYPES
 
 
 def _filled(function: Any, number: float) -> None:
@@ -102,8 +101,12 @@ def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmi
     """`np.array`: a new array from numbers, nested lists and arrays; other objects are NumPy's."""
     if not _is_numeric(a) or (not any_box(a) and (is_foreign(dtype) or _is_narrow(a))):
         return PASS
-    value = lift(a)
-    value = to_dtype(value, value.tensor.dtype if dtype is None else dtype_from(dtype))
+    if dtype is None:
+        value = lift(a)
+    elif any_box(a):
+        value = to_dtype(lift(a), dtype_from(dtype))
+    else:
+        value = lift(np.array(a, dtype_from(dtype).numpy))
     made = Array(value)
     return made.reshape((1,) * (ndmin - made.ndim) + tuple(made.shape)) if made.ndim < ndmin else made
 
@@ -124,7 +127,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 def _is_narrow(a: Any) -> bool:
     """Whether `a` is a known array or number of a dtype that traced ones do not have, and NumPy keeps."""
-    return isinstance(a, np.ndarray | np.generic) and a.dtype not in _OWN
+    return isinstance(a, np.ndarray | np.generic) and a.dtype not in NUMPY_DTYPES
 
 
 def _is_numeric(a: Any) -> bool:
@@ -149,6 +152,7 @@ def _converter(kind: type, dtype: DType) -> None:
 
 
 _converter(np.float64, F64)
+_converter(np.float32, F32)
 _converter(np.int64, I64)
 _converter(np.bool_, BOOL)
 
@@ -164,7 +168,7 @@ def _refused(*kinds: type) -> None:
         register(kind)(handler)
 
 
-_refused(np.float32, np.float16, np.int32, np.int16, np.int8, np.uint8, np.uint32, np.uint64, np.complex128, np.complex64)
+_refused(np.float16, np.int32, np.int16, np.int8, np.uint8, np.uint32, np.uint64, np.complex128, np.complex64)
 
 
 # --- ranges ----------------------------------------------------------------------------------------------------------
@@ -178,7 +182,10 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **opt
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
-    if promote(start, stop, step) == F64:
+    kind = promote(start, stop, step)
+    if kind == F32:
+        unsupported("np.arange of float32 bounds is not supported", "np.arange(n) * step + start", StagingError)
+    if kind == F64:
         values = _float_range(start, stop, step)
     else:
         values = _integer_range(start, stop, step)
@@ -245,15 +252,16 @@ def linspace(
         return _linspace_of_arrays(start, stop, num, endpoint, retstep, dtype, axis)
     b = builder()
     size = size_from(num)
-    first, last = lift_as(start, F64), lift_as(stop, F64)
+    kind = widened(promote(start, stop), F64)
+    first, last = lift_as(start, kind), lift_as(stop, kind)
     gaps = dim_add(size, -1) if endpoint else size
     if isinstance(gaps, int):
-        count = b.const(float(max(gaps, 1)))
+        count = b.const(float(max(gaps, 1)), kind)
     else:
-        count = b.convert(b.maximum(value_of(gaps), b.const(1)), dtype=F64)
+        count = b.convert(b.maximum(value_of(gaps), b.const(1)), dtype=kind)
     step = b.div(b.sub(last, first), count)
     position = b.iota(value_of(size))
-    values = b.add(b.mul(b.convert(position, dtype=F64), b.full((size,), step)), b.full((size,), first))
+    values = b.add(b.mul(b.convert(position, dtype=kind), b.full((size,), step)), b.full((size,), first))
     if endpoint:
         at_end = b.eq(position, b.full((size,), value_of(dim_add(size, -1))))
         several = b.gt(value_of(size), b.const(1))

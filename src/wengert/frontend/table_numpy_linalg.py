@@ -13,7 +13,6 @@ from wengert.frontend.broadcasting import assume, broadcast_shapes, spread, unif
 from wengert.frontend.elementwise import apply, write_out
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported
 from wengert.frontend.registry import PASS, handle, register
-from wengert.types import F64
 
 
 def product(x: Array, y: Array, what: str) -> Any:
@@ -27,11 +26,11 @@ def product(x: Array, y: Array, what: str) -> Any:
     if x.ndim > 2 or y.ndim > 2:
         return _stacked_product(x, y, what)
     dtype = promote(x, y)
-    if dtype != F64:
+    if not dtype.is_float:
         return _integer_product(x, y)
     length = unify(x.dims[-1], y.dims[0], what, [x.dims, y.dims])
-    left = assume(to_dtype(x.value, F64), (*x.dims[:-1], length))
-    right = assume(to_dtype(y.value, F64), (length, *y.dims[1:]))
+    left = assume(to_dtype(x.value, dtype), (*x.dims[:-1], length))
+    right = assume(to_dtype(y.value, dtype), (length, *y.dims[1:]))
     return result(builder().matmul(left, right))
 
 
@@ -40,7 +39,8 @@ def _stacked_product(x: Array, y: Array, what: str) -> Any:
         return product(x[None, :], y, what)[..., 0, :]
     if y.ndim == 1:
         return product(x, y[:, None], what)[..., 0]
-    if promote(x, y) != F64:
+    dtype = promote(x, y)
+    if not dtype.is_float:
         terms = apply(np.multiply, x[..., :, :, None], y[..., None, :, :])
         return handle(np.any if terms.element.name == "bool" else np.sum, terms, axis=-2)
     length = unify(x.dims[-1], y.dims[-2], what, [x.dims, y.dims])
@@ -48,8 +48,8 @@ def _stacked_product(x: Array, y: Array, what: str) -> Any:
         rows = x.reshape((product_of(x.dims[:-1]), x.dims[-1]))
         return as_array(product(rows, y, what)).reshape((*x.dims[:-1], y.dims[-1]))
     lead = broadcast_shapes([x.dims[:-2], y.dims[:-2]])
-    left = spread((to_dtype(x.value, F64), x.dims, tuple(range(x.ndim))), (*lead, x.dims[-2], length))
-    right = spread((to_dtype(y.value, F64), y.dims, tuple(range(y.ndim))), (*lead, length, y.dims[-1]))
+    left = spread((to_dtype(x.value, dtype), x.dims, tuple(range(x.ndim))), (*lead, x.dims[-2], length))
+    right = spread((to_dtype(y.value, dtype), y.dims, tuple(range(y.ndim))), (*lead, length, y.dims[-1]))
     return result(builder().matmul(left, right))
 
 

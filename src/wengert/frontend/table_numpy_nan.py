@@ -10,12 +10,11 @@ from wengert.frontend.boxes import any_box, as_array, dtype_of, refuse_options
 from wengert.frontend.elementwise import apply, select, write_out
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.table_numpy_reduce import safe_root
-from wengert.types import F64
 
 
 def _filled(a: Any, number: Any) -> Any:
     """`a` with `number` in place of nan."""
-    return select(apply(np.isnan, a), number, a) if dtype_of(as_array(a)) == F64 else a
+    return select(apply(np.isnan, a), number, a) if dtype_of(as_array(a)).is_float else a
 
 
 def _count(a: Any, axis: Any, keepdims: Any) -> Any:
@@ -53,7 +52,7 @@ def _extremes(function: Any, plain: Any, number: float) -> None:
             return PASS
         keeps = keepdims is True
         refuse_options(f"np.{function.__name__}", **{k: (v, np._NoValue) for k, v in options.items()})
-        if dtype_of(as_array(a)) != F64:
+        if not dtype_of(as_array(a)).is_float:
             return handle(plain, a, axis=axis, keepdims=keeps)
         found = handle(plain, _filled(a, number), axis=axis, keepdims=keeps)
         found = select(apply(np.equal, _count(a, axis, keeps), 0.0), np.nan, found)

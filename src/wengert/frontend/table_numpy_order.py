@@ -9,12 +9,12 @@ import numpy as np
 from wengert.errors import StagingError
 from wengert.frontend.advanced import mask_positions
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array, lift, refuse_options, result
+from wengert.frontend.boxes import any_box, as_array, is_python_number, lift, refuse_options, result
 from wengert.frontend.broadcasting import assume
-from wengert.frontend.elementwise import apply, select
+from wengert.frontend.elementwise import apply, astype, select
 from wengert.frontend.emit import (
+    as_float,
     builder,
-    common_dtype,
     fail,
     is_at_least,
     product_of,
@@ -27,7 +27,7 @@ from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axes_from, axis_number, python_shape
 from wengert.frontend.views import invert
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, Affine, dim_add
+from wengert.types import BOOL, F32, F64, I64, Affine, dim_add, promoted, widened
 
 # --- along an axis ---------------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if sorter is not None:
         table = table[sorter]
     wanted = lift(v)
-    dtype = common_dtype(table.element, wanted.tensor.dtype, I64)
+    dtype = widened(promoted(table.element, wanted.tensor.dtype), I64)
     return result(builder().searchsorted(to_dtype(table.value, dtype), to_dtype(wanted, dtype), side=str(side)))
 
 
@@ -245,7 +245,7 @@ def _quantiles(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skips_n
     rest = tuple(k for k in range(x.ndim) if k not in axes)
     kept = python_shape([x.dims[k] for k in rest])
     rows = x.permuted((*rest, *axes)).reshape((*kept, -1)) if len(axes) != 1 else x.permuted((*rest, *axes))
-    values = to_dtype(rows.value, F64)
+    values = as_float(rows.value)
     _ensure_elements(values.dims[-1])
     part = as_array(q)
     shape = (*part.shape, *kept)
@@ -254,6 +254,8 @@ def _quantiles(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skips_n
     table = ordered(values)
     found = [_one_quantile(table, each, method, skips_nan) for each in _each(part.ravel())]
     together = handle(np.stack, found) if part.ndim else found[0]
+    if values.tensor.dtype == F32 and (is_python_number(q) or part.element == F32):
+        together = astype(together, F32)
     if part.ndim > 1:
         together = together.reshape(shape)
     if keepdims:

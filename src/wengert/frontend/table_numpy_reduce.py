@@ -9,12 +9,12 @@ import numpy as np
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array, lift, refuse_options, result
+from wengert.frontend.boxes import any_box, as_array, dtype_of, lift, lift_as, refuse_options, result
 from wengert.frontend.broadcasting import broadcast_into
 from wengert.frontend.elementwise import apply, select, write_out
 from wengert.frontend.emit import (
+    as_float,
     builder,
-    common_dtype,
     dtype_from,
     ensure,
     fail,
@@ -29,7 +29,7 @@ from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axes_from, axis_number
 from wengert.frontend.views import expand_step
 from wengert.ir.core import Value
-from wengert.types import BOOL, F64, I64, Affine
+from wengert.types import BOOL, F64, I64, Affine, widened
 
 Reducer = Callable[[Value, tuple[int, ...]], Value]
 
@@ -114,9 +114,9 @@ def count_of(value: Value, axes: tuple[int, ...]) -> Affine:
 
 
 def count_as_float(value: Value, axes: tuple[int, ...]) -> Value:
-    """The number of reduced elements as an f64."""
-    count = count_of(value, axes)
-    return builder().const(float(count)) if isinstance(count, int) else to_dtype(value_of(count), F64)
+    """The number of reduced elements, in the dtype of a float value."""
+    count, dtype = count_of(value, axes), value.tensor.dtype
+    return builder().const(float(count), dtype) if isinstance(count, int) else to_dtype(value_of(count), dtype)
 
 
 def reduce(name: str, value: Value, axes: tuple[int, ...]) -> Value:
@@ -129,17 +129,18 @@ def reduce(name: str, value: Value, axes: tuple[int, ...]) -> Value:
 
 def total(value: Value, axes: tuple[int, ...]) -> Value:
     """Sum; bools are counted."""
-    return reduce("sum", to_dtype(value, common_dtype(value.tensor.dtype, I64)), axes)
+    return reduce("sum", to_dtype(value, widened(value.tensor.dtype, I64)), axes)
 
 
 def average(value: Value, axes: tuple[int, ...]) -> Value:
     """Arithmetic mean."""
-    floats = reduce("sum", to_dtype(value, F64), axes)
-    return builder().div(floats, builder().full(floats.dims, count_as_float(value, axes)))
+    floats = as_float(value)
+    total_of = reduce("sum", floats, axes)
+    return builder().div(total_of, builder().full(total_of.dims, count_as_float(floats, axes)))
 
 
 def _product(value: Value, axes: tuple[int, ...]) -> Value:
-    return reduce("prod", to_dtype(value, common_dtype(value.tensor.dtype, I64)), axes)
+    return reduce("prod", to_dtype(value, widened(value.tensor.dtype, I64)), axes)
 
 
 def _extremum(name: str) -> Reducer:
@@ -164,8 +165,9 @@ def all_of(value: Value, axes: tuple[int, ...]) -> Value:
 
 def _mean_where(a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any, where: Any) -> Any:
     """The mean of the elements that `where` picks."""
-    total_of = handle(np.sum, a, axis=axis, dtype=F64 if dtype is None else dtype, keepdims=keepdims, where=where)
-    ones = handle(np.ones_like, a, dtype=float)
+    kind = widened(dtype_of(a), F64) if dtype is None else dtype_from(dtype)
+    total_of = handle(np.sum, a, axis=axis, dtype=kind, keepdims=keepdims, where=where)
+    ones = handle(np.ones_like, a, dtype=kind)
     found = apply(np.divide, total_of, handle(np.sum, ones, axis=axis, keepdims=keepdims, where=where))
     return found if out is None else write_out(out, found, True, "np.mean")
 
@@ -204,12 +206,12 @@ def var(
         return PASS
     refuse_options("np.var", out=(out, None), dtype=(dtype, None), **{k: (v, None) for k, v in options.items()})
     b = builder()
-    value = to_dtype(lift(a), F64)
+    value = as_float(lift(a))
     axes = axes_from(axis, value.rank)
     kept = tuple(k for k in range(value.rank) if k not in axes)
     centred = b.sub(value, b.broadcast_to(average(value, axes), value.dims, kept))
     squares = reduce("sum", b.mul(centred, centred), axes)
-    freedom = b.sub(count_as_float(value, axes), to_dtype(lift(ddof), F64))
+    freedom = b.sub(count_as_float(value, axes), lift_as(ddof, value.tensor.dtype))
     spread = b.div(squares, b.full(squares.dims, b.maximum(freedom, 0.0)))
     return _finish(spread, value, axes, keepdims, None, "np.var")
 
@@ -260,7 +262,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     x = as_array(a)
     x = x if axis is not None and x.ndim else x.ravel()
     number = axis_number(0 if axis is None else axis, x.ndim)
-    value = to_dtype(x.value, common_dtype(x.element, I64) if dtype is None else dtype_from(dtype))
+    value = to_dtype(x.value, widened(x.element, I64) if dtype is None else dtype_from(dtype))
     found = Array(builder().cumsum(value, axis=number, reverse=False))
     return found if out is None else write_out(out, found, True, "np.cumsum")
 

@@ -10,11 +10,11 @@ from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote
 from wengert.frontend.elementwise import ELEMENTWISE, write_out
-from wengert.frontend.emit import builder, common_dtype, dtype_from, fail, for_loop, is_at_least, to_dtype, unsupported, value_of
+from wengert.frontend.emit import builder, dtype_from, fail, for_loop, is_at_least, to_dtype, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axis_number
 from wengert.ir.core import Value
-from wengert.types import BOOL, I64, dim_add
+from wengert.types import BOOL, I64, dim_add, widened
 
 # --- accumulations ---------------------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ def accumulate(ufunc: Any, a: Any, axis: Any = 0, dtype: Any = None, out: Any = 
     x = as_array(a)
     if not x.ndim:
         fail(TypeError, "cannot accumulate on a scalar")
-    kind = dtype_from(dtype) if dtype is not None else common_dtype(x.element, declared.least)
+    kind = dtype_from(dtype) if dtype is not None else widened(x.element, declared.least)
     if ufunc in (np.add, np.multiply) and kind == BOOL:
         kind = I64
     number = axis_number(axis, x.ndim)
@@ -125,7 +125,7 @@ def _convolved(x: Array, kernel: Array, mode: str) -> Any:
     dtype = promote(x, kernel)
     b = builder()
     total = dim_add(dim_add(size, width), -1)
-    start = b.full((total,), 0, common_dtype(dtype, I64))
+    start = b.full((total,), 0, widened(dtype, I64))
     values, weights = (to_dtype(e.value, start.tensor.dtype) for e in (x, kernel))
 
     def step(i: Value, filled: Value) -> list[Value]:

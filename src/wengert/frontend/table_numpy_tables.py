@@ -11,11 +11,11 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, is_box, is_number, lift, result
 from wengert.frontend.broadcasting import assume, broadcast_into, unify
 from wengert.frontend.elementwise import apply, select
-from wengert.frontend.emit import builder, common_dtype, ensure, fail, is_at_least, to_dtype, unsupported, value_of
+from wengert.frontend.emit import builder, ensure, fail, is_at_least, to_dtype, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import affine_of
 from wengert.ir.core import Value
-from wengert.types import F64, I64, Affine
+from wengert.types import F64, I64, Affine, widened
 
 
 @register(np.interp)
@@ -129,7 +129,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     amount = 1 if weights is None else as_array(weights).ravel()
     amount = select(inside, amount, 0)
     index = handle(np.clip, index, 0, cells - 1)
-    dtype = common_dtype(lift(amount).tensor.dtype, I64)
+    dtype = widened(lift(amount).tensor.dtype, I64)
     start = builder().full((affine_of(cells, "bins"),), 0, dtype)
     rows = broadcast_into(amount, x.dims, lambda v: to_dtype(v, dtype))
     counts: Any = Array(builder().scatter_add(start, as_array(index).value, rows))

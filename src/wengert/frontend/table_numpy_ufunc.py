@@ -11,11 +11,12 @@ from wengert.frontend import advanced
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, lift, promote
 from wengert.frontend.elementwise import ELEMENTWISE, apply, call_ufunc, write_out
-from wengert.frontend.emit import builder, common_dtype, fail, for_loop, to_dtype, unsupported
+from wengert.frontend.emit import builder, fail, for_loop, to_dtype, unsupported
 from wengert.frontend.registry import HANDLERS, PASS, handle, operator_rule, register
 from wengert.frontend.shapes import axes_from, axis_number, static_int
 from wengert.frontend.table_numpy_running import accumulate
 from wengert.ir.core import Value
+from wengert.types import widened
 
 _REDUCE = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCE |= {np.logical_and: np.all, np.logical_or: np.any}
@@ -88,7 +89,7 @@ def _at(ufunc: Any, target: Any, index: Any, values: Any = None) -> None:
     rows = advanced.rows_of(target, index if advanced.is_advanced(index) else advanced.as_arrays(index))
     operands = () if ufunc.nin == 1 else (_fitted(rows, values),)
     declared = ELEMENTWISE[ufunc]
-    dtype = common_dtype(promote(target, *([values] if operands else [])), declared.least)
+    dtype = widened(promote(target, *([values] if operands else [])), declared.least)
     spec = ("i", *(":" for _ in rows.rest))
 
     def step(i: Value, whole: Value) -> list[Value]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import StagingError
-from wengert.frontend.boxes import any_box, is_box, lift, lift_as, result
+from wengert.frontend.boxes import any_box, is_box, lift, result
 from wengert.frontend.elementwise import ELEMENTWISE, Elementwise, Rule, apply, call_ufunc, op, select
-from wengert.frontend.emit import builder, to_dtype, unsupported
+from wengert.frontend.emit import as_float, builder, unsupported
 from wengert.frontend.registry import PASS, handle, register, register_name
 from wengert.frontend.shapes import static_int
 from wengert.ir.core import Value
@@ -43,7 +43,7 @@ def _declared(name: str, rule: Rule) -> Any:
 def _entr(x: Value) -> Value:
     """`-x log(x)`, and minus infinity for negative numbers."""
     b = builder()
-    return b.select(b.lt(x, 0.0), b.full(x.dims, -math.inf), b.neg(b.xlogy(x, x)))
+    return b.select(b.lt(x, 0.0), b.full(x.dims, -math.inf, x.tensor.dtype), b.neg(b.xlogy(x, x)))
 
 
 def _of_order(family: str, order: int) -> Rule:
@@ -76,8 +76,8 @@ _declare_ufuncs()
 
 
 def _floats(x: Any) -> Value:
-    """An argument of any kind as f64."""
-    return to_dtype(lift(x), F64)
+    """An argument of any kind as floats."""
+    return as_float(lift(x))
 
 
 def _order(n: Any, function: str) -> int:
@@ -179,7 +179,7 @@ for _function in (math.comb, math.perm, math.factorial):
 def _shift(a: Any, axis: Any) -> Any:
     """The largest element as a constant, 0 where it is not finite: what is subtracted before exponentials are taken."""
     b = builder()
-    most = lift_as(handle(np.max, a, axis=axis, keepdims=True), F64)
+    most = as_float(lift(handle(np.max, a, axis=axis, keepdims=True)))
     return result(b.stop_gradient(b.select(b.isfinite(most), most, 0.0)))
 
 

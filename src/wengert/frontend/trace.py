@@ -46,7 +46,7 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
 from wengert.ir.core import Function, Value, walk
 from wengert.tree import TreeDef, flatten
-from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, Dim, DType, TensorType, describe_type
+from wengert.types import BOOL, F32, F64, I64, I64_SCALAR, Affine, Dim, DType, TensorType, describe_type
 
 RECURSION_LIMIT = 20_000
 generators_builtins.install()
@@ -313,7 +313,7 @@ class _Run:
     def param(self, k: int, leaf: Any, dtype: DType) -> Value:
         """A scalar parameter."""
         if self.eager:
-            value: Value = self.builder.lift_known(leaf.item() if isinstance(leaf, np.generic) else leaf, self.names[k])
+            value: Value = self.builder.lift_known(_number(leaf, dtype), self.names[k])
             self.builder.note_input(k, value)
         else:
             value = Value(TensorType(dtype), self.names[k])
@@ -473,16 +473,23 @@ def _dtype(value: Any, name: str, span: Span | None) -> DType:
     found = np.asarray(value).dtype
     if found.kind == "i":
         return I64
-    for dtype in (F64, BOOL):
+    for dtype in (F64, F32, BOOL):
         if found == dtype.numpy:
             return dtype
     kind = "array" if np.ndim(value) else "number"
     raise UnsupportedError(
         f"{name!r} is an {kind} of dtype {found}" if kind == "array" else f"{name!r} is a {kind} of dtype {found}",
         span,
-        expected="float64, int64 or bool",
+        expected="float64, float32, int64 or bool",
         fix="convert it with `.astype(np.float64)`",
     )
+
+
+def _number(leaf: Any, dtype: DType) -> Any:
+    """The number as Python's, or as an `np.float32`."""
+    if dtype == F32:
+        return np.float32(leaf)
+    return leaf.item() if isinstance(leaf, np.generic) else leaf
 
 
 def _leaf_names(fn: Any, tree: TreeDef) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from wengert.errors import InternalError, Span
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import OpDef, get_op
-from wengert.types import BOOL, F64, I64, Affine, Dim, DType, Slot, StackType, TensorType, Type
+from wengert.types import BOOL, F64, I64, Affine, Dim, DType, Slot, StackType, TensorType, Type, plain_number
 
 
 class Builder:
@@ -113,8 +113,7 @@ class Builder:
         """A scalar constant; the dtype follows the Python type unless given."""
         if dtype is None:
             dtype = BOOL if isinstance(value, bool) else I64 if isinstance(value, int) else F64
-        plain = {"bool": bool, "i64": int, "f64": float}[dtype.name](value)
-        return self.emit(get_op("const"), (), {"value": plain, "dtype": dtype})[0]
+        return self.emit(get_op("const"), (), {"value": plain_number(value, dtype), "dtype": dtype})[0]
 
     def full(self, dims: Sequence[Affine], value: Value | float | bool, dtype: DType | None = None) -> Value:
         """An array (or scalar, when `dims` is empty) that holds `value` everywhere."""

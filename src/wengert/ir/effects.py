@@ -87,7 +87,9 @@ def host_print(attrs: dict[str, Any], values: Sequence[Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar or 0-d array as the Python number it holds; other values as they are."""
+    """A NumPy scalar or 0-d array as the Python number it holds; other values, and float32 numbers, as they are."""
+    if isinstance(value, np.float32) or getattr(value, "dtype", None) == np.float32:
+        return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return value
@@ -154,7 +156,7 @@ def _conforming(
             )
     if result.rank:
         return np.require(array, dtype, "C")
-    return array.astype(dtype).item()
+    return plain(array.astype(dtype)[()])
 
 
 def _size(declared: Affine, known: dict[Any, int], size_of: Callable[[Affine], int]) -> int:

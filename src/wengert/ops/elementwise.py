@@ -335,7 +335,9 @@ def _infer_convert(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[
 
 
 def _convert_jvp(b: Builder, out: Value, x: Value, d: Value, *, dtype: DType) -> Value | None:
-    return d if dtype.is_float else None
+    if not (dtype.is_float and x.is_float):
+        return None
+    return d if d.tensor.dtype == dtype else b.convert(d, dtype=dtype)
 
 
 convert = op(
@@ -345,6 +347,7 @@ convert = op(
     infer=_infer_convert,
     impl=quiet(lambda x, *, dtype: np.asarray(x).astype(dtype.numpy)[()]),
     jvp=(_convert_jvp,),
+    transpose=(lambda b, ct, x, *, dtype: b.convert(ct, dtype=x.tensor.dtype),),
     cost=1,
     smoothness="jump",
     samples=(-3.0, 3.0),

@@ -10,17 +10,18 @@ import numpy as np
 from wengert.errors import InternalError
 from wengert.ir.core import Region, Value
 from wengert.ir.op import Infer
-from wengert.types import BOOL, F64, I64, I64_SCALAR, Affine, DType, TensorType, Type
+from wengert.types import BOOL, F32, F64, I64, I64_SCALAR, Affine, DType, TensorType, Type
 
 Operands = Sequence[Value]
 Attrs = dict[str, Any]
 Regions = Sequence[Region]
 
-FLOAT = (F64,)
+FLOAT = (F64, F32)
+DOUBLE = (F64,)
 INTEGER = (I64,)
-NUMBER = (F64, I64)
+NUMBER = (F64, F32, I64)
 LOGICAL = (BOOL,)
-ANY = (F64, I64, BOOL)
+ANY = (F64, F32, I64, BOOL)
 
 
 def elementwise(name: str, arity: int, allowed: tuple[DType, ...], result: DType | None = None) -> Infer:

@@ -10,7 +10,7 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
 from wengert.ir.op import op
-from wengert.ops.infer import FLOAT, Attrs, Operands, Regions, quiet, tensor_of
+from wengert.ops.infer import DOUBLE, FLOAT, Attrs, Operands, Regions, quiet, tensor_of
 from wengert.types import BOOL, F64, Affine, TensorType, Type
 
 # --- steps of rules --------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def along_columns(b: Builder, vector: Value, dims: tuple[Affine, ...]) -> Value:
 
 def square(name: str, operands: Operands) -> TensorType:
     """The type of the first operand, square matrices of floats."""
-    declared = tensor_of(name, operands, FLOAT)
+    declared = tensor_of(name, operands, DOUBLE)
     if declared.rank < 2 or declared.dims[-1] != declared.dims[-2]:
         raise InternalError(f"{name} takes square matrices, got {declared}")
     return declared
@@ -90,7 +90,7 @@ def square(name: str, operands: Operands) -> TensorType:
 
 def tall(name: str, operands: Operands) -> tuple[TensorType, Affine, Affine]:
     """The type of the first operand, matrices of floats, with the numbers of rows and columns."""
-    declared = tensor_of(name, operands, FLOAT)
+    declared = tensor_of(name, operands, DOUBLE)
     if declared.rank < 2:
         raise InternalError(f"{name} takes matrices, got {declared}")
     count, width = declared.dims[-2:]
@@ -112,7 +112,7 @@ def truth_of(name: str) -> Any:
 def side_by_matrix(name: str, operands: Operands) -> TensorType:
     """The type of a right-hand side, checked against the square matrices before it: matrices, or one vector for one matrix."""
     left = square(name, operands)
-    right = tensor_of(name, operands[1:], FLOAT)
+    right = tensor_of(name, operands[1:], DOUBLE)
     fits = (right.rank == left.rank and right.dims[:-1] == left.dims[:-1]) or (left.rank == 2 and right.dims == left.dims[:1])
     if not fits:
         raise InternalError(f"{name} of {left} and {right}")
@@ -127,7 +127,7 @@ def _infer_matmul(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[T
     right = tensor_of("matmul", operands[1:], FLOAT)
     inner = right.dims[0] if right.rank == 1 else right.dims[-2] if right.rank else None
     stacked = left.rank == right.rank > 2 and left.dims[:-2] == right.dims[:-2]
-    if not (stacked or (left.rank in (1, 2) and right.rank in (1, 2))) or left.dims[-1] != inner:
+    if not (stacked or (left.rank in (1, 2) and right.rank in (1, 2))) or left.dims[-1] != inner or left.dtype != right.dtype:
         raise InternalError(f"matmul of {left} and {right}")
     return (TensorType(left.dtype, (*left.dims[:-1], *right.dims[(right.rank - 1 if stacked else 1) :])),)
 

@@ -12,7 +12,7 @@ from wengert.ir.builder import Builder
 from wengert.ir.core import Value
 from wengert.ir.op import LINEAR, NON_DIFFERENTIABLE, Infer, get_op, op
 from wengert.ops.infer import ANY, NUMBER, Attrs, Operands, Regions, quiet, tensor_of
-from wengert.types import F64, I64, Affine, Type
+from wengert.types import I64, Affine, Type
 
 Axes = tuple[int, ...]
 
@@ -71,7 +71,7 @@ sum_op = op(
 def _extreme_jvp(b: Builder, out: Value, x: Value, d: Value, *, axes: Axes) -> Value:
     """The mean of the tangents of the elements that equal the result."""
     hit = b.eq(x, _spread(b, out, x, axes))
-    count = b.sum(b.convert(hit, dtype=F64), axes=axes)
+    count = b.sum(b.convert(hit, dtype=x.tensor.dtype), axes=axes)
     share = b.div(1.0, count)
     return b.mul(b.sum(b.select(hit, d, 0.0), axes=axes), share)
 
@@ -124,8 +124,8 @@ def _products_before(b: Builder, x: Value, reverse: bool) -> Value:
     count: Affine = x.dims[0]
     spec = ("i", *[":"] * (x.rank - 1))
     last = b.sub(b.dim(count), b.const(1))
-    running = b.full(x.dims[1:], 1.0)
-    table = b.full(x.dims, 0.0)
+    running = b.full(x.dims[1:], 1.0, x.tensor.dtype)
+    table = b.full(x.dims, 0.0, x.tensor.dtype)
 
     def body(inner: Builder, i: Value, product: Value, filled: Value) -> list[Value]:
         row = inner.sub(last, i) if reverse else i

@@ -12,7 +12,7 @@ from typing import Any
 from wengert.ir.core import Instr, Value
 from wengert.ir.rewriter import RewriteBuilder
 from wengert.passes.known import Known, Rule, fill
-from wengert.types import BOOL, I64, I64_SCALAR, dim_add
+from wengert.types import BOOL, F32, I64, I64_SCALAR, dim_add
 
 _LARGEST_POWER = 16
 _OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
@@ -92,7 +92,8 @@ def div(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
         return x
     if divisor == -1.0:
         return b.neg(x)
-    if divisor is not None and 1e-300 < abs(divisor) < 1e300 and abs(math.frexp(divisor)[0]) == 0.5:
+    largest = 1e30 if y.tensor.dtype is F32 else 1e300
+    if divisor is not None and 1.0 / largest < abs(divisor) < largest and abs(math.frexp(divisor)[0]) == 0.5:
         return b.mul(x, fill(known, b, instr, 1.0 / divisor, y.tensor.dtype))
     return None
 

@@ -24,6 +24,8 @@ from wengert.types import (
     BOOL,
     BOOL_SCALAR,
     DTYPES,
+    F32,
+    F32_SCALAR,
     F64,
     F64_SCALAR,
     I64,
@@ -39,7 +41,8 @@ from wengert.types import (
 class KnownValue(Value):
     """A value with its run-time data: a Python number (rank 0), an array, a `Version` of one, or a stack.
 
-    A stack is a chain of `(rest, entry)` pairs ending in `()`; entries are tuples of known values.
+    An f32 scalar is an `np.float32`. A stack is a chain of `(rest, entry)` pairs ending in `()`; entries are tuples of known
+    values.
     """
 
     __slots__ = ("data",)
@@ -50,8 +53,9 @@ class KnownValue(Value):
 
 
 Env = dict[Value, Value]
-_SCALAR_TYPES: dict[type, TensorType] = {float: F64_SCALAR, int: I64_SCALAR, bool: BOOL_SCALAR}
-_PLAIN: dict[DType, Callable[[Any], float | bool]] = {F64: float, I64: int, BOOL: bool}
+_SCALAR_TYPES: dict[type, TensorType] = {float: F64_SCALAR, int: I64_SCALAR, bool: BOOL_SCALAR, np.float32: F32_SCALAR}
+_PLAIN: dict[DType, Callable[[Any], Any]] = {F64: float, F32: np.float32, I64: int, BOOL: bool}
+_SCALARS: dict[DType, TensorType] = {t.dtype: t for t in _SCALAR_TYPES.values()}
 _DTYPES: dict[np.dtype, DType] = {d.numpy: d for d in DTYPES.values()}
 
 
@@ -91,7 +95,7 @@ class EvalBuilder(Builder):
         if dtype is None:
             raise InternalError(f"a value of dtype {array.dtype} in eager mode; convert it to f64, i64 or bool first")
         if array.ndim == 0:
-            return self.lift_known(array.item(), name)
+            return self.lift_known(_PLAIN[dtype](array), name)
         return KnownValue(TensorType(dtype, array.shape), array, name)
 
     def known(self, value: Value) -> Any:
@@ -125,7 +129,7 @@ class EvalBuilder(Builder):
         plain = value if dtype is None else _PLAIN[dtype](value)
         result = KnownValue(_SCALAR_TYPES[type(plain)], plain)
         if self.record:
-            attrs = {"value": plain, "dtype": result.tensor.dtype}
+            attrs = {"value": plain if dtype != F32 else float(plain), "dtype": result.tensor.dtype}
             self.instrs.append(Instr(get_op("const"), (), (result,), attrs, (), self.span))
         return result
 
@@ -189,7 +193,7 @@ class EvalBuilder(Builder):
         if found.shape != declared.dims:
             raise InternalError(f"{op.name} gave an array of shape {found.shape}, expected {declared}", self.span)
         if not found.ndim:
-            return KnownValue(_SCALAR_TYPES[type(found.item())], found.item(), name)
+            return KnownValue(_SCALARS[declared.dtype], _PLAIN[declared.dtype](found), name)
         # A view of a shared buffer would change with the next version.
         views = [a for a, d in zip(arrays, data, strict=True) if isinstance(d, Version)]
         if any(np.may_share_memory(found, a) for a in views):

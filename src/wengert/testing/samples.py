@@ -18,7 +18,7 @@ from wengert.errors import ArgumentError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
 from wengert.ir.op import OpDef
-from wengert.types import DTYPES, F64, I64, DType, TensorType
+from wengert.types import DTYPES, F32, F64, I64, DType, TensorType
 
 SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (2, 3), (0,), (2, 0))
 
@@ -104,7 +104,7 @@ def _elementwise(op: OpDef, rng: np.random.Generator) -> Iterator[Sample]:
     arity = len(op.jvp) if isinstance(op.jvp, tuple) else op.extra["arity"]
     ranges = op.samples if isinstance(op.samples[0], tuple) else (op.samples,) * arity
     fixed_dtypes = op.extra.get("operands", (None,) * arity)
-    for dtype in op.extra["dtypes"]:
+    for dtype in (d for d in op.extra["dtypes"] if d != F32):
         for attrs in op.extra.get("attrs", ({},)):
             for shape in SHAPES:
                 dtypes = [dtype if name is None else DTYPES[name] for name in fixed_dtypes]
@@ -169,8 +169,8 @@ def structured(numbers: Any, structure: str) -> Any:
 def draw(dtype: DType, shape: tuple[int, ...], limits: tuple[float, float], rng: np.random.Generator) -> Any:
     """Random numbers between `limits`: a NumPy scalar for rank 0."""
     numbers = rng.uniform(*limits, size=shape)
-    if dtype == F64:
-        return np.asarray(numbers)[()]
+    if dtype.is_float:
+        return np.asarray(numbers).astype(dtype.numpy)[()]
     if dtype == I64:
         return np.asarray(np.round(numbers).astype(np.int64))[()]
     return np.asarray(rng.random(size=shape) < 0.5)[()]

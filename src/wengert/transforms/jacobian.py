@@ -12,7 +12,7 @@ from wengert.ir.rewrite import inline
 from wengert.transforms.custom import refuse_repeated_effects
 from wengert.transforms.jvp import fresh_copy, jvp
 from wengert.transforms.vjp import vjp
-from wengert.types import I64_SCALAR, Affine, TensorType
+from wengert.types import I64_SCALAR, Affine, DType
 
 
 def jacobian(fn: Function, wrt: Sequence[int], mode: str = "auto") -> Function:
@@ -78,9 +78,15 @@ def _columns(b: Builder, fn: Function, position: int, results: Sequence[Value], 
 
     def column(inner: Builder, direction: Value) -> list[Value]:
         found = inline(inner, forward, [*fn.params, direction])
-        return [found[where[k]] for k in outputs]
+        return [_in_dtype(inner, found[where[k]], param.tensor.dtype) for k in outputs]
 
     return _for_each_element(b, param, [results[k] for k in outputs], column, leading=False)
+
+
+def _in_dtype(b: Builder, value: Value, dtype: DType) -> Value:
+    """A derivative in the dtype of what it is taken by."""
+    found: Value = value if value.tensor.dtype == dtype else b.convert(value, dtype=dtype)
+    return found
 
 
 def _rows(b: Builder, fn: Function, wrt: Sequence[int], results: Sequence[Value], output: int) -> list[Value]:
@@ -104,10 +110,10 @@ def _for_each_element(
 ) -> list[Value]:
     """Derivatives along every unit direction of `over`, stacked on the leading or on the trailing axes.
 
-    `derivative(builder, direction)` gives values of the shapes of `others`.
+    `derivative(builder, direction)` gives values of the shapes of `others`, in the dtype of the input.
     """
     if over.rank == 0:
-        return derivative(b, b.const(1.0))
+        return derivative(b, b.const(1.0, over.tensor.dtype))
     dtype = over.tensor.dtype
     sizes = [b.dim(d) for d in over.dims]
     count = sizes[0]
@@ -115,13 +121,13 @@ def _for_each_element(
         count = b.mul(count, size)
     total: Affine = count.affine
     shapes = [(total, *o.dims) if leading else (*o.dims, total) for o in others]
-    init = [b.full(shape, 0.0, dtype) for shape in shapes]
+    init = [b.full(shape, 0.0, o.tensor.dtype if leading else dtype) for shape, o in zip(shapes, others, strict=True)]
     index = Value(I64_SCALAR, "element")
-    params = [Value(TensorType(dtype, shape), "jacobian") for shape in shapes]
+    params = [Value(i.type, "jacobian") for i in init]
     inner = b.child()
     zeros = inner.full(over.dims, 0.0, dtype)
     place = _unravel(inner, index, sizes)
-    direction = inner.update(zeros, inner.const(1.0), *place, spec=("i",) * over.rank)
+    direction = inner.update(zeros, inner.const(1.0, dtype), *place, spec=("i",) * over.rank)
     yields = []
     for param, other, part in zip(params, others, derivative(inner, direction), strict=True):
         rest = (":",) * other.rank

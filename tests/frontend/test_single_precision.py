@@ -1,0 +1,230 @@
+"""Single precision: results in the dtype that NumPy gives, gradients in the dtype of the input, in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.frontend.trace import trace
+from wengert.ir.interpret import run
+from wengert.passes.pipeline import optimize
+
+EPS = float(np.finfo(np.float32).eps)
+f32 = np.float32
+
+
+def numbers(*shape: int) -> Any:
+    """Numbers between 0.2 and 0.9, none of them equal."""
+    count = int(np.prod(shape))
+    order = np.random.default_rng(7).permutation(count)
+    return (0.2 + 0.7 * (order + 0.5) / count).reshape(shape).astype(f32)
+
+
+X, Y, M, N = numbers(6), numbers(7)[:6] + f32(0.05), numbers(3, 4), numbers(4, 3)
+HALF = f32(0.5)
+
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    name: getattr(np, name)
+    for name in """
+        sqrt cbrt exp expm1 exp2 log log1p log2 log10 sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arctanh
+        negative positive absolute fabs sign square reciprocal floor ceil trunc rint deg2rad rad2deg radians degrees
+        isnan isinf isfinite signbit logical_not
+    """.split()
+}
+BINARY: dict[str, Callable[..., Any]] = {
+    name: getattr(np, name)
+    for name in """
+        add subtract multiply divide floor_divide remainder fmod power arctan2 hypot maximum minimum fmax fmin logaddexp
+        logaddexp2 copysign heaviside less less_equal greater greater_equal equal not_equal logical_and logical_or logical_xor
+        float_power
+    """.split()
+}
+ARRAYS: dict[str, Callable[[Any], Any]] = {
+    "sum": lambda x: x.sum(),
+    "sum of columns": lambda x: x.sum(axis=0),
+    "sum of rows": lambda x: x.sum(axis=1),
+    "sum, dims kept": lambda x: x.sum(axis=1, keepdims=True),
+    "prod": lambda x: x.prod(axis=1),
+    "max": lambda x: x.max(),
+    "min of rows": lambda x: x.min(axis=1),
+    "mean": lambda x: x.mean(),
+    "mean of columns": lambda x: x.mean(axis=0),
+    "var": lambda x: x.var(axis=1),
+    "std": lambda x: x.std(),
+    "median": lambda x: np.median(x),
+    "average": lambda x: np.average(x, axis=0),
+    "cumsum": lambda x: np.cumsum(x, axis=1),
+    "argmax": lambda x: x.argmax(axis=1),
+    "any": lambda x: np.any(x > 0.5),
+    "count": lambda x: np.count_nonzero(x > 0.5, axis=0),
+    "norm": lambda x: np.linalg.norm(x),
+    "transpose": lambda x: x.T * 2,
+    "reshape": lambda x: x.reshape(2, 6) + 1,
+    "ravel": lambda x: x.ravel()[1:],
+    "part": lambda x: x[1:, ::2],
+    "element": lambda x: x[1, 2],
+    "rows": lambda x: x[np.array([0, 2, 0])],
+    "mask": lambda x: x[x > 0.5],
+    "where": lambda x: np.where(x > 0.5, x, 0.0),
+    "where, both": lambda x: np.where(x > 0.5, 1.0, x),
+    "clip": lambda x: np.clip(x, 0.3, 0.6),
+    "concatenate": lambda x: np.concatenate([x, np.zeros((1, 4), dtype=np.float32)]),
+    "concatenate f64": lambda x: np.concatenate([x, np.zeros((1, 4))]),
+    "stack": lambda x: np.stack([x[0], x[1]]),
+    "repeat": lambda x: np.repeat(x, 2, axis=0),
+    "tile": lambda x: np.tile(x, (2, 1)),
+    "roll": lambda x: np.roll(x, 1, axis=1),
+    "flip": lambda x: x[::-1],
+    "diff": lambda x: np.diff(x, axis=1),
+    "sort": lambda x: np.sort(x, axis=1),
+    "argsort": lambda x: np.argsort(x, axis=1),
+    "zeros_like": lambda x: np.zeros_like(x) + x,
+    "ones_like": lambda x: np.ones_like(x) * x,
+    "full_like": lambda x: np.full_like(x, 2.5) * x,
+    "diag": lambda x: np.diag(x[0]),
+    "tril": lambda x: np.tril(x),
+    "outer": lambda x: np.outer(x[0], x[1]),
+    "dot": lambda x: x[0] @ x[1],
+    "matmul": lambda x: x @ x.T,
+    "matmul f64": lambda x: x @ np.ones((4, 2)),
+    "matvec": lambda x: x @ x[0],
+    "vecmat": lambda x: x[:, 0] @ x,
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
+    "tensordot": lambda x: np.tensordot(x, x, axes=([0, 1], [0, 1])),
+    "trace": lambda x: np.trace(x @ x.T),
+    "python float": lambda x: 0.1 * x + 1.0 / 3.0,
+    "python int": lambda x: 2 * x + 1,
+    "f64 scalar": lambda x: np.float64(0.1) * x,
+    "f64 array": lambda x: np.full(4, 0.1) * x,
+    "i64 array": lambda x: np.arange(4) * x,
+    "bool array": lambda x: (x > 0.5) * x,
+    "power int": lambda x: x**3,
+    "power float": lambda x: x**1.7,
+    "rpower": lambda x: 2.0**x,
+    "astype f64": lambda x: x.astype(np.float64) * 0.1,
+    "astype i64": lambda x: (10 * x).astype(np.int64),
+    "astype f32": lambda x: (x * np.ones(4)).astype(np.float32),
+    "float": lambda x: float(x[0, 0]) * 0.1,
+    "item": lambda x: x[0, 1].item() * 0.1,
+    "np.float32": lambda x: np.float32(x[0, 1]) * np.float32(0.1),
+    "np.float64": lambda x: np.float64(x[0, 1]) * 0.1,
+    "array": lambda x: np.array([x[0, 0], x[1, 1], 0.5]),
+    "asarray": lambda x: np.asarray([1.0, 2.0, 3.0, 4.0], dtype=np.float32) * x,
+    "linspace": lambda x: np.linspace(0.0, x[0, 0], 5),
+    "eye": lambda x: np.eye(3, dtype=np.float32) @ x,
+    "sum as f64": lambda x: x.sum(dtype=np.float64),
+    "nan_to_num": lambda x: np.nan_to_num(x),
+    "logsumexp": lambda x: np.log(np.sum(np.exp(x - x.max(axis=1, keepdims=True)), axis=1)),
+    "result_type": lambda x: np.zeros(3, dtype=np.result_type(x, 1.0)) + x[:, 0],
+    "dtype": lambda x: np.ones(3, dtype=x.dtype) * x[:, 0],
+    "round": lambda x: np.round(10 * x),
+    "in place": lambda x: _in_place(x),
+    "loop": lambda x: _loop(x),
+    "while": lambda x: _while(x),
+    "branch": lambda x: 2.0 * x if x[0, 0] > 0.5 else x / 3.0,
+    "list": lambda x: np.array(_listed(x)),
+}
+
+
+def _in_place(x: Any) -> Any:
+    y = x.copy()
+    y *= 1.5
+    y[0] = 0.1
+    y[1, 1:] += np.float64(0.2)
+    return y
+
+
+def _loop(x: Any) -> Any:
+    total = 0.0
+    for k in range(len(x)):
+        for j in range(4):
+            total += x[k, j] * 0.1
+    return total
+
+
+def _while(x: Any) -> Any:
+    y = x[0, 0]
+    while y < 3.0:
+        y = y * np.float32(1.5) + 0.1
+    return y
+
+
+def _listed(x: Any) -> list[Any]:
+    found = []
+    for k in range(len(x)):
+        if x[k, 0] > 0.4:
+            found.append(np.sin(x[k, 1]))
+    return found
+
+
+Named = dict[str, Callable[..., Any]]
+
+
+def _float_results(f: Callable[..., Any], *args: Any) -> list[bool]:
+    return [np.asarray(r).dtype.kind == "f" for r in f(*args)]
+
+
+def agree(functions: Named, *args: Any, tolerance: float = 4 * EPS) -> None:
+    """Every mode has NumPy's dtype and value, and gradients of the dtypes of the arguments that f64 agrees with."""
+
+    def every(*args: Any) -> Any:
+        return [f(*args) for f in functions.values()]
+
+    expected = every(*args)
+    traced = trace(every, args, {}).function
+    with wg.eager():
+        eager = wg.vjp(every, *args)[0]
+    for mode, results in (("compiled", wg.jit(every)(*args)), ("eager", eager), ("reference", run(optimize(traced), args))):
+        for name, found, truth in zip(functions, results, expected, strict=True):
+            assert np.asarray(found).dtype == np.asarray(truth).dtype or mode == "reference", (mode, name)
+            np.testing.assert_allclose(found, truth, rtol=tolerance, atol=tolerance, err_msg=f"{mode}: {name}")
+    smooth = {n: f for (n, f), r in zip(functions.items(), expected, strict=True) if np.asarray(r).dtype.kind == "f"}
+    _agree_on_gradients(smooth, args)
+
+
+def _agree_on_gradients(functions: Named, args: Any) -> None:
+    weights = {n: np.random.default_rng(3).uniform(0.5, 1.5, np.shape(f(*args))) for n, f in functions.items()}
+
+    def losses(*args: Any) -> Any:
+        return [np.sum(f(*args) * weights[n].astype(np.asarray(args[0]).dtype)) for n, f in functions.items()]
+
+    wide = [np.asarray(a, dtype=np.float64)[()] for a in args]
+    numbers = tuple(range(len(args)))
+    with np.errstate(all="ignore"), wg.eager():
+        truth = wg.jacobian(losses, argnums=numbers)(*wide)
+        eager = wg.jacobian(losses, argnums=numbers)(*args)
+    for mode, results in (("compiled", wg.jacobian(losses, argnums=numbers)(*args)), ("eager", eager)):
+        for name, bars, exact in zip(functions, results, truth, strict=True):
+            for bar, argument, number in zip(bars, args, exact, strict=True):
+                assert np.asarray(bar).dtype == np.asarray(argument).dtype == f32, (mode, name)
+                size = max(1.0, float(np.max(np.abs(number))))
+                np.testing.assert_allclose(bar, number, rtol=40 * EPS, atol=40 * EPS * size, err_msg=f"{mode}: {name}")
+
+
+def parts(functions: Named, size: int) -> list[Named]:
+    items = list(functions.items())
+    return [dict(items[k : k + size]) for k in range(0, len(items), size)]
+
+
+def _id(functions: Named) -> str:
+    return next(iter(functions))
+
+
+@pytest.mark.parametrize("functions", parts(ELEMENTWISE, 12), ids=_id)
+def test_elementwise(functions: Named) -> None:
+    agree(functions, X)
+
+
+@pytest.mark.parametrize("functions", parts(BINARY, 12), ids=_id)
+def test_binary(functions: Named) -> None:
+    agree(functions, X, Y)
+    agree(functions, HALF, HALF + HALF)
+
+
+@pytest.mark.parametrize("functions", parts(ARRAYS, 12), ids=_id)
+def test_arrays(functions: Named) -> None:
+    agree(functions, M)
