@@ -93,17 +93,18 @@ def _pushed(traced: Traced, builder: EvalBuilder, wrt: Sequence[Value]) -> list[
     floats = [r for r in traced.function.results if r.is_float]
     known = [np.asarray(builder.known(r)) for r in floats]
     sizes = [np.shape(builder.known(p)) for p in wrt]
-    blocks = [[np.zeros((*y.shape, *size)) for size in sizes] for y in known]
+    dtypes = [p.tensor.dtype.numpy for p in wrt]
+    blocks = [[np.zeros((*y.shape, *size), d) for size, d in zip(sizes, dtypes, strict=True)] for y in known]
     for position, size in enumerate(sizes):
         for place in np.ndindex(*size):
             runner = EvalBuilder(record=False)
-            directions = [np.zeros(s) for s in sizes]
+            directions = [np.zeros(s, d) for s, d in zip(sizes, dtypes, strict=True)]
             directions[position][place] = 1.0
-            seeds = [runner.lift_known(d if d.ndim else float(d)) for d in directions]
+            seeds = [runner.lift_known(d) for d in directions]
             dots = push_forward(runner, tuple(traced.function.instrs), floats, wrt, seeds)
             for row, dot in zip(blocks, dots, strict=True):
                 row[position][(..., *place)] = runner.known(dot)
-    return [block if block.ndim else float(block) for row in blocks for block in row]
+    return [block if block.ndim else plain(block) for row in blocks for block in row]
 
 
 def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:

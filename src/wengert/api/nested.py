@@ -253,15 +253,18 @@ def _rows(builder: Builder, function: Function) -> list[Value]:
 def _columns(builder: Builder, function: Function) -> list[Value]:
     """The same, one push-forward per input element."""
     floats = [r for r in function.results if r.is_float]
-    made = [[builder.full((*r.dims, *p.dims), 0.0) for p in function.params] for r in floats]
+    made = [[builder.full((*r.dims, *p.dims), 0.0, p.tensor.dtype) for p in function.params] for r in floats]
     for k, param in enumerate(function.params):
+        dtype = param.tensor.dtype
+        one = builder.const(1.0, dtype)
         for place in np.ndindex(*[int(d) for d in param.dims if isinstance(d, int)]):
             index = [builder.const(i) for i in place]
             spec = ("i",) * len(place)
             seeds = [builder.zeros_like(p) for p in function.params]
-            seeds[k] = builder.update(seeds[k], builder.const(1.0), *index, spec=spec) if place else builder.const(1.0)
+            seeds[k] = builder.update(seeds[k], one, *index, spec=spec) if place else one
             dots = push_forward(builder, function.instrs, floats, function.params, seeds)
             for row, dot in zip(made, dots, strict=True):
                 whole = (*(":",) * dot.rank, *spec)
+                dot = to_dtype(dot, dtype)
                 row[k] = builder.update(row[k], dot, *index, spec=whole) if place else dot
     return [block for row in made for block in row]
