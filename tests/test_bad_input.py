@@ -347,7 +347,7 @@ def test_random_sizes_and_indices(fn, kinds):
             programs.index_in_loop,
             programs.add_arrays,
             programs.multiply_matrices,
-            programs.single_precision,
+            programs.half_precision,
         )
     ]
     + [
