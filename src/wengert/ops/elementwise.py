@@ -15,7 +15,7 @@ from wengert.ir.builder import Builder
 from wengert.ir.core import Value
 from wengert.ir.op import LINEAR, NON_DIFFERENTIABLE, op
 from wengert.ops.infer import ANY, FLOAT, NUMBER, Attrs, Operands, Regions, elementwise, quiet
-from wengert.types import BOOL_SCALAR, Affine, DType, TensorType, Type, dim_add, dim_scale
+from wengert.types import BOOL, BOOL_SCALAR, F64, I64, Affine, DType, TensorType, Type, dim_add, dim_scale
 
 
 def _affine_mul(x: Affine, y: Affine) -> Affine | None:
@@ -351,7 +351,7 @@ convert = op(
     cost=1,
     smoothness="jump",
     samples=(-3.0, 3.0),
-    extra={"dtypes": ANY, "attrs": tuple({"dtype": d} for d in ANY)},
+    extra={"dtypes": ANY, "attrs": tuple({"dtype": d} for d in (F64, I64, BOOL))},
 )
 
 stop_gradient = op(
