@@ -131,6 +131,8 @@ def _for_each_element(
     yields = []
     for param, other, part in zip(params, others, derivative(inner, direction), strict=True):
         rest = (":",) * other.rank
+        if part.dims != other.dims:  # sizes that the function computes: it does so once more inside the loop
+            part = inner.assume_shape(part, *[inner.dim(d) for d in other.dims])
         yields.append(inner.update(param, part, index, spec=("i", *rest) if leading else (*rest, "i")))
     region = Region((index, *params), tuple(inner.instrs), tuple(yields))
     filled = b.emit(get_op("for"), (count, *init), {}, (region,), ["jacobian"] * len(init))
