@@ -6,10 +6,7 @@ import os
 
 from wengert.errors import ArgumentError
 
-PASSES = (
-    "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "hoist", "cse", "stacks", "accumulators", "sweeps",
-    "interfaces",
-)  # fmt: skip
+PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "sweeps", "interfaces")
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
 
 

@@ -13,6 +13,7 @@ from wengert.api.flow import (
 )
 from wengert.api.hvp import hvp
 from wengert.api.jacobians import hessian, jacfwd, jacobian, jacrev
+from wengert.api.linearize import linear_transpose, linearize
 from wengert.api.mode import EagerFallbackWarning, eager
 from wengert.api.vmap import vmap
 from wengert.api.wrap import wrap
@@ -32,6 +33,8 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "linear_transpose",
+    "linearize",
     "probe_report",
     "reverse_gradient",
     "scale_gradient",

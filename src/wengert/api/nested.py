@@ -7,14 +7,14 @@ ordinary instructions. In eager mode the inner list is walked at once, and the o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from wengert.api.arguments import flatten_call
 from wengert.api.lowering import gradient_of_result, scalar_loss
-from wengert.api.results import matching_cotangents
+from wengert.api.results import constant_tangent, matching_cotangents
 from wengert.errors import ArgumentError, StagingError
 from wengert.frontend import calls
 from wengert.frontend.boxes import box, is_box, lift
@@ -31,6 +31,7 @@ from wengert.tape.evaluate import EvalBuilder
 from wengert.transforms.custom import refuse_repeated_effects
 from wengert.transforms.jacobian import jacobian as jacobian_of_ir
 from wengert.transforms.jvp import jvp as jvp_of_ir
+from wengert.transforms.split import depends_on, own_dims, parts
 from wengert.transforms.vjp import vjp as vjp_of_ir
 from wengert.tree import TreeDef, flatten
 from wengert.types import describe_types
@@ -172,10 +173,15 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
     else:
         found = inline(builder, jvp_of_ir(inner.function, range(len(positions))), [*inner.arguments, *seeds])
         values, dots = found[: len(results)], found[len(results) :]
+    return _rebuilt(inner, values), _tangents(inner, dots)
+
+
+def _tangents(inner: Inner, dots: Sequence[Value]) -> Any:
+    """The tangents of the float results in the structure of the result."""
     remaining = iter(_finish(dots))
-    by_result = [next(remaining) if r.is_float else None for r in results]
-    leaves = [by_result[p] if isinstance(p, int) else None for p in inner.out_leaves]
-    return _rebuilt(inner, values), inner.out_tree.unflatten(leaves)
+    by_result = [next(remaining) if r.is_float else None for r in inner.function.results]
+    leaves = [by_result[p] if isinstance(p, int) else constant_tangent(p.value) for p in inner.out_leaves]
+    return inner.out_tree.unflatten(leaves)
 
 
 def _like(direction: Any, model: Value, name: str) -> Value:
@@ -191,30 +197,105 @@ def _like(direction: Any, model: Value, name: str) -> Value:
     return current().builder.assume_shape(value, *values_of(model.dims))
 
 
-def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]) -> tuple[Any, Callable[[Any], list[Any]]]:
-    """The result, and the pullback from a tree of cotangents to a list of gradients."""
-    inner = trace_inner(fn, primals, {}, positions)
-    function = inner.function
-    values = _results(inner)
+class Pullback:
+    """The way back through an inner function, in the region where the function was called or in one inside of it.
 
-    def pull(cotangent: Any) -> list[Any]:
-        builder = current().builder
-        leaves = matching_cotangents(inner.out_tree, cotangent)
-        given = {p: leaf for p, leaf in zip(inner.out_leaves, leaves, strict=True) if isinstance(p, int)}
-        seeds = []
-        for k, (declared, value) in enumerate(zip(function.results, values, strict=True)):
+    The function has run with its residuals kept. They serve one call of the pullback, in the same region; every other call
+    runs the function once more. (A stack among them can be used up only once.)
+
+    Attributes:
+        inner: the inner function.
+        values: its results.
+    """
+
+    def __init__(self, inner: Inner) -> None:
+        self.inner = inner
+        self.kept: Sequence[Value] | None = None
+        function = inner.function
+        if current().eager:
+            self.values: Sequence[Value] = function.results
+            return
+        self.home = current().builder
+        self.reverse = vjp_of_ir(function, range(len(inner.arguments)))
+        count, whole = len(function.results), self.reverse
+        self.late = whole.params[len(function.params) :]
+        self.parts = parts(whole, self.late, whole.results[count:])
+        results = (*whole.results[:count], *self.parts.needed)
+        early = whole.params[: len(function.params)]
+        first = replace(whole, dims=function.dims, params=early, instrs=self.parts.early, results=results)
+        found = inline(self.home, first, inner.arguments)
+        self.values, self.kept = found[:count], found[count:]
+
+    def seeds(self, cotangent: Any) -> list[Value]:
+        """The cotangents of the float results, from a tree."""
+        leaves = matching_cotangents(self.inner.out_tree, cotangent)
+        given = {p: leaf for p, leaf in zip(self.inner.out_leaves, leaves, strict=True) if isinstance(p, int)}
+        found = []
+        for k, (declared, value) in enumerate(zip(self.inner.function.results, self.values, strict=True)):
             if declared.is_float:
                 seed = given.get(k)
-                seeds.append(builder.zeros_like(value) if seed is None else _like(seed, value, "cotangent"))
-        if not current().eager:
-            refuse_repeated_effects(function, "a pullback")
+                found.append(current().builder.zeros_like(value) if seed is None else _like(seed, value, "cotangent"))
+        return found
+
+    def __call__(self, cotangent: Any) -> list[Any]:
+        """The gradients."""
+        builder, function = current().builder, self.inner.function
+        seeds = self.seeds(cotangent)
         if current().eager:
             floats = [r for r in function.results if r.is_float]
             return _finish(pull_back(builder, function.instrs, floats, seeds, function.params))
-        reverse = vjp_of_ir(function, range(len(positions)))
-        return _finish(inline(builder, reverse, [*inner.arguments, *seeds])[len(function.results) :])
+        if self.kept is not None and builder is self.home:
+            params = (*self.parts.needed, *self.late)
+            results = self.reverse.results[len(function.results) :]
+            dims = own_dims(self.reverse, self.late)
+            second = replace(self.reverse, dims=dims, params=params, instrs=self.parts.late, results=results)
+            kept, self.kept = self.kept, None
+            return _finish(inline(builder, second, [*kept, *seeds]))
+        refuse_repeated_effects(function, "a pullback")
+        return _finish(inline(builder, self.reverse, [*self.inner.arguments, *seeds])[len(function.results) :])
 
-    return _rebuilt(inner, values), pull
+
+def vjp(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]) -> tuple[Any, Callable[[Any], list[Any]]]:
+    """The result, and the pullback from a tree of cotangents to a list of gradients."""
+    pullback = Pullback(trace_inner(fn, primals, {}, positions))
+    return _rebuilt(pullback.inner, pullback.values), pullback
+
+
+def linearize(
+    fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int]
+) -> tuple[Any, Callable[[Sequence[Any]], Any]]:
+    """The result, and the function from tangents of the leaves at `positions` to the tangent of the result."""
+    inner = trace_inner(fn, primals, {}, positions)
+    results, values = inner.function.results, _results(inner)
+    if not current().eager:
+        refuse_repeated_effects(inner.function, "a linearised function")
+
+    def push(directions: Sequence[Any]) -> Any:
+        seeds = [_like(d, a, "tangent") for d, a in zip(directions, inner.arguments, strict=True)]
+        builder, floats = current().builder, [r for r in results if r.is_float]
+        if current().eager:
+            dots: Sequence[Value] = push_forward(builder, inner.function.instrs, floats, inner.function.params, seeds)
+        else:
+            forward = jvp_of_ir(inner.function, range(len(positions)))
+            dots = inline(builder, forward, [*inner.arguments, *seeds])[len(results) :]
+        return _tangents(inner, dots)
+
+    return _rebuilt(inner, values), push
+
+
+def linear_transpose(fn: Callable[..., Any], examples: Sequence[Any], positions: Sequence[int]) -> Callable[[Any], list[Any]]:
+    """The pullback of a linear function from a tree of cotangents to a list of gradients."""
+    pullback = Pullback(trace_inner(fn, examples, {}, positions))
+    if not current().eager:
+        given = pullback.reverse.params[: len(pullback.inner.function.params)]
+        if depends_on(pullback.reverse, given, pullback.parts.needed):
+            raise ArgumentError(
+                "linear_transpose takes a linear function",
+                current().span,
+                found="its derivative depends on where it is taken",
+                fix="use vjp, which gives the pullback of any function at given arguments",
+            )
+    return pullback
 
 
 def jacobian(

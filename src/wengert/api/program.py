@@ -227,7 +227,7 @@ class Program:
         self.counts.compilations += 1
         self.counts.compile_seconds += time.perf_counter() - started
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
-        return Variant(traced, function, compiled, statics, _size_conditions(traced))
+        return Variant(traced, function, compiled, statics, size_conditions(traced))
 
     def notice(self) -> None:
         """Say once that the function runs eagerly and why; called when it has, since eager mode may refuse it too."""
@@ -296,7 +296,7 @@ def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequenc
                 )
 
 
-def _size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:
+def size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:
     """The assumptions on sizes as `slack + sum(coefficient * inputs[k].shape[axis]) >= 0`."""
     where: dict[Any, tuple[int, int]] = {}
     for k, param in enumerate(traced.function.params):

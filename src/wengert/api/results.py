@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from wengert.api.arguments import is_differentiable
-from wengert.errors import ArgumentError, UnsupportedError
-from wengert.frontend.boxes import is_box
+from wengert.errors import ArgumentError
+from wengert.frontend.boxes import box, is_box, lift
+from wengert.frontend.context import current
 from wengert.frontend.growing import ListResult
 from wengert.frontend.rows import list_of
 from wengert.frontend.trace import Traced
@@ -85,34 +86,9 @@ def conjugated(tree: TreeDef, leaves: Sequence[Any]) -> list[Any]:
     return [-leaf if is_imaginary and leaf is not None else leaf for leaf, is_imaginary in flags]
 
 
-def _constant_tangent(leaf: Any) -> float | None:
+def constant_tangent(leaf: Any) -> float | None:
+    """The tangent of a leaf that is not computed: zero for a float, else none."""
     return 0.0 if isinstance(leaf, float | np.floating) else None
-
-
-def package_blocks(traced: Traced, blocks: Sequence[Any], selected: Selected, single: bool) -> Any:
-    """Blocks of a Jacobian in the structure of the result, each leaf holding the structure of the chosen arguments.
-
-    Args:
-        traced: of the function.
-        blocks: result by result, and for each argument leaf by argument leaf.
-        selected: the chosen arguments.
-        single: whether one argument was chosen by itself, not a tuple of them.
-    """
-    if any(traced.out_tree.imaginary()) or any(any(tree.imaginary()) for tree, _ in selected):
-        raise UnsupportedError(
-            "jacobian of a function with complex arguments or results",
-            fix="take the Jacobian of the real and imaginary parts, as functions of real and imaginary parts",
-        )
-    count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
-    rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
-    cells: list[Any] = []
-    for result in traced.function.results:
-        if not result.is_float:
-            cells.append(None)
-            continue
-        trees = tree_of_gradients(next(rows), selected)
-        cells.append(trees[0] if single else tuple(trees))
-    return rebuild(traced, cells, static=None)
 
 
 def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
@@ -120,7 +96,7 @@ def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:
     results = traced.function.results
     dots = iter(found[len(results) :])
     by_result = [next(dots) if r.is_float else None for r in results]
-    return rebuild(traced, found), rebuild(traced, by_result, static=_constant_tangent)
+    return rebuild(traced, found), rebuild(traced, by_result, static=constant_tangent)
 
 
 def checked_direction(direction: Any, model: Any, name: str, what: str) -> Any:
@@ -160,8 +136,15 @@ def matching_leaves(primals: Sequence[Any], tangents: Sequence[Any], positions: 
             expected=str(tree),
         )
     pairs = [(leaf, d) for leaf, d in zip(leaves, directions, strict=True) if leaf is not None]
-    found = [(pairs[k][0], 0.0 if pairs[k][1] is None else pairs[k][1]) for k in positions]
+    found = [(pairs[k][0], _zero_like(pairs[k][0]) if pairs[k][1] is None else pairs[k][1]) for k in positions]
     return [checked_direction(direction, leaf, "tangent", what) for leaf, direction in found]
+
+
+def _zero_like(leaf: Any) -> Any:
+    """A zero tangent of a leaf."""
+    if is_box(leaf):
+        return box(current().builder.zeros_like(lift(leaf)), numpy=True)
+    return np.zeros(np.shape(leaf), dtype_of_result(leaf))
 
 
 def matching_cotangents(out_tree: TreeDef, cotangent: Any) -> list[Any]:

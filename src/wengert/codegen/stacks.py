@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lowering
-from wengert.codegen.nests import Task, cluster, store_task, vacate
+from wengert.codegen.nests import Task, cluster, force, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
 from wengert.ir.core import Instr, Value
 from wengert.types import Slot
@@ -171,4 +171,36 @@ def make_room(low: Lowering, stack: Stack, used: str, needed: str) -> str:
     return w.let(f"phi ptr [ {old}, %{before} ], [ {fresh}, %{grown} ]")
 
 
-HANDLERS: dict[str, Handler] = {"stack_new": stack_new, "push": push, "pop": pop}
+def save(low: Lowering, instr: Instr) -> None:
+    """Copy the bytes in use to an array of words."""
+    w = low.w
+    stack = low.stack(instr.operands[0])
+    count, words = instr.results
+    top = w.let(f"load i64, ptr {stack.top}")
+    low.bind(count, w.let(f"lshr i64 {top}, 3"))
+    target = low.allocate(words, "stack_save")
+    _copy(low, target.pointer, w.let(f"load ptr, ptr {stack.buffer.pointer}"), top)
+    low.bind(words, target)
+
+
+def load(low: Lowering, instr: Instr) -> None:
+    """A stack of its own with the bytes of an array of words."""
+    w, words = low.w, instr.operands[0]
+    force(low, [words])
+    place = low.array(words)
+    assert isinstance(place, Mem) and place.contiguous
+    low.note("stack", f"{instr.result.type}")
+    stack = new_stack(low)
+    size = w.let(f"shl i64 {place.sizes[0]}, 3")
+    _copy(low, make_room(low, stack, "0", size), place.pointer, size)
+    w.do(f"store i64 {size}, ptr {stack.top}")
+    low.bind(instr.result, stack)
+
+
+def _copy(low: Lowering, target: str, source: str, size: str) -> None:
+    name = "llvm.memcpy.p0.p0.i64"
+    low.w.declarations.setdefault(name, f"declare void @{name}(ptr, ptr, i64, i1)")
+    low.w.do(f"call void @{name}(ptr {target}, ptr {source}, i64 {size}, i1 false)")
+
+
+HANDLERS: dict[str, Handler] = {"stack_new": stack_new, "push": push, "pop": pop, "stack_save": save, "stack_load": load}

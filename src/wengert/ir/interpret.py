@@ -14,7 +14,8 @@ import numpy as np
 from wengert.errors import ArgumentError, InternalError
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.effects import host_call, host_print, raise_check, wrap_index
-from wengert.types import Affine, Dim, Slot, TensorType
+from wengert.ir.stack_words import from_words, to_words
+from wengert.types import Affine, Dim, Slot, StackType, TensorType
 
 Env = dict[Any, Any]
 TraceHook = Callable[[Instr, tuple[Any, ...]], None]
@@ -173,6 +174,17 @@ class _Interpreter:
         rest, entry = values[0]
         return (rest, *entry)
 
+    def run_stack_save(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
+        declared = instr.operands[0].type
+        assert isinstance(declared, StackType)
+        words = to_words(values[0], declared)
+        return (np.int64(len(words)), words)
+
+    def run_stack_load(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
+        declared = instr.result.type
+        assert isinstance(declared, StackType)
+        return (from_words(values[0], declared, lambda d: dim_value(d, self.env)),)
+
     # --- effects and fillers ------------------------------------------------------------------------------------
 
     def run_check(self, instr: Instr, values: list[Any]) -> tuple[Any, ...]:
@@ -215,6 +227,8 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Instr, list[Any]], tuple[Any, ...]]]
     "stack_new": _Interpreter.run_stack_new,
     "push": _Interpreter.run_push,
     "pop": _Interpreter.run_pop,
+    "stack_save": _Interpreter.run_stack_save,
+    "stack_load": _Interpreter.run_stack_load,
     "check": _Interpreter.run_check,
     "wrap_index": _Interpreter.run_wrap_index,
     "host_print": _Interpreter.run_host_print,

@@ -15,6 +15,7 @@ from wengert.ir.core import Region, Value
 from wengert.ir.op import NON_DIFFERENTIABLE, NOT_YET, op
 from wengert.types import (
     BOOL_SCALAR,
+    I64,
     I64_SCALAR,
     Affine,
     Dim,
@@ -204,6 +205,28 @@ def _shift_slots(declared: TensorType) -> TensorType:
 stack_new = op("stack_new", doc="An empty stack with room for about n entries.", kind="stack", infer=_infer_stack_new)
 push = op("push", doc="A stack with one more entry.", kind="stack", infer=_infer_push)
 pop = op("pop", doc="A stack without its last entry, and that entry.", kind="stack", infer=_infer_pop)
+
+
+def _infer_stack_save(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
+    return (I64_SCALAR, TensorType(I64, (Dim(0, ((Slot(0), 1),)),)))
+
+
+_OPAQUE = NOT_YET("the bytes of a stack have no derivative")
+
+stack_save = op(
+    "stack_save",
+    doc="All entries of a stack as an array of words of eight bytes, and how many these are; the last use of the stack.",
+    kind="stack",
+    infer=_infer_stack_save,
+    jvp=_OPAQUE,
+)
+stack_load = op(
+    "stack_load",
+    doc="The stack that `stack_save` took the words from; the words stay as they are.",
+    kind="stack",
+    infer=_infer_stack_new,
+    jvp=NON_DIFFERENTIABLE,
+)
 
 
 # --- effects -------------------------------------------------------------------------------------------------------

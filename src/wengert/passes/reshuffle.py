@@ -189,8 +189,7 @@ def add_at(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     x, part = instr.operands[:2]
     if known.constant(part) == 0:
         return x
-    # To a number it stays as it is: the order of such sums is free.
-    if x.rank and set(instr.attrs["spec"]) <= {":"} and part.type == x.type:
+    if set(instr.attrs["spec"]) <= {":"} and part.type == x.type:
         return b.add(x, part)
     return None
 

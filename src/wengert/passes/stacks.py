@@ -21,7 +21,7 @@ class _Group:
 
     Attributes:
         makers: the instructions that make its stacks.
-        returned: a parameter or result of the function, or of a call in it, is among them.
+        returned: a parameter or result of the function, or of a call in it, is among them, or one is saved or loaded.
         keep: positions of the elements that stay.
         source: what others are: the element at another position, or one value.
     """
@@ -78,7 +78,7 @@ def _groups(fn: Function) -> dict[Value, _Group]:
         elif name == "while":
             cond, body = instr.regions
             join(instr.results, instr.operands, cond.params, body.params, body.results)
-        elif name in ("stack_new", "undef") and isinstance(instr.result.type, StackType):
+        elif name in ("stack_new", "stack_load", "undef") and isinstance(instr.result.type, StackType):
             find(instr.result)
     return _collect(fn, {value: find(value) for value in list(parent)})
 
@@ -93,7 +93,7 @@ def _collect(fn: Function, roots: dict[Value, Value]) -> dict[Value, _Group]:
             groups[instr.operands[0]].pops.append(instr)
         elif instr.op.name in ("stack_new", "undef") and instr.result in groups:
             groups[instr.result].makers.append(instr)
-        elif instr.op.name == "call":
+        elif instr.op.name in ("call", "stack_save", "stack_load"):
             for value in (*instr.operands, *instr.results):
                 if value in groups:
                     groups[value].returned = True

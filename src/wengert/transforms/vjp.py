@@ -21,6 +21,7 @@ from wengert.transforms.residuals import plan_residuals
 from wengert.transforms.reverse_calls import ReverseProgram
 from wengert.transforms.singular import singular_values
 from wengert.transforms.transpose import Transposer
+from wengert.types import I64_SCALAR, Affine
 
 
 def vjp(fn: Function, wrt: Sequence[int]) -> Function:
@@ -63,7 +64,12 @@ def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = Fa
     builder.span = fn.span
     transposer = Transposer(plan, tangent_values, primal, None if again else singular_values(block), program.callees)
     transposer.call_masks = program.masks
-    seeds = [builder.const(1.0, outputs[0].tensor.dtype)] if seeded else [Value(r.type, f"{r.name}_bar") for r in outputs]
+    dims = list(fn.dims)
+    params = [Value(r.type, f"{r.name}_bar") for r in outputs] if not seeded else []
+    if seeded:
+        seeds = [builder.const(1.0, outputs[0].tensor.dtype)]
+    else:
+        seeds = [_seed(builder, fn, params, k, dims) for k in range(len(params))]
     cotangents: dict[Value, Value] = {}
     for result, seed in zip(outputs, seeds, strict=True):
         tangent = block.tangents.get(result)
@@ -74,10 +80,27 @@ def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = Fa
     for param in wanted:
         found = cotangents.get(tangents[param])
         gradients.append(builder.zeros_like(param) if found is None else found)
-    params = fn.params if seeded else (*fn.params, *seeds)
     name = f"{fn.name}_{'grad' if seeded else 'vjp'}"
     functions = {**builder.functions, **program.emit()}
     if (program.made_zero or transposer.made_zero) and not program.masks:
         return _reverse(given, wrt, seeded, masks=True)
     results = (*fn.results, *gradients)
-    return remove_markers(refresh(Function(name, fn.dims, params, tuple(builder.instrs), results, fn.span, functions)))
+    taken = (*fn.params, *params)
+    return remove_markers(refresh(Function(name, tuple(dims), taken, tuple(builder.instrs), results, fn.span, functions)))
+
+
+def _seed(builder: Builder, fn: Function, params: list[Value], k: int, dims: list[Value]) -> Value:
+    """The cotangent `params[k]`; one of a size that `fn` computes comes with a size of its own, which is the same."""
+    seed = params[k]
+    known = {*fn.dims, *fn.params}
+    if all(s in known for s in seed.type.symbols()):
+        return seed
+    free: list[Affine] = []
+    for d in seed.dims:
+        if not isinstance(d, int) and not all(s in known for s, _ in d.terms):
+            dims.append(Value(I64_SCALAR, "n"))
+            d = dims[-1].affine
+        free.append(d)
+    params[k] = Value(seed.tensor.with_dims(tuple(free)), seed.name)
+    found: Value = builder.assume_shape(params[k], *[builder.dim(d) for d in seed.dims])
+    return found

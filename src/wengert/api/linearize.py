@@ -1,0 +1,116 @@
+"""`linearize` and `linear_transpose`: derivatives as linear functions that can be called many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.api import nested
+from wengert.api.arguments import definition, differentiable_leaves, flatten_call
+from wengert.api.directional import pushed
+from wengert.api.results import Selected, checked_direction, matching_leaves, tree_of_gradients
+from wengert.api.split import NativePoint, Point, point_of
+from wengert.errors import ArgumentError
+from wengert.frontend.context import is_tracing
+
+
+def linearize(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """The value of `fn` and its derivative there, a linear function of tangents.
+
+    The function runs once; the linear function holds what it needs of that, and can be called any number of times.
+
+    Args:
+        fn: the function.
+        *primals: its positional arguments.
+
+    Returns:
+        `(fn(*primals), linear)`: `linear(*tangents)`, with one tangent per primal, of the same structure, gives the tangent
+        of the result; leaves that are not floats become None.
+
+    Example:
+        >>> import wengert as wg
+        >>> value, linear = wg.linearize(lambda x: x**3, 2.0)
+        >>> value, linear(1.0), linear(10.0)
+        (8.0, 12.0, 120.0)
+    """
+    positions, _ = differentiable_leaves(primals, tuple(range(len(primals))), "linearize", fn)
+
+    def directions(tangents: Sequence[Any]) -> list[Any]:
+        if len(tangents) != len(primals):
+            what = f"a linearised function takes one tangent per primal. Got {len(tangents)} for {len(primals)} primals."
+            raise ArgumentError(what)
+        return matching_leaves(primals, tangents, positions, "a linearised function")
+
+    if is_tracing():
+        out, push = nested.linearize(fn, primals, positions)
+        return out, lambda *tangents: push(directions(tangents))
+    point = point_of(fn, primals, positions, lambda given: pushed(fn, primals, positions, given))
+    return point.out, lambda *tangents: point.push(directions(tangents))
+
+
+def linear_transpose(fn: Callable[..., Any], *examples: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """The transpose of a linear function.
+
+    Args:
+        fn: a linear function of its positional arguments: `fn(a*x + b*y) = a*fn(x) + b*fn(y)`.
+        *examples: arguments of the types and shapes that it is to be transposed for; their values do not matter.
+
+    Returns:
+        A function from a cotangent, in the structure of the result of `fn`, to a tuple with one entry per argument.
+
+    Raises:
+        ArgumentError: `fn` is not linear.
+
+    Example:
+        >>> import numpy as np, wengert as wg
+        >>> a = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> wg.linear_transpose(lambda x: a @ x, np.zeros(2))(np.array([1.0, 0.0]))
+        (array([1., 2.]),)
+    """
+    positions, selected = differentiable_leaves(examples, tuple(range(len(examples))), "linear_transpose", fn)
+    if is_tracing():
+        pull = nested.linear_transpose(fn, examples, positions)
+        return lambda ct: tuple(tree_of_gradients(pull(ct), selected))
+    point = _point_at(fn, examples, positions, 0.0)
+    for result, value in zip(point.results, point.traced.function.results, strict=True):
+        if value.is_float and np.any(result):
+            raise not_linear(fn, "its value at zero is not zero")
+    if not isinstance(point, NativePoint):
+        other = _point_at(fn, examples, positions, 1.0)
+        return lambda ct: _transposed(fn, point, other, ct, selected)
+    if not point.variant.is_linear:
+        raise not_linear(fn, "its derivative depends on where it is taken")
+    return lambda ct: tuple(tree_of_gradients(point.pull(ct), selected))
+
+
+def _point_at(fn: Callable[..., Any], examples: Sequence[Any], positions: Sequence[int], scale: float) -> Point:
+    """The function at zeros, or at other numbers."""
+    leaves, tree = flatten_call(examples, {})
+    for number, k in enumerate(positions):
+        shape = np.shape(leaves[k])
+        found = scale * np.cos(1.0 + number + np.arange(float(np.prod(shape)))).reshape(shape)
+        leaves[k] = checked_direction(found, leaves[k], "example", "linear_transpose")
+    args, _ = tree.unflatten(leaves)
+    return point_of(fn, args, positions, lambda given: pushed(fn, args, positions, given))
+
+
+def _transposed(fn: Callable[..., Any], point: Point, other: Point, cotangent: Any, selected: Selected) -> tuple[Any, ...]:
+    """The gradients in eager mode, where only values can tell: they must be the same at two points."""
+    found = point.pull(cotangent)
+    for here, there in zip(found, other.pull(cotangent), strict=True):
+        scale = float(np.max(np.abs(here), initial=0.0))
+        if not np.allclose(here, there, rtol=1e-9, atol=1e-9 * scale, equal_nan=True):
+            raise not_linear(fn, "its derivative depends on where it is taken")
+    return tuple(tree_of_gradients(found, selected))
+
+
+def not_linear(fn: Callable[..., Any], why: str) -> ArgumentError:
+    """The error for a function that has no transpose."""
+    return ArgumentError(
+        "linear_transpose takes a linear function",
+        definition(fn),
+        found=why,
+        fix="use vjp, which gives the pullback of any function at given arguments",
+    )
