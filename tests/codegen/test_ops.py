@@ -16,7 +16,7 @@ from wengert.ir.core import Function, Value
 from wengert.ir.interpret import run
 from wengert.ir.op import REGISTRY, OpDef, get_op
 from wengert.testing.samples import structured
-from wengert.types import DTYPES, I64_SCALAR, DType, TensorType
+from wengert.types import DTYPES, F32, I64_SCALAR, DType, TensorType
 
 SHAPES: tuple[tuple[int, ...], ...] = ((), (5,), (2, 3), (0,), (33,))
 ELEMENTWISE = [op for op in REGISTRY.values() if op.kind == "elementwise"]
@@ -58,7 +58,7 @@ def draw(declared: TensorType, low: float, high: float, rng: np.random.Generator
     if declared.dtype.name == "i64":
         found = rng.integers(-9, 10, shape)
         return np.asarray(found, dtype=np.int64)[()]
-    return np.asarray(rng.uniform(low, high, shape))[()]
+    return np.asarray(rng.uniform(low, high, shape)).astype(declared.dtype.numpy)[()]
 
 
 def dtypes_of(op: OpDef) -> list[DType]:
@@ -76,7 +76,8 @@ def test_elementwise(op: OpDef) -> None:
         declared = op.extra.get("operands", (None,) * arity)
         types = [TensorType(DTYPES[d] if d else dtype, shape) for d in declared]
         spans = [ranges[k % len(ranges)] for k in range(arity)]
-        agree(one_op(op, types, attrs), [draw(t, *s, rng) for t, s in zip(types, spans, strict=True)])
+        tolerance = 1e-14 if dtype != F32 else 1e-6
+        agree(one_op(op, types, attrs), [draw(t, *s, rng) for t, s in zip(types, spans, strict=True)], tolerance)
 
 
 def _parse(text: str) -> TensorType:
@@ -114,21 +115,25 @@ def test_sampled(op: OpDef, case: tuple[Any, dict[str, Any]]) -> None:
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 2.5, 1e-320, -1e-320, 1e300, -1e300, 710.0, -746.0, 1e17, -1e17]
 SPECIAL += [float("inf"), float("-inf"), float("nan")]
+SINGLE = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 2.5, 1e-40, -1e-40, 1e30, -1e30, 88.0, -104.0, 1e10, -1e10, *SPECIAL[-3:]]
 
 
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
-def test_special_floats(op: OpDef) -> None:
+def test_special_floats(op: OpDef, dtype: str) -> None:
     if DTYPES["f64"] not in dtypes_of(op) or "operands" in op.extra:
         pytest.skip("takes no floats")
     two = op.name in ("add", "sub", "mul") or (isinstance(op.jvp, tuple) and len(op.jvp) == 2) or op.extra.get("arity") == 2
-    pairs = np.array(list(itertools.product(SPECIAL, SPECIAL)))
+    numbers = SPECIAL if dtype == "f64" else SINGLE
+    pairs = np.array(list(itertools.product(numbers, numbers)), DTYPES[dtype].numpy)
     args = [pairs[:, 0].copy(), pairs[:, 1].copy()][: 2 if two else 1]
     for attrs in op.extra.get("attrs", ({},)):
-        function = one_op(op, [TensorType(DTYPES["f64"], a.shape) for a in args], attrs)
+        function = one_op(op, [TensorType(DTYPES[dtype], a.shape) for a in args], attrs)
         (expected,) = run(function, args)
         (found,) = compile(function)(*args)
         finite = np.isfinite(expected.astype(float))
-        np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-14, atol=1e-300)
+        rtol, atol = (1e-14, 1e-300) if dtype == "f64" else (2e-6, 1e-40)
+        np.testing.assert_allclose(found[finite], expected[finite], rtol=rtol, atol=atol)
         np.testing.assert_array_equal(found[~finite], expected[~finite])
 
 

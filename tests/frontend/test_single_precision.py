@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.special
 
 import wengert as wg
+from wengert.errors import UnsupportedError
 from wengert.frontend.trace import trace
+from wengert.ir.core import walk
 from wengert.ir.interpret import run
 from wengert.passes.pipeline import optimize
+from wengert.transforms.vjp import value_and_grad
 
 EPS = float(np.finfo(np.float32).eps)
 f32 = np.float32
@@ -228,3 +234,91 @@ def test_binary(functions: Named) -> None:
 @pytest.mark.parametrize("functions", parts(ARRAYS, 12), ids=_id)
 def test_arrays(functions: Named) -> None:
     agree(functions, M)
+
+
+DEFINITE = (M @ M.T + np.eye(3, dtype=f32)).astype(f32)
+LINALG: Named = {
+    "solve": lambda a: np.linalg.solve(a, a[0]),
+    "inv": np.linalg.inv,
+    "det": np.linalg.det,
+    "slogdet": lambda a: np.linalg.slogdet(a)[1],
+    "cholesky": np.linalg.cholesky,
+    "eigvalsh": np.linalg.eigvalsh,
+    "svdvals": lambda a: np.linalg.svd(a, compute_uv=False),
+    "qr": lambda a: np.abs(np.linalg.qr(a)[1]),
+    "norm": np.linalg.norm,
+    "norm 1": lambda a: np.linalg.norm(a, 1),
+    "scipy solve": lambda a: scipy.linalg.solve(a, a[0]),
+    "scipy cholesky": lambda a: scipy.linalg.cholesky(a, lower=True),
+    "scipy triangular": lambda a: scipy.linalg.solve_triangular(a, a[0]),
+    "erf": scipy.special.erf,
+    "expit": scipy.special.expit,
+    "gammaln": scipy.special.gammaln,
+    "xlogy": lambda a: scipy.special.xlogy(a, a),
+    "logsumexp": lambda a: scipy.special.logsumexp(a, axis=1),
+    "softmax": lambda a: scipy.special.softmax(a, axis=1),
+    "log_softmax": lambda a: scipy.special.log_softmax(a, axis=1),
+}
+
+
+@pytest.mark.parametrize("functions", parts(LINALG, 13), ids=_id)
+def test_linear_algebra_and_special_functions(functions: Named) -> None:
+    agree(functions, DEFINITE, tolerance=20 * EPS)
+
+
+def test_what_depends_on_the_precision_is_refused() -> None:
+    for f in (np.linalg.matrix_rank, np.linalg.pinv, lambda a: np.linalg.lstsq(a, a[0])[0], lambda a: np.nextafter(a, a)):
+        with pytest.raises(UnsupportedError, match="float32"):
+            wg.jit(f)(DEFINITE)
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def cross_entropy(weights: Any, x: Any, labels: Any) -> Any:
+    """The mean loss of a network with two hidden layers."""
+    for w, b in weights[:-1]:
+        x = np.maximum(x @ w + b, 0.0)
+    w, b = weights[-1]
+    logits = x @ w + b
+    shifted = logits - np.max(logits, axis=1, keepdims=True)
+    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    return -np.mean(log_p[np.arange(len(labels)), labels])
+
+
+def train_step(weights: Any, x: Any, labels: Any, rate: float) -> Any:
+    """The loss, and the weights after one step of gradient descent."""
+    loss, bars = wg.value_and_grad(cross_entropy)(weights, x, labels)
+    return loss, [tuple(p - rate * g for p, g in zip(*pair, strict=True)) for pair in zip(weights, bars, strict=True)]
+
+
+def network(dtype: Any, sizes: tuple[int, ...] = (11, 7, 5, 3)) -> Any:
+    rng = np.random.default_rng(0)
+    weights = [
+        (rng.normal(size=(m, n)).astype(dtype) / dtype(np.sqrt(m)), np.zeros(n, dtype))
+        for m, n in itertools.pairwise(sizes)
+    ]
+    return weights, rng.normal(size=(8, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], 8)
+
+
+def test_training_step() -> None:
+    weights, x, labels = network(f32)
+    wide, *_ = network(np.float64)
+    exact, moved = train_step(wide, x.astype(np.float64), labels, 0.1)
+    for step in (train_step, wg.jit(train_step)):
+        loss, new = step(weights, x, labels, 0.1)
+        assert loss.dtype == f32
+        np.testing.assert_allclose(loss, exact, rtol=1e-5)
+        for pair, expected in zip(new, moved, strict=True):
+            for found, number in zip(pair, expected, strict=True):
+                assert found.dtype == f32
+                np.testing.assert_allclose(found, number, rtol=1e-4, atol=1e-6)
+
+
+def test_no_doubles_in_single_precision_programs() -> None:
+    weights, x, labels = network(f32)
+    function = trace(cross_entropy, (weights, x, labels), {}).function
+    for each in (optimize(function), optimize(value_and_grad(function, range(6)))):
+        for instr in walk(each.instrs):
+            for value in (*instr.operands, *instr.results):
+                assert value.tensor.dtype.name != "f64", instr

@@ -38,6 +38,7 @@ from wengert.frontend import (
     table_scipy_linalg,
     table_scipy_special,
 )
+from wengert.frontend import table_single as _single  # noqa: F401 - changes what the tables before it do
 from wengert.frontend.boxes import any_box, as_array
 from wengert.frontend.registry import HANDLERS, NAMES, PASS
 

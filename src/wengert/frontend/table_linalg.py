@@ -18,7 +18,7 @@ from wengert.frontend.table_numpy_linalg import product
 from wengert.frontend.table_numpy_reduce import safe_root
 from wengert.frontend.views import expand_step
 from wengert.ir.core import Value
-from wengert.types import F64, I64
+from wengert.types import I64
 
 _UNIT = np.eye(1)
 EigenResult = type(np.linalg.eigh(_UNIT))
@@ -282,7 +282,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if not any_box(x):
         return PASS
     a = as_array(x)
-    a = a if a.element == F64 else as_array(apply(np.multiply, a, 1.0))
+    a = a if a.element.is_float else as_array(apply(np.multiply, a, 1.0))
     if ord is not None and axis is None and a.ndim not in (1, 2):
         fail(ValueError, "Improper number of dimensions to norm.")
     given = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
