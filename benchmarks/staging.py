@@ -28,7 +28,7 @@ from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 
 ROOT = Path(__file__).resolve().parent.parent
-SUBJECTS = ("finance_statistics", "simulation", "methods")
+SUBJECTS = ("finance_statistics", "simulation", "methods", "systems", "processes")
 SHORT = 15
 
 

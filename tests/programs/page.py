@@ -13,7 +13,7 @@ from tests.programs.catalog import PROGRAMS
 
 SUBJECTS = (
     "control_flow functions recursion classes containers arrays exceptions effects numerics "
-    "simulation finance_statistics methods pipelines"
+    "simulation finance_statistics methods pipelines systems processes"
 ).split()
 LONG = 20
 

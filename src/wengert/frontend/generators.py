@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from wengert.errors import StagingError
-from wengert.frontend import staging, staging_loops
+from wengert.frontend import staging, staging_loops, staging_whiles
 from wengert.frontend.boxes import box
 from wengert.frontend.calls import call
 from wengert.frontend.context import NeedsPythonValue, Trace, current
@@ -111,7 +111,7 @@ def loop_iterator(info: BranchInfo, iterator: Any, body: Callable[[Any], None], 
         handler = Handler((StopIteration,), lambda error: done.put(True), False)
         attempt(inner, advance, [handler], lambda: body(item.value), None, carrier)
 
-    staging_loops.repeat(info, lambda: _negated(done.value), step, carrier)
+    staging_whiles.repeat(info, lambda: _negated(done.value), step, carrier)
 
 
 def _negated(flag: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import Span, StagingError
-from wengert.frontend import generators, lists, loads, patterns, staging, staging_loops, stores
+from wengert.frontend import generators, lists, loads, patterns, staging, staging_loops, staging_whiles, stores
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
@@ -368,7 +368,7 @@ class Hooks:
     def repeat(self, site: int, info: int, test: Any, body: Any, carrier: Any) -> None:
         """`while`."""
         self.at(site)
-        staging_loops.repeat(self.infos[info], test, body, carrier)
+        staging_whiles.repeat(self.infos[info], test, body, carrier)
 
     def exception(self, site: int, exc: Any) -> Any:
         """What `raise` is to raise; in a branch that may not be taken, a check is left instead."""

@@ -21,10 +21,11 @@ from wengert.frontend.choices import Choice
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import builder, ensure, logical_and
 from wengert.frontend.growing import is_growing
-from wengert.frontend.registry import OPERATORS, PASS
+from wengert.frontend.registry import OPERATORS, PASS, operator_rule
 from wengert.frontend.rows import can_be_rows
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_choices import binary, dispatch, spread, unary
+from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import (
     before_change,
     delete_attribute,
@@ -41,6 +42,7 @@ _AS_THEY_ARE = frozenset(
     f"__{name}__" for name in ("copy", "deepcopy", "getitem", "setitem", "iter", "contains", "format", "repr", "str", "hash")
 )
 _METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
+_CONTAINERS = frozenset({list, dict, set})
 _OWN = frozenset(
     {float, int, str, list, tuple, dict, bool, type(None), Scalar, Array}
     | {np.ndarray, np.float64, np.float32, np.int64, np.bool_}
@@ -113,6 +115,7 @@ def _descriptor(cls: type, name: str) -> Any:
     return None
 
 
+@operator_rule("list item")
 def item(obj: Any, index: Any) -> Any:
     """`obj[index]`."""
     if type(obj) is Choice or type(index) is Choice:
@@ -142,6 +145,8 @@ def item(obj: Any, index: Any) -> Any:
         return _look_up(obj, index)
     path = None if trace.eager else trace.captures.path_of(obj)
     value = obj[index]
+    if path is None and type(index) is slice and type(value) is list:
+        return bear(trace, value)
     if type(value) is np.ndarray:
         return trace.captures.load(Path("item", path or Path("constant", obj), index), value)
     return value if path is None or isinstance(obj, type) else trace.captures.load(Path("item", path, index), value)
@@ -220,8 +225,7 @@ def apply(name: str, a: Any, b: Any) -> Any:
     if type(a) in _OWN and type(b) in _OWN:
         if is_growing(a) or is_growing(b):
             return lists.apply(name, a, b)
-        found = getattr(operator, name)(a, b)
-        return own_array(current(), found) if type(found) is np.ndarray else found
+        return _new(getattr(operator, name)(a, b))
     plain = name.rstrip("_")
     found = _try_method(a, f"__{plain}__", b)
     if found is not NotImplemented:
@@ -230,8 +234,14 @@ def apply(name: str, a: Any, b: Any) -> Any:
     found = _try_method(b, f"__{reflected or 'r' + plain}__", a)
     if found is not NotImplemented:
         return found
-    found = getattr(operator, name)(a, b)
-    return own_array(current(), found) if type(found) is np.ndarray else found
+    return _new(getattr(operator, name)(a, b))
+
+
+def _new(found: Any) -> Any:
+    """What an operator gives; a new list, dict or set is noted as made here, so that a loop does not carry what is in it."""
+    if type(found) is np.ndarray:
+        return own_array(current(), found)
+    return bear(current(), found) if type(found) in _CONTAINERS else found
 
 
 def _try_method(obj: Any, name: str, other: Any) -> Any:

@@ -12,6 +12,7 @@ from wengert.frontend.boxes import box, lift, lift_int
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.emit import ensure, value_of
 from wengert.frontend.growing import Rows, is_growing
+from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import read, size_of
 from wengert.frontend.scalars import Scalar
 
@@ -175,6 +176,24 @@ class StagedReversed(StagedSequence):
         return self.inner.item(self.inner.length - 1 - position)
 
 
+class StagedRest(StagedSequence):
+    """A sequence without its first item."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: StagedSequence) -> None:
+        self.inner = inner
+
+    @property
+    def length(self) -> Any:
+        """One less."""
+        return self.inner.length - 1
+
+    def item(self, position: Any) -> Any:
+        """The item one further on."""
+        return self.inner.item(position + 1)
+
+
 class StagedZip(StagedSequence):
     """`zip` of staged sequences and Python ones."""
 
@@ -208,7 +227,8 @@ class StagedZip(StagedSequence):
 
     def item(self, position: Any) -> Any:
         """One item of each."""
-        return tuple(s.item(position) if isinstance(s, StagedSequence) else s[position] for s in self.inner)
+        load = OPERATORS["list item"]
+        return tuple(s.item(position) if isinstance(s, StagedSequence) else load(s, position) for s in self.inner)
 
 
 def staged_range(*args: Any) -> Any:
@@ -254,7 +274,7 @@ def staged_reversed(sequence: Any) -> Any:
 
 def staged_zip(*iterables: Any, strict: bool = False) -> Any:
     """`zip(*iterables)`; staged when one of them is and the others are lists or tuples."""
-    inner = [staged(i) or i for i in iterables]
+    inner = [i if found is None else found for i, found in ((i, staged(i)) for i in iterables)]
     if not any(isinstance(i, StagedSequence) for i in inner):
         return zip(*iterables, strict=strict)
     if not all(isinstance(i, StagedSequence | list | tuple) for i in inner):

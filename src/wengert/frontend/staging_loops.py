@@ -1,7 +1,8 @@
-"""Staged loops: `for` over ranges and arrays, `while`.
+"""Staged `for` loops over ranges and arrays, and what they share with `while` loops.
 
-A loop whose trip count or condition is traced, or that is long, becomes one region; others run as Python runs them. A staged
-loop that turns out to need a Python value is run as Python after all, if its length is known.
+A loop whose trip count is traced, or that is long, becomes one region; others run as Python runs them. So does a short loop whose
+body turns out to be long: its first iteration runs as Python, the others become a region. A staged loop that turns out to need a
+Python value is run as Python after all, if its length is known.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from wengert.frontend.staging import conjunction, decide, stage_branch
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
 from wengert.frontend.staging_forms import UNSET, CannotMergeError
-from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedSequence, staged
-from wengert.frontend.staging_state import ArmEnded, NoValueYet, Outcome, Variables, read_cell, run_region
+from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedRest, StagedSequence, staged
+from wengert.frontend.staging_state import NoValueYet, Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value
 from wengert.ir.op import get_op
 from wengert.types import I64_SCALAR
@@ -27,7 +28,10 @@ from wengert.types import I64_SCALAR
 UNROLL_LIMIT = 8
 UNROLL_TOTAL = 512
 """How often a body may be repeated by short loops around it that are unrolled."""
-PEEL_LIMIT = 32
+UNROLL_BODY = 200
+"""How many instructions make the body of a short loop a long one."""
+UNROLL_SIZE = 800
+"""How many instructions a short loop with a long body may become."""
 RETRY_LIMIT = 200
 _MAY_BE_GUESSED_WRONG = (
     *(NeedsPythonValue, CannotMergeError, WengertError),
@@ -47,13 +51,49 @@ def loop(info: BranchInfo, iterable: Any, body: Callable[[Any], None], carrier: 
         _run_python(info, sequence, body, variables)
         return
     if isinstance(length, int) and length <= UNROLL_LIMIT and trace.copies * max(length, 1) <= UNROLL_TOTAL:
-        trace.copies *= max(length, 1)
-        try:
-            _run_python(info, sequence, body, variables)
-        finally:
-            trace.copies //= max(length, 1)
+        _run_short(trace, info, sequence, length, body, variables)
         return
     _stage_for(trace, info, sequence, length, body, variables)
+
+
+def _run_short(
+    trace: Trace, info: BranchInfo, sequence: StagedSequence, length: int, body: Callable[[Any], None], variables: Variables
+) -> None:
+    """Run a short loop as Python; where its first iteration is long, the others become a region."""
+    large = trace.extra.setdefault("large_loops", set())
+    if info in large and not trace.failures.is_open:
+        _stage_for(trace, info, sequence, length, body, variables)
+        return
+    trace.copies *= max(length, 1)
+    first = _emitted(trace)
+    try:
+        stopped: bool | Value = False
+        for position in range(length):
+            if position == 1 and stopped is False and not trace.failures.is_open:
+                size = _emitted(trace) - first
+                if size > UNROLL_BODY and size * (length - 1) > UNROLL_SIZE:
+                    large.add(info)
+                    break
+            item = sequence.item(position)
+            if isinstance(stopped, Value):
+                _run_unless(stopped, info, item, body, variables)
+            else:
+                body(item)
+            stopped = has_stopped(info, variables)
+            if stopped is True:
+                return
+        else:
+            return
+    finally:
+        trace.copies //= max(length, 1)
+    _stage_for(trace, info, StagedRest(sequence), length - 1, body, variables)
+
+
+def _emitted(trace: Trace) -> int:
+    """How many values instructions have made so far."""
+    builder = trace.builder
+    assert isinstance(builder, TraceBuilder)
+    return len(builder.history.sources)
 
 
 def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], variables: Variables) -> None:
@@ -150,7 +190,7 @@ def _too_long(info: BranchInfo, length: int, reason: Exception) -> StagingError:
     )
 
 
-class _Loop:
+class StagedLoop:
     """A loop being staged.
 
     Attributes:
@@ -340,7 +380,7 @@ def held(trace: Trace) -> Iterator[None]:
         failures.code = code
 
 
-def _settle(trace: Trace) -> None:
+def settle(trace: Trace) -> None:
     """What follows a loop runs only if no exception is on its way to a handler."""
     if trace.failures is not None:
         trace.failures.settle()
@@ -351,7 +391,7 @@ def not_value(flag: Any) -> Any:
     return (not flag) if isinstance(flag, bool) else flag ^ True
 
 
-class _ForLoop(_Loop):
+class _ForLoop(StagedLoop):
     """A counted loop; one that may be left early becomes a `while` with an index."""
 
     def __init__(
@@ -415,140 +455,4 @@ class _ForLoop(_Loop):
         else:
             self.require_run(lambda: builder.gt(self.count, builder.const(0)))
         self.carry.leave(results, outcome, surely_ran=isinstance(self.length, int))
-        _settle(self.trace)
-
-
-# --- while -----------------------------------------------------------------------------------------------------------
-
-
-def repeat(info: BranchInfo, test: Callable[[], Any], body: Callable[[], None], carrier: Any) -> None:
-    """`while test(): body()`."""
-    trace, variables = current(), Variables(carrier)
-    if trace.eager:
-        while decide(test()) and not has_stopped(info, variables):
-            body()
-        return
-    _WhileRunner(trace, info, test, body, variables).run()
-
-
-class _WhileRunner:
-    """Runs a `while` as Python as long as its test is known; stages it from the start when the test turns out to be traced."""
-
-    def __init__(
-        self, trace: Trace, info: BranchInfo, test: Callable[[], Any], body: Callable[[], None], variables: Variables
-    ) -> None:
-        self.trace = trace
-        self.info = info
-        self.test = test
-        self.body = body
-        self.variables = variables
-
-    def run(self) -> None:
-        """The whole loop."""
-        limit = PEEL_LIMIT if self.info not in self.trace.unroll else None
-        before, mark = self.variables.read(), self.trace.journal.mark()
-        self.trace.trials += 1
-        try:
-            builder, done, count = self.peel(limit)
-        finally:
-            self.trace.trials -= 1
-        if done:
-            self.keep(builder)
-            return
-        builder.close(f"a first run of the loop at {self.info.span}")
-        span = self.trace.span
-        self.trace.journal.rollback(mark)
-        self.variables.write(before)
-        if count == 0:
-            self.stage_or_refuse()
-            return
-        try:
-            self.stage(static=count >= PEEL_LIMIT)
-            return
-        except (StagingError, CannotMergeError, NameError, NeedsPythonValue) as error:
-            reason = error
-        self.trace.journal.rollback(mark)
-        self.variables.write(before)
-        self.trace.span = span
-        self.unrolled(reason)
-
-    def peel(self, limit: int | None) -> tuple[TraceBuilder, bool, int]:
-        """Run iterations while the test is known, at most `limit`: instructions, whether the loop has ended, how many ran."""
-        builder = self.trace.builder.child()
-        assert isinstance(builder, TraceBuilder)
-        try:
-            with self.trace.building(builder):
-                done, count = self.iterations(limit)
-        except BaseException as error:
-            if isinstance(error, ArmEnded) or self.trace.failures.takes(error):
-                self.keep(builder)  # what ran before the exception has run
-            raise
-        return builder, done, count
-
-    def iterations(self, limit: int | None) -> tuple[bool, int]:
-        """Run iterations while the test is known: whether the loop has ended, how many ran."""
-        count = 0
-        while True:
-            known = decide(self.test())
-            if not isinstance(known, bool) or (limit is not None and count >= limit):
-                return False, count
-            if not known:
-                return True, count
-            self.body()
-            count += 1
-            stopped = has_stopped(self.info, self.variables)
-            if stopped is True:
-                return True, count
-            if isinstance(stopped, Value):
-                return False, max(count, 1)
-            if count > PYTHON_LIMIT:
-                raise StagingError(
-                    f"this loop ran {PYTHON_LIMIT} times while tracing",
-                    self.info.span,
-                    fix="use arrays instead of Python containers",
-                )
-
-    def keep(self, builder: TraceBuilder) -> None:
-        """Use the instructions of a peeled run."""
-        outer = self.trace.builder
-        assert isinstance(outer, TraceBuilder)
-        outer.splice(builder)
-
-    def stage(self, static: bool = False) -> None:
-        """Stage the loop from the state at hand."""
-        with skipped_without_value(self.trace, self.variables):
-            self.stage_at_once(static)
-
-    def stage_at_once(self, static: bool) -> None:
-        """Stage the loop, whose body has a value."""
-        loop_ = _Loop(self.trace, self.info, self.variables)
-        outcome, results = loop_.while_(lambda _: self.test(), lambda _: self.body(), counted=False)
-        first_set = [i for i in loop_.carry.items.values() if i.entry is UNSET and isinstance(i.place, int)]
-        names = [i.label for i in first_set if i.label.strip("'") not in self.info.made_up]
-        if names:
-            raise StagingError(f"{names[0]} may be undefined after this loop", self.info.span, fix="set it before the loop")
-        if static:
-            builder = self.trace.builder
-            assert isinstance(builder, TraceBuilder)
-            builder.history.loops.update(dict.fromkeys(results, self.info))
-        loop_.carry.leave(results, outcome)
-        _settle(self.trace)
-
-    def unrolled(self, reason: Exception) -> None:
-        """Run the loop as Python; from where its test becomes traced, stage the rest."""
-        self.trace.unroll.add(self.info)
-        builder, done, _ = self.peel(None)
-        self.keep(builder)
-        if not done:
-            self.stage_or_refuse(reason)
-
-    def stage_or_refuse(self, reason: Exception | None = None) -> None:
-        """Stage the loop from the state at hand; there is no other way."""
-        try:
-            self.stage()
-        except CannotMergeError as error:
-            if error.size is not None:
-                raise NeedsPythonValue(error.size, str(error), self.info.span) from None
-            raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from reason
-        except NameError as error:
-            raise StagingError("this loop cannot be staged", self.info.span, found=str(error)) from error
+        settle(self.trace)

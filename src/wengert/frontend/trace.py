@@ -170,8 +170,10 @@ def trace(
             known |= {("dynamic", key) for key in wants.keys}
             recursive.clear()
         except StagingError:
-            if not _pin(known):
+            large = run.trace.extra.get("large_loops", set()) - unroll
+            if not large and not _pin(known):
                 raise
+            unroll |= large  # short loops that were staged for their size: unrolled, more can be done with what they make
             recursive.clear()
     raise StagingError("tracing does not come to an end: too many values have to be known")
 
