@@ -125,8 +125,8 @@ def scratch(x: float, n: int) -> float:
     total = x
     for k in range(n):
         zeros = [0.0] * 3
-        both = zeros + [total]
-        part = both[1:]
+        both = zeros + [total] * 2
+        part = both[1:4]
         for j in range(3):
             zeros[j] += total * (j + k)
             part[j] = part[j] + zeros[j]

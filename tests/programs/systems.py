@@ -282,7 +282,8 @@ def perturbed(position):
     k = 1.5 * 1.08263e-3 * (EARTH / r) ** 2
     ratio = 5.0 * z * z / r2
     common = -MU / (r2 * r)
-    return [common * x * (1.0 + k * (1.0 - ratio)), common * y * (1.0 + k * (1.0 - ratio)), common * z * (1.0 + k * (3.0 - ratio))]
+    plane = common * (1.0 + k * (1.0 - ratio))
+    return [plane * x, plane * y, common * (1.0 + k * (3.0 - ratio)) * z]
 
 
 def shifted(state, rates, h):
