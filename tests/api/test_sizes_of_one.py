@@ -84,3 +84,16 @@ def test_a_function_that_prints_is_not_run_twice(capsys):
     with pytest.raises(ValueError, match="could not be broadcast"):
         compiled(X, TWO)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_size_of_one_repeats_under_every_transformation():
+    weights = np.array([1.0, -2.0, 0.5])
+    for given in (Y, TWO, Y * 0.3):
+        slope = wg.grad(summed)(X, given)
+        assert wg.jacobian(summed)(X, given) == pytest.approx(slope, rel=1e-14)
+        assert wg.jacfwd(summed)(X, given) == pytest.approx(slope, rel=1e-14)
+        assert wg.vjp(summed, X, given)[1](1.0)[0] == pytest.approx(slope, rel=1e-14)
+        assert wg.linearize(summed, X, given)[1](weights, 0.0 * given) == pytest.approx(slope @ weights, rel=1e-14)
+        assert wg.jvp(summed, (X, given), (weights, 0.0 * given))[1] == pytest.approx(slope @ weights, rel=1e-14)
+        assert wg.hvp(summed)(X, given, weights) == pytest.approx(wg.hessian(summed)(X, given) @ weights, rel=1e-13)
+        assert wg.vmap(summed, in_axes=(0, None))(np.stack([X, X]), given) == pytest.approx([summed(X, given)] * 2)

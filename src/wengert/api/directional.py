@@ -57,7 +57,12 @@ def _pushed(
     program = _program(fn)
     variant, leaves = program.variant(primals, {}, positions)
     if variant is not None:
-        return variant.traced, variant.run(leaves, primals, {}, *directions)
+        try:
+            return variant.traced, variant.run(leaves, primals, {}, *directions)
+        except ValueError as error:
+            if not program.may_retry(error, primals, {}):
+                raise
+        return _pushed(fn, primals, positions, directions)
     traced, builder = program.record(primals, {}, positions)
     results = list(traced.function.results)
     wrt = [traced.function.params[traced.param_leaves.index(k)] for k in positions]

@@ -10,7 +10,7 @@ from wengert.api.derivatives import ArgNums, Grad, Transformed
 from wengert.api.directional import jvp
 from wengert.api.lowering import lower_jit
 from wengert.api.mode import eager
-from wengert.api.program import Program
+from wengert.api.program import Program, retrying
 from wengert.api.results import matching_leaves, rebuild
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
@@ -25,6 +25,7 @@ class Hvp(Transformed):
         self.gradient = Grad(fn, argnums, has_aux=False, with_value=False)
         self.program = Program(self, lower_jit)
 
+    @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The product; the last positional argument is the vector."""
         if is_tracing():

@@ -12,7 +12,7 @@ from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves, is_differentiable
 from wengert.api.derivatives import ArgNums, Grad, Transformed
 from wengert.api.lowering import lower_jacobian
-from wengert.api.program import Program
+from wengert.api.program import Program, retrying
 from wengert.api.results import Selected, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError, UnsupportedError
 from wengert.frontend.context import is_tracing
@@ -33,6 +33,7 @@ class Jacobian(Transformed):
         self.mode = mode
         self.program = Program(fn, functools.partial(lower_jacobian, mode=mode))
 
+    @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian at these arguments."""
         self.program.counts.calls += 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -271,6 +272,24 @@ def _number_key(leaf: Any) -> Any:
 def _has_host_effects(function: Function) -> bool:
     """Whether a second run would be seen: it prints, or calls what may remember the call."""
     return any(i.op.name in ("host_print", "host_call") and not i.attrs.get("pure") for i in walk(function.instrs))
+
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def retrying(call: Call) -> Call:
+    """A `__call__` of an object with a `program`, which is made again where sizes turn out to differ; see `Program.may_retry`."""
+
+    @functools.wraps(call)
+    def again(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(self, *args, **kwargs)
+        except ValueError as error:
+            if not self.program.may_retry(error, args, kwargs):
+                raise
+        return again(self, *args, **kwargs)
+
+    return cast(Call, again)
 
 
 def _frames_to_the_user() -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from wengert.api.arguments import definition
 from wengert.api.derivatives import Transformed
 from wengert.api.lowering import lower_jit
-from wengert.api.program import Program
+from wengert.api.program import Program, retrying
 from wengert.api.results import rebuild
 from wengert.errors import ArgumentError
 from wengert.frontend import calls
@@ -40,6 +40,7 @@ class Vmap(Transformed):
         self.out_axes = out_axes
         self.program = Program(self, lower_jit)
 
+    @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The results for all examples, stacked."""
         leaves, tree = flatten((tuple(args), kwargs), is_leaf=is_box)
