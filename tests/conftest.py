@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Programs of one run of the tests share native code, and leave none behind for the user.
+if "WENGERT_CACHE_DIR" not in os.environ:
+    os.environ["WENGERT_CACHE_DIR"] = tempfile.mkdtemp(prefix="wengert-tests-")
+    atexit.register(shutil.rmtree, os.environ["WENGERT_CACHE_DIR"], ignore_errors=True)
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,20 +8,21 @@ from wengert.errors import ArgumentError
 
 PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "sweeps", "interfaces")
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
+SERVICES = ("diskcache",)
 
 
 def disabled() -> frozenset[str]:
-    """The names in WENGERT_DISABLE: passes over the IR, and plans of the code generator.
+    """The names in WENGERT_DISABLE: passes over the IR, plans of the code generator, and what is kept on disk.
 
     Raises:
         ArgumentError: a name that is none of them.
     """
     names = frozenset(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
-    unknown = names - {*PASSES, *PLANS}
+    unknown = names - {*PASSES, *PLANS, *SERVICES}
     if unknown:
         raise ArgumentError(
             "WENGERT_DISABLE names optimisations that do not exist",
             found=", ".join(sorted(unknown)),
-            expected=f"some of {', '.join((*PLANS, *PASSES))}",
+            expected=f"some of {', '.join((*PLANS, *PASSES, *SERVICES))}",
         )
     return names

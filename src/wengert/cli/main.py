@@ -10,6 +10,7 @@ import typer
 
 from wengert.cli.doctor import find_trouble, report_lines
 from wengert.cli.target import Target, load_target
+from wengert.codegen.store import Store, folder
 from wengert.errors import ArgumentError, WengertError
 
 if TYPE_CHECKING:
@@ -84,6 +85,27 @@ def doctor() -> None:
         typer.echo(f"error: {line}", err=True)
     if trouble:
         raise typer.Exit(1)
+
+
+@app.command()
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Drop all of it.")] = False) -> None:
+    """Show, or drop, the native code that is kept on disk."""
+    place = folder()
+    if place is None:
+        typer.echo("this platform has no folder for native code; name one by WENGERT_CACHE_DIR")
+        raise typer.Exit(1)
+    kept = Store(place)
+    if clear:
+        typer.echo(f"dropped {kept.clear()} programs from {place}")
+        return
+    try:
+        found = kept.contents()
+    except WengertError as error:
+        _fail(error)
+    typer.echo(f"folder:   {found.folder}")
+    typer.echo(f"programs: {found.entries}, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB")
+    if found.trouble:
+        typer.echo(f"not used: {found.trouble}")
 
 
 def _fail(error: WengertError) -> NoReturn:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen import blas, effects, special
-from wengert.codegen.engine import Machine, build, python_symbols
-from wengert.codegen.entry import Callbacks, numpy_symbols
+from wengert.codegen import blas, effects, special, table
+from wengert.codegen.engine import Effort, Machine, build, python_symbols
+from wengert.codegen.entry import numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
 from wengert.codegen.module import lower
 from wengert.codegen.thread_stack import stack_limit
@@ -55,13 +55,13 @@ class Compiled:
         self.function = function
         self._runtime = _Runtime(function)
         options = options or options_from_environment()
-        module = lower(function, options, self._runtime.callbacks())
+        module = lower(function, options)
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
         symbols = {**python_symbols(), **numpy_symbols(), **outside}
         level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
-        machine = build(module.text, symbols, level, fast=len(module.text) > _HUGE)
+        machine = build(module.text, symbols, Effort(level, fast=len(module.text) > _HUGE))
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 
@@ -77,7 +77,7 @@ class Compiled:
 
     def optimized(self) -> str:
         """LLVM text after optimisation."""
-        return self._runtime.machine().text()
+        return self._runtime.machine().optimized()
 
     def asm(self) -> str:
         """The machine code as assembler text."""
@@ -110,13 +110,11 @@ class _Runtime:
         # Compiled code holds their addresses, so these very objects are kept.
         self._fail, self._convert, self._show, self._measure = self.fail, self.convert, self.show, self.measure
 
-    def callbacks(self) -> Callbacks:
-        """Addresses of the methods below."""
-        return Callbacks(id(self._fail), id(self._convert), id(self._show), id(self._measure))
-
     def attach(self, machine: Machine, sites: Sequence[Site]) -> Callable[..., tuple[Any, ...]]:
         """Take the native code and wrap its entry into a builtin function."""
         self._machine, self._sites = machine, sites
+        callbacks = {"fail": self._fail, "convert": self._convert, "show": self._show, "measure": self._measure}
+        table.fill(machine.address(table.SYMBOL), {name: id(method) for name, method in callbacks.items()})
         weakref.finalize(self, _release, machine).atexit = False
         name = self.function.name.encode()
         self._definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")

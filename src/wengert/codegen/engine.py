@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
+from llvmlite.binding.object_file import ObjectFileRef
 
+from wengert.codegen.store import digest, store
 from wengert.errors import InternalError
 
 _lock = threading.RLock()
+
+TUNING = {
+    # Straight-line scalar code (a Runge-Kutta step) runs up to 1.4 times as long with it: lanes are shuffled to and fro.
+    "slp_vectorization": False,
+    # Small static arrays are unrolled by the code generator; remainders of vector loops are not worth the code.
+    "loop_unrolling": False,
+}
 
 
 @dataclass(frozen=True)
@@ -48,62 +60,97 @@ def vector_width() -> str:
     return '"prefer-vector-width"="512"' if "+avx512f" in host().features.split(",") else ""
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How hard LLVM works.
+
+    Attributes:
+        level: of its passes, 0 to 3.
+        fast: choose machine instructions and registers quickly: most of the time for long modules goes there.
+    """
+
+    level: int = 2
+    fast: bool = False
+
+
 @dataclass(eq=False)
 class Machine:
     """Native code in memory; it is gone when this object is."""
 
     engine: Any
-    module: Any
-    target: Any
+    text: str
+    effort: Effort
 
     def address(self, name: str) -> int:
         """Where a function or global of the module is."""
         with _lock:
-            return int(self.engine.get_function_address(name))
+            return int(self.engine.get_function_address(name) or self.engine.get_global_value_address(name))
 
-    def text(self) -> str:
-        """The optimised LLVM."""
+    def optimized(self) -> str:
+        """The optimised LLVM, made anew."""
         with _lock:
-            return str(self.module)
+            return str(_optimized(self.text, self.effort)[0])
 
     def assembly(self) -> str:
-        """The machine code as assembler text."""
+        """The machine code as assembler text, made anew."""
         with _lock:
-            return str(self.target.emit_assembly(llvm.parse_assembly(str(self.module))))
+            module, target = _optimized(self.text, self.effort)
+            return str(target.emit_assembly(module))
 
 
-def build(text: str, symbols: Mapping[str, int], level: int = 2, fast: bool = False) -> Machine:
-    """Native code for a module.
+def build(text: str, symbols: Mapping[str, int], effort: Effort) -> Machine:
+    """Native code for a module: from the store on disk if it is there.
 
     Args:
-        text: LLVM assembly.
+        text: LLVM assembly; it names everything outside by a symbol, so that its code may be loaded by another process.
         symbols: addresses of outside functions and data.
-        level: how hard LLVM works, 0 to 3.
-        fast: choose machine instructions and registers quickly: most of the time for long modules goes there.
+        effort: how hard LLVM works.
     """
     with _lock:
-        here = host()
         for name, address in symbols.items():
             _define(name, address)
-        try:
-            module = llvm.parse_assembly(text)
-            module.verify()
-        except RuntimeError as error:
-            raise InternalError(f"the code generator wrote LLVM that is not valid: {error}") from error
-        target = llvm.Target.from_triple(here.triple).create_target_machine(
-            cpu=here.cpu, features=here.features, opt=0 if fast else min(level, 3), jit=True
-        )
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
-        options.loop_vectorization = level > 1
-        # Straight-line scalar code (a Runge-Kutta step) runs up to 1.4 times as long with it: lanes are shuffled to and fro.
-        options.slp_vectorization = False
-        # Small static arrays are unrolled by the code generator; remainders of vector loops are not worth the code.
-        options.loop_unrolling = False
-        builder = llvm.create_pass_builder(target, options)
-        builder.getModulePassManager().run(module, builder)
-        engine = llvm.create_mcjit_compiler(module, target)
+        kept, name = store(), key(text, effort)
+        code = kept.load(name) if kept is not None else None
+        if code is None:
+            module, target = _optimized(text, effort)
+            code = bytes(target.emit_object(module))
+            if kept is not None:
+                kept.save(name, code)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target(effort))
+        engine.add_object_file(ObjectFileRef.from_data(code))
         engine.finalize_object()
-    return Machine(engine, module, target)
+    return Machine(engine, text, effort)
+
+
+def key(text: str, effort: Effort) -> str:
+    """The name of the code of a module: it follows from the text, from what LLVM is asked to do, and from who does it."""
+    here = host()
+    versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {sys.implementation.cache_tag} {np.__version__}"
+    return digest([text, repr(effort), repr(TUNING), here.triple, here.cpu, here.features, versions])
+
+
+def _target(effort: Effort) -> Any:
+    here = host()
+    opt = 0 if effort.fast else min(effort.level, 3)
+    return llvm.Target.from_triple(here.triple).create_target_machine(cpu=here.cpu, features=here.features, opt=opt, jit=True)
+
+
+def _optimized(text: str, effort: Effort) -> tuple[Any, Any]:
+    """The module after LLVM's passes, and the machine that it is for."""
+    host()
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise InternalError(f"the code generator wrote LLVM that is not valid: {error}") from error
+    target = _target(effort)
+    options = llvm.create_pipeline_tuning_options(speed_level=effort.level)
+    options.loop_vectorization = effort.level > 1
+    for name, value in TUNING.items():
+        setattr(options, name, value)
+    builder = llvm.create_pass_builder(target, options)
+    builder.getModulePassManager().run(module, builder)
+    return module, target
 
 
 _defined: dict[str, int] = {}

@@ -7,12 +7,12 @@ that converts it and calls again.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from wengert.codegen.engine import vector_width
+from wengert.codegen.table import address_of
 from wengert.codegen.text import REGISTER, Writer
 from wengert.errors import InternalError
 from wengert.ir.core import Function, Value
@@ -25,23 +25,6 @@ C_CONTIGUOUS_AND_ALIGNED = 0x0101
 TYPE_NUMBERS = {d.name: d.numpy.num for d in DTYPES.values()}
 
 
-@dataclass(frozen=True)
-class Callbacks:
-    """Addresses of the Python callables that compiled code calls.
-
-    Attributes:
-        fail: takes a status and the address of the operand buffer and raises.
-        convert: takes the arguments, converts them and calls again.
-        show: takes the status of a `host_print` or `host_call` and the address of the operand buffer, and runs it.
-        measure: takes a number and an address, and writes there how far down the thread's stack may grow, and the thread.
-    """
-
-    fail: int
-    convert: int
-    show: int
-    measure: int
-
-
 @cache
 def numpy_symbols() -> dict[str, int]:
     """Addresses of the functions of the NumPy C API that compiled code uses."""
@@ -52,11 +35,6 @@ def numpy_symbols() -> dict[str, int]:
     return {"PyArray_New": table[93] or 0, "PyArray_Scalar": table[60] or 0}
 
 
-def pointer(address: int) -> str:
-    """A constant address."""
-    return f"inttoptr (i64 {address} to ptr)"
-
-
 def kernel_parameters(function: Function) -> list[str]:
     """The parameters of the kernel: dims, then scalars and array addresses in order."""
     dims = [f"i64 %d{k}" for k in range(len(function.dims))]
@@ -65,28 +43,26 @@ def kernel_parameters(function: Function) -> list[str]:
     ]
 
 
-def entry_text(function: Function, callbacks: Callbacks, words: int, is_recursive: bool = False) -> tuple[str, Writer]:
+def entry_text(function: Function, words: int, is_recursive: bool = False) -> tuple[str, Writer]:
     """The entry function, and the writer that knows what it declares.
 
     Args:
         function: what the kernel computes.
-        callbacks: addresses of the Python callables.
         words: the size of the operand buffer.
         is_recursive: whether calls among the kernel's functions look at the limit of the thread's stack.
     """
     w = Writer()
     w.label("start")
-    _Entry(w, function, callbacks).write(words, is_recursive)
+    _Entry(w, function).write(words, is_recursive)
     body = "\n".join([*w.entry, *w.lines[1:]])
     text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
 
 
 class _Entry:
-    def __init__(self, w: Writer, function: Function, callbacks: Callbacks) -> None:
+    def __init__(self, w: Writer, function: Function) -> None:
         self.w = w
         self.function = function
-        self.callbacks = callbacks
 
     def write(self, words: int, is_recursive: bool) -> None:
         w, function = self.w, self.function
@@ -121,7 +97,7 @@ class _Entry:
         ready, measure = w.fresh("ready"), w.fresh("measure")
         w.branch(w.let(f"icmp eq i64 {thread}, {last}"), ready, measure, ", !prof !1")
         w.label(measure)
-        called = [("ptr", pointer(self.callbacks.measure)), ("i64", "0"), ("ptr", "@wg.stack")]
+        called = [("ptr", address_of(w, "measure")), ("i64", "0"), ("ptr", "@wg.stack")]
         found = w.call("ptr", "wg_call", called)
         w.call("void", "Py_DecRef", [("ptr", found)])
         w.branch(w.let(f"icmp eq ptr {found}, null"), "nothing", ready, ", !prof !2")
@@ -145,7 +121,7 @@ class _Entry:
 
     def type_is(self, argument: str, *types: type) -> None:
         found = self.field(argument, HEADER - 8, "ptr")
-        tests = [self.w.let(f"icmp eq ptr {found}, {pointer(id(t))}") for t in types]
+        tests = [self.w.let(f"icmp eq ptr {found}, {address_of(self.w, t.__name__)}") for t in types]
         condition = f"or i1 {tests[0]}, {tests[-1]}"
         self.require(condition)
 
@@ -171,7 +147,7 @@ class _Entry:
 
     def boolean(self, argument: str) -> str:
         w = self.w
-        true, false = (w.let(f"icmp eq ptr {argument}, {pointer(id(v))}") for v in (True, False))
+        true, false = (w.let(f"icmp eq ptr {argument}, {address_of(w, v)}") for v in ("True", "False"))
         self.require(f"or i1 {true}, {false}")
         return true
 
@@ -179,7 +155,7 @@ class _Entry:
         w = self.w
         self.type_is(argument, np.ndarray)
         self.require(f"icmp eq i32 {self.field(argument, RANK, 'i32')}, {param.rank}")
-        descriptor = pointer(id(param.tensor.dtype.numpy))
+        descriptor = address_of(w, param.tensor.dtype.name)
         self.require(f"icmp eq ptr {self.field(argument, DESCRIPTOR, 'ptr')}, {descriptor}")
         flags = w.let(f"and i32 {self.field(argument, FLAGS, 'i32')}, {C_CONTIGUOUS_AND_ALIGNED}")
         self.require(f"icmp eq i32 {flags}, {C_CONTIGUOUS_AND_ALIGNED}")
@@ -246,19 +222,19 @@ class _Entry:
             return w.call("ptr", "PyFloat_FromDouble", [("double", found)])
         if kind == "i64":
             return w.call("ptr", "PyLong_FromLongLong", [("i64", found)])
-        item = w.let(f"select i1 {found}, ptr {pointer(id(True))}, ptr {pointer(id(False))}")
+        item = w.let(f"select i1 {found}, ptr {address_of(w, 'True')}, ptr {address_of(w, 'False')}")
         w.call("void", "Py_IncRef", [("ptr", item)])
         return item
 
     def failures(self, status: str, operands: str) -> None:
-        w, callbacks = self.w, self.callbacks
+        w = self.w
         w.label("convert")
-        arguments = [("ptr", pointer(callbacks.convert)), ("ptr", "%args"), ("i64", "%n"), ("ptr", "null")]
+        arguments = [("ptr", address_of(w, "convert")), ("ptr", "%args"), ("i64", "%n"), ("ptr", "null")]
         w.do(f"ret ptr {w.call('ptr', 'PyObject_Vectorcall', arguments)}")
         w.label("failed")
         w.branch(w.let(f"icmp eq i64 {status}, -2"), "nothing", "raise")
         w.label("raise")
-        called = [("ptr", pointer(callbacks.fail)), ("i64", status), ("ptr", operands)]
+        called = [("ptr", address_of(w, "fail")), ("i64", status), ("ptr", operands)]
         w.do(f"ret ptr {w.call('ptr', 'wg_call', called)}")
         w.label("nothing")
         w.do("ret ptr null")

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from wengert.codegen import angles, arrays, calls, control, effects, linalg, matmul, order, reductions, spectral, stacks, vecmath
 from wengert.codegen.calls import close_callee, open_callee, write_return
 from wengert.codegen.engine import has_fma, host, vector_width
-from wengert.codegen.entry import TYPE_NUMBERS, Callbacks, entry_text, kernel_parameters, pointer
+from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
 from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import Task, run, settle, store_task
 from wengert.codegen.schedule import schedule
 from wengert.codegen.storage import Buffer, Mem
+from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
 from wengert.ir.core import Function, Value
 
@@ -98,7 +97,8 @@ done:
   ret ptr %result
 }}
 define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {{
-  %r = call ptr @wg_call(ptr {show}, i64 %site, ptr %operands)
+  %show = load ptr, ptr {show}
+  %r = call ptr @wg_call(ptr %show, i64 %site, ptr %operands)
   call void @Py_DecRef(ptr %r)
   %raised = icmp eq ptr %r, null
   %status = zext i1 %raised to i32
@@ -125,7 +125,7 @@ class Module:
     lowering: Lowering
 
 
-def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
+def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
     found = interfaces(function)
     low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
@@ -135,7 +135,7 @@ def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
         lowered.append(_following(lowered[-1], interface))
         kernels.append(_callee(lowered[-1], interface))
     words = max(each.operand_words for each in lowered)
-    entry, entry_writer = entry_text(function, callbacks, words, any(i.is_recursive for i in found.values()))
+    entry, entry_writer = entry_text(function, words, any(i.is_recursive for i in found.values()))
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations}
     for each in lowered:
         declarations.update(each.w.declarations)
@@ -144,7 +144,8 @@ def lower(function: Function, options: Options, callbacks: Callbacks) -> Module:
     parts = [
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
-        SUPPORT.format(show=pointer(callbacks.show), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
+        declaration(),
+        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         *low.routines.values(),
@@ -291,7 +292,7 @@ def _new_array(low: Lowering, value: Value, position: int) -> Mem:
     object_address = w.call(
         "ptr",
         "PyArray_New",
-        [("ptr", pointer(id(np.ndarray))), ("i32", str(value.rank)), ("ptr", shape),
+        [("ptr", address_of(w, "ndarray")), ("i32", str(value.rank)), ("ptr", shape),
          ("i32", str(TYPE_NUMBERS[value.tensor.dtype.name])), ("ptr", "null"), ("ptr", "null"), ("i32", "0"),
          ("i32", "0"), ("ptr", "null")],
     )  # fmt: skip
