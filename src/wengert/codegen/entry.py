@@ -215,7 +215,7 @@ class _Entry:
         if value.rank:
             return w.let(f"load ptr, ptr {slot}")
         if kind == "f32":
-            made = [("ptr", slot), ("ptr", pointer(id(value.tensor.dtype.numpy))), ("ptr", "null")]
+            made = [("ptr", slot), ("ptr", address_of(w, kind)), ("ptr", "null")]
             return w.call("ptr", "PyArray_Scalar", made)
         found = w.let(f"load {REGISTER[kind]}, ptr {slot}")
         if kind == "f64":

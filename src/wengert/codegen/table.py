@@ -22,7 +22,7 @@ CALLBACKS = ("fail", "convert", "show", "measure")
 @cache
 def shared() -> dict[str, int]:
     """Addresses of objects that live as long as the process, by name."""
-    kinds = (float, int, np.float64, np.ndarray)
+    kinds = (float, int, np.float64, np.float32, np.ndarray)
     constants = {"True": True, "False": False, **{kind.__name__: kind for kind in kinds}}
     return {**{name: id(obj) for name, obj in constants.items()}, **{d.name: id(d.numpy) for d in DTYPES.values()}}
 
