@@ -40,6 +40,14 @@ def column_from_row(x):
     return weighed(y)
 
 
+def flat_parts(a):
+    b = a.copy()
+    flat = b.ravel()
+    flat[:7][:] = flat[:7]
+    flat[::2] = flat[:13]
+    return weighed(b)
+
+
 def symmetric(a):
     b = a.copy()
     for i in range(len(b)):
@@ -61,6 +69,10 @@ def test_numbers_are_copied_in_numpys_order(function):
 
 def test_a_matrix_is_made_symmetric():
     agree_everywhere(symmetric, M)
+
+
+def test_parts_of_the_flat_array():
+    agree_everywhere(flat_parts, M)
 
 
 def moved(x, i, j, n, m):

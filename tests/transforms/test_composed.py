@@ -15,6 +15,8 @@ FEW = (
     "control_flow.walrus_in_while",
     "functions.reduce_product",
     "functions.recursion_of_known_depth",
+    "exceptions.nested_try",
+    "exceptions.several_handlers",
 )
 
 

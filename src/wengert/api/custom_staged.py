@@ -205,7 +205,7 @@ class Site:
         child = self.trace.builder.child()
         mark = self.trace.journal.mark()
         try:
-            with self.trace.building(child):
+            with self.trace.inner_function(child):
                 results = make()
         finally:
             self.trace.journal.rollback(mark)

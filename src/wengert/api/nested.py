@@ -83,7 +83,7 @@ def trace_inner(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         inner_leaves[k] = box(param, numpy=getattr(leaves[k], "numpy", False))
     inner_args, inner_kwargs = tree.unflatten(inner_leaves)
     before = trace.captures.outside.fingerprint()
-    with trace.building(child):
+    with trace.inner_function(child):
         out = calls.call(fn, tuple(inner_args), inner_kwargs)
         out_leaves, out_tree = flatten(out, is_leaf=is_box)
         results: list[Value] = []

@@ -133,7 +133,7 @@ class Wrapped(CustomFunction):
         outer = trace.builder
         child: Builder = EvalBuilder(trace.span, parent=outer) if isinstance(outer, EvalBuilder) else outer.child()
         try:
-            with trace.building(child):
+            with trace.inner_function(child):
                 calls.call(self.jvp, (args, tangents), {})
         except (UnsupportedError, GradientCutError, NeedsPythonValue):
             return

@@ -6,7 +6,7 @@ One `Trace` is current at a time per thread, held in a ContextVar; boxes and hoo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,6 +182,12 @@ class Trace:
             yield
         finally:
             self.depth -= 1
+
+    @contextmanager
+    def inner_function(self, builder: Builder) -> Iterator[Builder]:
+        """While a function is traced on values of its own: `builder` receives instructions, exceptions it catches stay inside."""
+        with self.building(builder), self.failures.apart() if self.failures is not None else nullcontext():
+            yield builder
 
     @contextmanager
     def building(self, builder: Builder) -> Iterator[Builder]:

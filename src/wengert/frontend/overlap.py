@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import UnsupportedError
+from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.broadcasting import broadcast_into
 from wengert.frontend.context import current
 from wengert.frontend.emit import builder, difference, for_loop, product_of, value_of
-from wengert.frontend.views import At, Entry, Expand, Index, Part, Reshape, Step, Transpose
+from wengert.frontend.views import At, Entry, Index, Part, Reshape, Step, Transpose
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add, dim_scale
 
-_Line = tuple[Affine, int]  # an axis of the root as the view runs along it: position of the first element, step
+_Line = tuple[Affine, int]  # an axis of the base as the view runs along it: position of the first element, step
 
 
 def store_in_order(view: Array, new: Any) -> bool:
@@ -30,7 +30,10 @@ def store_in_order(view: Array, new: Any) -> bool:
         return False
     if new.dims == (1,) or (view.dims != new.dims and isinstance(view.dims[0], int) and isinstance(new.dims[0], int)):
         return False  # one element for all of them, or an error
-    target, source = _lines(view), _lines(new)
+    base = _base(view)
+    target = source = None
+    if base.is_contiguous and base.is_same_view(_base(new)):
+        target, source = _lines(view), _lines(new)
     if target is not None and source is not None and _is_harmless(target, source, view.dims[0]):
         return False
     moves = _moves(view, new)
@@ -41,13 +44,14 @@ def store_in_order(view: Array, new: Any) -> bool:
             view.write(root.reshape(-1)[positions].value)
         return matters
     if target is None or source is None:
-        raise UnsupportedError(
+        error = UnsupportedError if current().eager else StagingError
+        raise error(
             "a part of an array is assigned to a part of the same array, and NumPy's result depends on the order of copying",
             current().span,
             fix="copy the source first: `target[...] = source.copy()`",
         )
     broadcast_into(new, view.dims, lambda v: v)  # checks the sizes
-    _copy_one_by_one(view, target, source)
+    _copy_one_by_one(base, target, source, view.dims[0])
     return True
 
 
@@ -106,12 +110,15 @@ def _key(entry: Entry) -> int | slice | None:
 # --- symbolic positions ----------------------------------------------------------------------------------------------
 
 
-def _lines(view: Array) -> list[_Line] | None:
-    """How a view of one axis runs through its root; None if it is not simply a part of it."""
-    if view.parent is None:
+def _base(view: Array) -> Array:
+    """The array that a view is a part of."""
+    return view.parent if view.parent is not None and isinstance(view.step, Index) else view
+
+
+def _lines(view: Array) -> list[_Line]:
+    """How a view of one axis runs through its base."""
+    if not isinstance(view.step, Index):
         return [(0, 1)]
-    if view.parent.parent is not None or not isinstance(view.step, Index) or isinstance(view.step, Expand):
-        return None
     found: list[_Line] = []
     for entry in view.step.entries:
         if isinstance(entry, At):
@@ -149,10 +156,9 @@ def _is_outside(k: Affine, size: Affine) -> bool:
     return (isinstance(k, int) and k < 0) or (isinstance(over, int) and over >= 0)
 
 
-def _copy_one_by_one(view: Array, target: list[_Line], source: list[_Line]) -> None:
-    root, size = view.root, view.dims[0]
+def _copy_one_by_one(base: Array, target: list[_Line], source: list[_Line], size: Affine) -> None:
     b = builder()
-    strides = [product_of(root.dims[axis + 1 :]) for axis in range(len(root.dims))]
+    strides = [product_of(base.dims[axis + 1 :]) for axis in range(len(base.dims))]
     to, start = _offset(target, strides), _offset(source, strides)
     along = b.const(0)
     for (_, step), stride in zip(source, strides, strict=True):
@@ -168,8 +174,8 @@ def _copy_one_by_one(view: Array, target: list[_Line], source: list[_Line]) -> N
         element = inner.index(x, *_positions(source, place), spec=spec)
         return [inner.update(x, element, *_positions(target, place), spec=spec)]
 
-    (after,) = for_loop(size, [root.value], body)
-    root.write(after)
+    (after,) = for_loop(size, [base.value], body)
+    base.write(after)
 
 
 def _offset(lines: list[_Line], strides: list[Affine]) -> Value:

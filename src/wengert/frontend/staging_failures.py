@@ -10,7 +10,8 @@ set it there is a fork again, so that nothing runs on the way to the handler.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ class Failures:
         self.values: dict[int, tuple[Any, ...]] = {}
         self.records: dict[Hashable, Record] = {}
         self.handling: list[BaseException] = []
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """A function traced on values of its own, such as one that is differentiated: what it catches stays inside.
+
+        What it does not catch is a `check` of its program, which the `try` statements around see where that is put in line.
+        """
+        kept = (self.guards, self.code, self.values, self.records, self.handling)
+        mark = self.trace.journal.mark()
+        self.guards, self.code, self.values, self.records, self.handling = [], 0, {}, {}, []
+        try:
+            yield
+        finally:
+            self.guards, self.code, self.values, self.records, self.handling = kept
+            entries = self.trace.journal.entries
+            entries[mark:] = [entry for entry in entries[mark:] if entry[1] is not self]
 
     # --- which failures are taken -------------------------------------------------------------------------------
 
