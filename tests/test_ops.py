@@ -26,6 +26,7 @@ from wengert.types import F64, TensorType
 # that are inside of transforms only, and `undef`, have no value.
 STRUCTURAL = {"const", "undef", "if", "for", "while", "call", "stack_new", "push", "pop", "check", "host_print", "host_call"}
 STRUCTURAL |= {"custom", "detach", "shadow", "attach", "with_pullback", "pullback"}
+STRUCTURAL |= {"checkpoint_begin", "checkpoint_end", "checkpoint"}
 TESTED = sorted(set(REGISTRY) - STRUCTURAL)
 FIRST_ORDER = 1e-7
 SECOND_ORDER = 1e-6

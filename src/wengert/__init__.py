@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wengert.api import (
         EagerFallbackWarning,
+        checkpoint,
         clip_gradient,
         custom_jvp,
         custom_vjp,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "wengert.api": [
         "EagerFallbackWarning",
+        "checkpoint",
         "clip_gradient",
         "custom_jvp",
         "custom_vjp",
@@ -105,6 +107,7 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "hessian",
     "hvp",
     "vmap",
+    "checkpoint",
     "jit",
     "eager",
     "stop_gradient",

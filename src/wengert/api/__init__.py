@@ -1,5 +1,6 @@
 """The public functions: argument handling, trees, guards, caching, choice of mode."""
 
+from wengert.api.checkpoint import checkpoint
 from wengert.api.custom import custom_jvp, custom_vjp
 from wengert.api.derivatives import grad, jit, stop_gradient, value_and_grad
 from wengert.api.directional import jvp, vjp
@@ -20,6 +21,7 @@ from wengert.api.wrap import wrap
 
 __all__ = [
     "EagerFallbackWarning",
+    "checkpoint",
     "clip_gradient",
     "custom_jvp",
     "custom_vjp",

@@ -25,6 +25,7 @@ from wengert.ir.core import Function, walk
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
+from wengert.transforms.checkpoint import remove_marks
 from wengert.tree import TreeDef
 from wengert.types import Dim
 
@@ -223,7 +224,7 @@ class Program:
 
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
         started = time.perf_counter()
-        function = optimize(inline_custom(self.lower(traced, positions)))
+        function = optimize(remove_marks(inline_custom(self.lower(traced, positions))))
         compiled = compile_native(function)
         self.counts.compilations += 1
         self.counts.compile_seconds += time.perf_counter() - started

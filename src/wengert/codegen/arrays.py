@@ -375,7 +375,7 @@ def write_rows(adds: bool) -> Handler:
 
 HANDLERS: dict[str, Handler] = {
     "const": const, "elementwise": elementwise, "broadcast": broadcast, "transpose": transpose, "reshape": reshape,
-    "assume_shape": assume_shape, "iota": iota, "make_array": make_array, "undef": undef, "index": index,
+    "assume_shape": assume_shape, "recall": assume_shape, "iota": iota, "make_array": make_array, "undef": undef, "index": index,
     "update": write_part(store_task), "add_at": write_part(accumulate_task), "gather": gather,
     "scatter_add": write_rows(True), "scatter": write_rows(False), "resize": resize,
 }  # fmt: skip

@@ -214,4 +214,11 @@ def run_site(sites: Sequence[Site], address: int, status: int) -> list[Any]:
     return found
 
 
-HANDLERS: dict[str, Handler] = {"check": check, "wrap_index": wrap_index, "host_print": host_print, "host_call": host_call}
+def nothing(low: Lowering, instr: Instr) -> None:
+    """Marks for transforms have no code."""
+
+
+HANDLERS: dict[str, Handler] = {
+    "check": check, "wrap_index": wrap_index, "host_print": host_print, "host_call": host_call,
+    "checkpoint_begin": nothing, "checkpoint_end": nothing,
+}  # fmt: skip

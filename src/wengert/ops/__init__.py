@@ -2,6 +2,7 @@
 
 from wengert.ops import (
     bessel,
+    checkpoint,
     control,
     custom,
     elementwise,
@@ -18,6 +19,6 @@ from wengert.ops import (
 )
 
 __all__ = [
-    "bessel", "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "special",
+    "bessel", "checkpoint", "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "special",
     "spectral", "systems", "transcendental",
 ]  # fmt: skip

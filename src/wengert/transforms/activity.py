@@ -15,6 +15,9 @@ from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
 
 Pattern = frozenset[int]
 
+ARMS = frozenset({"if", "checkpoint"})
+"""Instructions whose regions have no parameters and yield their results."""
+
 
 def can_vary(declared: Type) -> bool:
     """Whether values of this type have tangents: floats, and stacks that hold some."""
@@ -131,7 +134,7 @@ def _spread_forward(instrs: Sequence[Instr], varied: set[Value], calls: Callees 
         elif not instr.regions:
             if any(instr.operands[k] in varied for k in differentiable_operands(instr)):
                 varied.update(r for r in instr.results if can_vary(r.type))
-        elif instr.op.name == "if":
+        elif instr.op.name in ARMS:
             for region in instr.regions:
                 _spread_forward(region.instrs, varied, calls)
                 _union(varied, region.results, instr.results)
@@ -196,7 +199,7 @@ def _spread_backward(instrs: Sequence[Instr], useful: set[Value], calls: Callees
         elif not instr.regions:
             if any(r in useful for r in instr.results):
                 useful.update(instr.operands[k] for k in differentiable_operands(instr))
-        elif instr.op.name == "if":
+        elif instr.op.name in ARMS:
             for region in instr.regions:
                 _union(useful, instr.results, region.results)
                 _spread_backward(region.instrs, useful, calls)

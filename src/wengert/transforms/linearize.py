@@ -1,8 +1,8 @@
 """Linearisation: the forward derivative of a block, split into what depends on primal values only and what is linear in tangents.
 
-The linear part is a tree of `LinearOp`, `LinearIf`, `LinearLoop` and `LinearCall`. It refers to primal values freely; those
-that a reversed loop will need again are its residuals, chosen later (`residuals`). Transposing it gives the pullback
-(`transpose`).
+The linear part is a tree of `LinearOp`, `LinearIf`, `LinearGroup`, `LinearLoop` and `LinearCall`. It refers to primal values
+freely; those that a reversed loop will need again are its residuals, chosen later (`residuals`). Transposing it gives the
+pullback (`transpose`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wengert.ir.builder import Builder
-from wengert.ir.core import Instr, Value
+from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import get_op
 from wengert.transforms.activity import Callees, call_pattern, can_vary, loop_parts, tangent_elements, tangent_type
 from wengert.transforms.jvp import tangent_entry, tangent_name, tangent_of_instr, tangent_or_zero
@@ -77,6 +77,15 @@ class LinearIf:
 
 
 @dataclass(eq=False)
+class LinearGroup:
+    """The linear part of a `checkpoint` region; `yields[0][k]` is the tangent that becomes `results[k]`, None for zero."""
+
+    split: Split
+    yields: tuple[list[Value | None]]
+    results: list[Value]
+
+
+@dataclass(eq=False)
 class LinearLoop:
     """The linear part of a loop body, with the tangents of the carries: initial, parameter, yield (None for zero), result."""
 
@@ -96,7 +105,7 @@ class LinearCall:
     results: list[Value]
 
 
-LinearItem: TypeAlias = LinearOp | LinearIf | LinearLoop | LinearCall
+LinearItem: TypeAlias = LinearOp | LinearIf | LinearGroup | LinearLoop | LinearCall
 PrimalItem: TypeAlias = Instr | Split
 
 
@@ -149,6 +158,8 @@ class Linearizer:
                 self.call(block, instr, self.calls)
             elif instr.op.name == "if":
                 self.branch(block, instr)
+            elif instr.op.name == "checkpoint":
+                self.group(block, instr)
             elif instr.regions:
                 self.loop(block, instr)
             elif instr.op.name == "with_pullback":
@@ -212,6 +223,16 @@ class Linearizer:
         block.primal.append(split)
         block.linear.append(LinearIf(split, (yields[0], yields[1]), results))
 
+    def group(self, block: Block, instr: Instr) -> None:
+        """What is run again leaves out checks and prints, which have had their effect."""
+        (region,) = instr.regions
+        inner = self.block(without_effects(region.instrs), block.tangents.new_child())
+        moving = [k for k, r in enumerate(instr.results) if r in self.active]
+        yields = [inner.tangents.get(region.results[k]) for k in moving]
+        split = Split(instr, (inner,))
+        block.primal.append(split)
+        block.linear.append(LinearGroup(split, (yields,), self._results(block, [instr.results[k] for k in moving])))
+
     def loop(self, block: Block, instr: Instr) -> None:
         body, init, carry = loop_parts(instr)
         moving = [k for k, p in enumerate(carry) if p in self.active]
@@ -240,6 +261,19 @@ class Linearizer:
         return results
 
 
+def without_effects(instrs: Sequence[Instr]) -> list[Instr]:
+    """`instrs` without instructions that have nothing but an effect, those in regions included."""
+    kept = []
+    for instr in instrs:
+        if instr.op.effects and not instr.results and not instr.regions:
+            continue
+        if instr.regions:
+            regions = tuple(Region(r.params, tuple(without_effects(r.instrs)), r.results) for r in instr.regions)
+            instr = Instr(instr.op, instr.operands, instr.results, instr.attrs, regions, instr.span)
+        kept.append(instr)
+    return kept
+
+
 def linear_blocks(item: LinearItem) -> tuple[Block, ...]:
     """The linearised blocks inside `item`."""
     return () if isinstance(item, LinearOp) else item.split.blocks
@@ -250,7 +284,7 @@ def tangent_uses(block: Block, tangent_values: set[Value]) -> Iterator[Value]:
     for item in block.linear:
         if isinstance(item, LinearOp):
             yield from (o for o in item.instr.operands if o in tangent_values)
-        elif isinstance(item, LinearIf):
+        elif isinstance(item, LinearIf | LinearGroup):
             for yields in item.yields:
                 yield from (y for y in yields if y is not None)
         elif isinstance(item, LinearCall):

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wengert.ir.builder import Builder, to_slots
-from wengert.ir.core import Instr, Region, Value
+from wengert.ir.core import Instr, Region, Value, free_values
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_value, substitute_type
 from wengert.transforms.callee import ReverseCallee, ReverseCallees
 from wengert.transforms.linearize import Block, CallKey, Split
-from wengert.transforms.residuals import Frame, Residuals
+from wengert.transforms.residuals import Frame, Rerun, Residuals
 from wengert.types import I64_SCALAR, StackType, TensorType
 
 Stacks = dict[Split, Value]
@@ -52,6 +52,27 @@ def emit_primal(
             primal.stacks[split] = new_stack(builder, frame, builder.const(0))
     primal.exported.update(emitter.block(builder, plan.top, plan.top.block, primal.stacks))
     return primal
+
+
+def make_rerun(plan: Residuals, frame: Frame, needed: Sequence[Value]) -> Rerun:
+    """What computes the `checkpoint` region of `frame` again, as far as it takes for `needed` and for its loops to go back."""
+    primal = Primal()
+    emitter = _PrimalEmitter(plan, primal, {})
+    builder = Builder(frame.block.primal[0].span if frame.block.primal and isinstance(frame.block.primal[0], Instr) else None)
+    for split in emitter.find_loops(frame.block):
+        inner = plan.frames[split]
+        if inner.parent is not frame or inner.arm is not None:
+            primal.stacks[split] = new_stack(builder, inner, builder.const(0))
+    exported = emitter.block(builder, frame, frame.block, primal.stacks)
+    wanted = {v for n in needed for v in (n, exported.get(n, n))}
+    wanted.update(primal.stacks.values())
+    kept: list[Instr] = []
+    for instr in reversed(builder.instrs):
+        if any(r in wanted for r in instr.results):
+            wanted.update(free_values(Region((), (instr,), ())))
+            kept.append(instr)
+    instrs = tuple(reversed(kept))
+    return Rerun(instrs, free_values(Region((), instrs, ())), primal.stacks, exported, primal.loops_inside)
 
 
 def emit_callee(builder: Builder, plan: Residuals, callees: ReverseCallees, stacks: Mapping[Split, Value]) -> Primal:
@@ -135,6 +156,8 @@ class _PrimalEmitter:
                 inside = list(self.callees[item.key].stacks)
                 self.primal.loops_inside[item] = inside
                 found.update(dict.fromkeys(inside))
+            elif isinstance(item, Split) and item.instr.op.name == "checkpoint":
+                self.primal.loops_inside[item] = []  # what it stores belongs to the way back
             elif isinstance(item, Split):
                 inside = [loop for inner in item.blocks for loop in self.find_loops(inner)]
                 frame = self.plan.frames.get(item)
@@ -157,6 +180,9 @@ class _PrimalEmitter:
                 b.span = item.instr.span
                 if item.key is not None:
                     self.call(b, item, self.callees[item.key], stacks)
+                    made = item.instr.results
+                elif item.instr.op.name == "checkpoint":
+                    b.append(item.instr)  # put in line when all is done
                     made = item.instr.results
                 elif item.instr.op.name == "if":
                     self.branch(b, frame, item, stacks, exported)

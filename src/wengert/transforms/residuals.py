@@ -10,12 +10,13 @@ minimum vertex cut (Ford & Fulkerson 1956); expensive instructions (transcendent
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from wengert.ir.core import Instr, Value
 from wengert.transforms.callee import ReverseCallees
-from wengert.transforms.linearize import Block, LinearCall, LinearIf, LinearItem, LinearOp, Split
+from wengert.transforms.linearize import Block, LinearCall, LinearGroup, LinearIf, LinearItem, LinearOp, Split
 from wengert.types import I64_SCALAR, StackType
 
 RECOMPUTE_COST = 4
@@ -37,7 +38,7 @@ class Arm:
 
 @dataclass(eq=False)
 class Frame:
-    """The function (`split` is None) or a loop body.
+    """The function (`split` is None), a loop body, or a `checkpoint` region, which the reversed frame computes again.
 
     Attributes:
         index: the loop index, for a `for`.
@@ -47,6 +48,7 @@ class Frame:
         exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
         alive: of a callee, its sizes and parameters: the reversed caller passes those of them that are in `used`.
         used: those that the reversed callee reads.
+        rerun: of a `checkpoint` region, what computes it again; None of anything else.
     """
 
     block: Block
@@ -59,6 +61,34 @@ class Frame:
     exports: dict[Split, list[Value]] = field(default_factory=lambda: defaultdict(list))
     alive: frozenset[Value] = frozenset()
     used: dict[Value, None] = field(default_factory=dict)
+    rerun: Rerun | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything outside of arms and loops is at hand in the reversed frame."""
+        return self.split is None or self.split.instr.op.name == "checkpoint"
+
+
+@dataclass(eq=False)
+class Rerun:
+    """The instructions that compute a `checkpoint` region again.
+
+    Attributes:
+        instrs: as the primal pass of the region, loops filling their stacks.
+        reads: values from outside.
+        stacks: the filled stack of every loop.
+        exported: what values of arms are called.
+        loops_inside: as in `Primal`.
+    """
+
+    instrs: tuple[Instr, ...]
+    reads: list[Value]
+    stacks: dict[Split, Value]
+    exported: dict[Value, Value]
+    loops_inside: dict[Split, list[Split]]
+
+
+MakeRerun: TypeAlias = Callable[["Residuals", Frame, Sequence[Value]], Rerun]
 
 
 @dataclass(eq=False)
@@ -93,6 +123,7 @@ def plan_residuals(
     callees: ReverseCallees | None = None,
     own: Split | None = None,
     alive: frozenset[Value] = frozenset(),
+    make_rerun: MakeRerun | None = None,
 ) -> Residuals:
     """Decide for every loop in `block` (the linearised function body) what it stores.
 
@@ -102,12 +133,13 @@ def plan_residuals(
         callees: what calls lead to.
         own: for the block of a callee, which stores like the body of a loop, the key of its stack.
         alive: of a callee, its sizes and parameters.
+        make_rerun: writes down what computes a `checkpoint` region again, given the values of it that are read.
     """
     top = Frame(block, own, alive=alive)
     plan = Residuals(top, {}, {})
     plan.definitions.update((p, Definition(top, None, None)) for p in alive)
     _collect(plan, block, top, None)
-    _Planner(plan, tangent_values, callees or {}).plan(top)
+    _Planner(plan, tangent_values, callees or {}, make_rerun).plan(top)
     return plan
 
 
@@ -125,6 +157,10 @@ def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> No
             for index, inner in enumerate(item.blocks):
                 _collect(plan, inner, frame, Arm(item, index, arm))
             continue
+        if item.instr.op.name == "checkpoint":
+            plan.frames[item] = Frame(item.blocks[0], item, frame, arm)
+            _collect(plan, item.blocks[0], plan.frames[item], None)
+            continue
         is_for = item.instr.op.name == "for"
         body = item.instr.regions[-1]
         inner_frame = Frame(item.blocks[0], item, frame, arm)
@@ -139,7 +175,10 @@ def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> No
 
 
 class _Planner:
-    def __init__(self, plan: Residuals, tangent_values: set[Value], callees: ReverseCallees) -> None:
+    def __init__(
+        self, plan: Residuals, tangent_values: set[Value], callees: ReverseCallees, make_rerun: MakeRerun | None
+    ) -> None:
+        self.whole, self.make_rerun = plan, make_rerun
         self.callees = callees
         self.definitions = plan.definitions
         self.frames = plan.frames
@@ -176,6 +215,9 @@ class _Planner:
             assert item.split.key is not None
             yield from self.callees[item.split.key].needs(item.split.instr)
             return
+        if isinstance(item, LinearGroup):
+            yield from self.group(item)
+            return
         if isinstance(item, LinearIf):
             yield item.split.instr.operands[0]
             for arm in item.split.blocks:
@@ -186,6 +228,17 @@ class _Planner:
         yield inner.count
         yield from self.plan(inner, [s for p in item.params for s in _symbols(p)])
 
+    def group(self, item: LinearGroup) -> list[Value]:
+        """Plan a `checkpoint` region; returns the values that computing it again and going back through it read."""
+        frame = self.frames[item.split]
+        needed = dict.fromkeys(self.needs(frame.block))
+        chosen = self.choose(frame, needed)
+        outer = dict.fromkeys(self.closure(frame, needed, chosen))
+        self.record(frame, chosen)
+        assert self.make_rerun is not None
+        frame.rerun = self.make_rerun(self.whole, frame, [*needed, *chosen])
+        return [*outer, *(v for v in frame.rerun.reads if v not in outer)]
+
     def home(self, value: Value, frame: Frame) -> Definition | None:
         """The definition of `value` if it belongs to `frame`, else None."""
         definition = self.definitions.get(value)
@@ -193,7 +246,7 @@ class _Planner:
 
     def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
         """Whether the value is at hand in the reversed frame without being stored."""
-        return value is frame.index or value in frame.alive or (frame.split is None and definition.arm is None)
+        return value is frame.index or value in frame.alive or (frame.is_whole and definition.arm is None)
 
     def choose(self, frame: Frame, needed: Iterable[Value]) -> set[Value]:
         """The minimum cut: which values of `frame` to store."""
@@ -247,12 +300,12 @@ class _Planner:
 
     def is_copied(self, size: Value, frame: Frame) -> bool:
         """Whether a size from a frame around goes into the entries: where the stack is made, it is not known yet."""
-        in_place = frame.parent is not None and frame.parent.split is None and frame.arm is None
+        in_place = frame.parent is not None and frame.parent.is_whole and frame.arm is None
         return frame.split is not None and not in_place and size in self.definitions
 
     def record(self, frame: Frame, chosen: set[Value]) -> None:
         ordered = sorted(chosen, key=lambda v: (v.rank > 0, v.serial))
-        if frame.split is not None:
+        if frame.split is not None and not frame.is_whole:
             frame.stored = ordered
         for value in ordered:
             definition = self.definitions[value]

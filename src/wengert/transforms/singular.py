@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.ir.core import Instr, Region, Value
-from wengert.transforms.activity import loop_parts
+from wengert.transforms.activity import ARMS, loop_parts
 from wengert.transforms.linearize import Block, PrimalItem
 
 # Bounded or integer-valued whatever their operands are: they stop the spread.
@@ -35,12 +35,12 @@ def _spread(items: Sequence[PrimalItem], found: set[Value]) -> None:
             bodies: list[tuple[Sequence[PrimalItem], Region]] = [(r.instrs, r) for r in item.regions]
         else:
             instr = item.instr
-            regions = instr.regions if instr.op.name == "if" else instr.regions[-1:]
+            regions = instr.regions if instr.op.name in ARMS else instr.regions[-1:]
             bodies = [(b.primal, r) for b, r in zip(item.blocks, regions, strict=True)]
         if not instr.regions:
             if _is_singular(instr, found):
                 found.update(r for r in instr.results if r.is_float)
-        elif instr.op.name == "if":
+        elif instr.op.name in ARMS:
             for inner, region in bodies:
                 _spread(inner, found)
                 _union(found, region.results, instr.results)

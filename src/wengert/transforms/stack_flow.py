@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wengert.ir.core import Value
 from wengert.transforms.callee import ReverseCallees
-from wengert.transforms.linearize import Block, CallKey, LinearCall, LinearIf, LinearOp
+from wengert.transforms.linearize import Block, CallKey, LinearCall, LinearGroup, LinearIf, LinearOp
 from wengert.types import StackType
 
 MASKING = frozenset({"select", "zmul", "update", "scatter", "gather", "resize"})
@@ -29,7 +29,7 @@ def is_popped(block: Block, stacks: set[Value], callees: ReverseCallees, inside:
         elif isinstance(item, LinearCall):
             if _call_pops(item, stacks, callees, inside):
                 return True
-        elif isinstance(item, LinearIf):
+        elif isinstance(item, LinearIf | LinearGroup):
             for arm, yields in zip(item.split.blocks, item.yields, strict=True):
                 if is_popped(arm, stacks, callees, inside):
                     return True

@@ -14,12 +14,13 @@ from wengert.errors import InternalError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import Rule, get_op
-from wengert.ir.rewrite import Env, inline, substitute_type
+from wengert.ir.rewrite import Env, copy_instr, inline, substitute_type
 from wengert.transforms.activity import loop_parts
 from wengert.transforms.callee import ReverseCallees
 from wengert.transforms.linearize import (
     Block,
     LinearCall,
+    LinearGroup,
     LinearIf,
     LinearLoop,
     LinearOp,
@@ -191,6 +192,9 @@ class Transposer:
             if isinstance(item, LinearOp):
                 scope.builder.span = item.instr.span
                 self.leaf(item.instr, cotangents, scope)
+            elif isinstance(item, LinearGroup):
+                scope.builder.span = item.split.instr.span
+                self.group(item, cotangents, scope)
             elif isinstance(item, LinearIf):
                 scope.builder.span = item.split.instr.span
                 self.branch(item, cotangents, scope)
@@ -309,6 +313,37 @@ class Transposer:
         pushed = b.emit(get_op("push"), (stack_bar, *terms))[0]
         self.mask(pushed, stack_bar, *terms)
         self.add(b, cotangents, instr.operands[0], pushed)
+
+    # --- checkpoint -----------------------------------------------------------------------------------------------
+
+    def group(self, item: LinearGroup, cotangents: Cotangents, scope: Scope) -> None:
+        """Compute the region again, then go back through it."""
+        incoming = [cotangents.pop(r, None) for r in item.results]
+        if all(ct is None for ct in incoming):
+            return
+        inner = Scope(scope.builder, {}, scope)
+        self.rerun(item, inner)
+        scope.builder.span = item.split.instr.span
+        for dot, ct in zip(item.yields[0], incoming, strict=True):
+            if dot is not None and ct is not None:
+                self.add(scope.builder, cotangents, dot, ct)
+        self.block(item.split.blocks[0], cotangents, inner)
+
+    def rerun(self, item: LinearGroup, scope: Scope) -> None:
+        """Compute a `checkpoint` region again; its values get names in `scope`."""
+        rerun = self.plan.frames[item.split].rerun
+        assert rerun is not None
+        b, env = scope.builder, Env()
+        for value in rerun.reads:
+            found = self.resolve(value, scope)
+            env[value] = b.recall(found) if found is value and found.is_float else found
+        scope.names.update(env)
+        for instr in rerun.instrs:
+            b.append(copy_instr(instr, env))
+            scope.names.update((r, env[r]) for r in instr.results)
+        scope.names.update((value, env[name]) for value, name in rerun.exported.items() if name in env)
+        self.stacks.update((split, env[stack]) for split, stack in rerun.stacks.items())
+        self.primal.loops_inside.update(rerun.loops_inside)
 
     # --- if -------------------------------------------------------------------------------------------------------
 

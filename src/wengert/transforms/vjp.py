@@ -13,10 +13,11 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh, walk_all
 from wengert.ir.core import Function, Value
 from wengert.transforms.activity import active_values
+from wengert.transforms.checkpoint import gather_regions, inline_regions
 from wengert.transforms.custom import expand, remove_markers
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
-from wengert.transforms.primal import emit_primal
+from wengert.transforms.primal import emit_primal, make_rerun
 from wengert.transforms.residuals import plan_residuals
 from wengert.transforms.reverse_calls import ReverseProgram
 from wengert.transforms.singular import singular_values
@@ -44,7 +45,7 @@ def value_and_grad(fn: Function, wrt: Sequence[int]) -> Function:
 def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = False) -> Function:
     fn = fresh_copy(given)
     floats = [k for k, r in enumerate(fn.results[: 1 if seeded else None]) if r.is_float]
-    fn = expand(fn, wrt, floats)
+    fn = gather_regions(expand(fn, wrt, floats))
     wanted = [fn.params[k] for k in wrt]
     outputs = [r for r in fn.results[: 1 if seeded else None] if r.is_float]
     tangent_values: set[Value] = set()
@@ -58,7 +59,7 @@ def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = Fa
     builder = Builder(fn.span)
     builder.functions.update(fn.functions)
     program.prepare(linearizer.keys, builder.functions)
-    plan = plan_residuals(block, tangent_values, program.callees)
+    plan = plan_residuals(block, tangent_values, program.callees, make_rerun=make_rerun)
 
     primal = emit_primal(builder, plan, program.callees, program.stack_types)
     builder.span = fn.span
@@ -86,7 +87,8 @@ def _reverse(given: Function, wrt: Sequence[int], seeded: bool, masks: bool = Fa
         return _reverse(given, wrt, seeded, masks=True)
     results = (*fn.results, *gradients)
     taken = (*fn.params, *params)
-    return remove_markers(refresh(Function(name, tuple(dims), taken, tuple(builder.instrs), results, fn.span, functions)))
+    whole = Function(name, tuple(dims), taken, tuple(builder.instrs), results, fn.span, functions)
+    return remove_markers(refresh(inline_regions(whole)))
 
 
 def _seed(builder: Builder, fn: Function, params: list[Value], k: int, dims: list[Value]) -> Value:
