@@ -12,7 +12,7 @@ from wengert.frontend import calls
 from wengert.frontend.context import current, is_tracing
 from wengert.ir.op import get_op
 
-BUDGETS = ("sqrt",)
+BUDGETS = ("sqrt", "revolve")
 
 
 class Checkpointed:
@@ -23,7 +23,7 @@ class Checkpointed:
         budget: None where its inside is computed again as a whole, or what its loops may keep.
     """
 
-    def __init__(self, fn: Callable[..., Any], budget: str | None) -> None:
+    def __init__(self, fn: Callable[..., Any], budget: str | int | None) -> None:
         self.fn = fn
         self.budget = budget
         functools.update_wrapper(self, fn, updated=())
@@ -54,8 +54,8 @@ class Checkpointed:
 @overload
 def checkpoint(fn: Callable[..., Any]) -> Checkpointed: ...
 @overload
-def checkpoint(*, budget: str) -> Callable[[Callable[..., Any]], Checkpointed]: ...
-def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | None = None) -> Any:
+def checkpoint(*, budget: str | int) -> Callable[[Callable[..., Any]], Checkpointed]: ...
+def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | int | None = None) -> Any:
     """`fn`, of which a gradient remembers less: what it needs on its way back it computes again. Also a decorator.
 
     Values and gradients are the same to the last bit. Without a budget, only what `fn` is given and what it returns is kept, and
@@ -64,7 +64,9 @@ def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | None = Non
 
     Args:
         fn: a function; called like any other, it may read and write what is around it.
-        budget: "sqrt": of n rounds, about sqrt(n) are kept, and each is run once more.
+        budget: "sqrt": of n rounds, about sqrt(n) are kept, and each is run once more. "revolve": about 2 log2(n) are kept, where
+            the binomial schedule has them, and each is run a few times more. A number: as "revolve", with as many as this number of
+            bytes holds, at least one.
 
     Returns:
         A callable with the signature of `fn`; without `fn`, a decorator.
@@ -79,8 +81,11 @@ def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | None = Non
         >>> round(wg.grad(simulate)(1.0, 1000), 9)
         0.000166155
     """
-    if budget is not None and budget not in BUDGETS:
-        raise ArgumentError(f"The 'budget' argument of checkpoint must be one of {', '.join(BUDGETS)}. Got {budget!r} instead.")
+    is_size = type(budget) is int and budget > 0
+    if budget is not None and budget not in BUDGETS and not is_size:
+        named = ", ".join(repr(b) for b in BUDGETS)
+        what = f"The 'budget' argument of checkpoint must be {named} or a positive number of bytes."
+        raise ArgumentError(f"{what} Got {budget!r} instead.")
     if fn is None:
         return lambda given: checkpoint(given) if budget is None else Checkpointed(_callable(given), budget)
     return Checkpointed(_callable(fn), budget)

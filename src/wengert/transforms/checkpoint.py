@@ -14,7 +14,7 @@ from wengert.ir.core import Function, Instr, Region, Value, free_values, walk
 from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_instr, lookup
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
-from wengert.transforms.checkpoint_loops import segmented
+from wengert.transforms.checkpoint_loops import changes_sizes, replayed, segmented
 from wengert.types import StackType
 
 _MARKS = frozenset({"checkpoint_begin", "checkpoint_end"})
@@ -127,7 +127,7 @@ def _inside(instr: Instr, budget: object) -> tuple[Instr, ...]:
         regions = tuple(Region(r.params, _block(r.instrs, r.results, inner_budget), r.results) for r in instr.regions)
         instr = Instr(instr.op, instr.operands, instr.results, instr.attrs, regions, instr.span)
     if is_loop and budget is not None and can_run_twice((instr,)):
-        return segmented(instr)
+        return segmented(instr) if budget == "sqrt" or changes_sizes(instr) else (replayed(instr, budget),)
     return (instr,)
 
 
@@ -160,40 +160,3 @@ def _read(used: set[Value], instr: Instr) -> None:
             for symbol in declared.symbols():
                 if isinstance(symbol, Value):
                     _use(used, symbol)
-
-
-def inline_regions(fn: Function) -> Function:
-    """`fn` with the instructions of `checkpoint` regions in line."""
-    if not any(i.op.name == "checkpoint" for i in walk(fn.instrs)):
-        return fn
-    return replace(fn, instrs=_inlined(fn.instrs))
-
-
-def _inlined(instrs: Sequence[Instr]) -> tuple[Instr, ...]:
-    found: list[Instr] = []
-    for instr in instrs:
-        if instr.op.name == "checkpoint":
-            found += _emitted_once(instr)
-            continue
-        if instr.regions:
-            regions = tuple(Region(r.params, _inlined(r.instrs), r.results) for r in instr.regions)
-            instr = Instr(instr.op, instr.operands, instr.results, instr.attrs, regions, instr.span)
-        found.append(instr)
-    return tuple(found)
-
-
-def _emitted_once(group: Instr) -> list[Instr]:
-    """The instructions of a `checkpoint` region under new names, its own being those of the way back; results keep theirs."""
-    (region,) = group.regions
-    escaping = dict(zip(region.results, group.results, strict=True))
-    env: Env = {}
-    made: list[Instr] = []
-    for instr in _inlined(region.instrs):
-        copied = copy_instr(instr, env)
-        kept = [escaping.get(r) for r in instr.results]
-        if any(v is not None for v in kept):
-            results = tuple([new if old is None else old for old, new in zip(kept, copied.results, strict=True)])
-            env.update(zip(instr.results, results, strict=True))
-            copied = Instr(copied.op, copied.operands, results, copied.attrs, copied.regions, copied.span)
-        made.append(copied)
-    return made

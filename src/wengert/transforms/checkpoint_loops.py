@@ -16,6 +16,9 @@ from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
 from wengert.types import F64, I64, I64_SCALAR
 
+REPLAY = "_replay"
+"""The attribute of a loop that goes back from few states; it holds the budget."""
+
 
 def segmented(loop: Instr) -> tuple[Instr, ...]:
     """`loop` as a nest of two loops, the inner one in a `checkpoint` region, and what it takes to compute the segments."""
@@ -25,6 +28,20 @@ def segmented(loop: Instr) -> tuple[Instr, ...]:
     else:
         _segmented_while(builder, loop)
     return tuple(builder.instrs)
+
+
+def changes_sizes(loop: Instr) -> bool:
+    """Whether the size of an array that `loop` carries may differ from round to round."""
+    carry = set(loop.regions[-1].params)
+    return any(s in carry for p in loop.regions[-1].params for s in p.type.symbols())
+
+
+def replayed(loop: Instr, budget: object) -> Instr:
+    """`loop` with each round in a `checkpoint` region, marked as one that goes back by `replay` from few states."""
+    body = loop.regions[-1]
+    group = _group(body.instrs, body.results, loop)
+    regions = (*loop.regions[:-1], Region(body.params, (group,), group.results))
+    return Instr(loop.op, loop.operands, loop.results, {**loop.attrs, REPLAY: budget}, regions, loop.span)
 
 
 def _segmented_for(b: Builder, loop: Instr) -> None:

@@ -48,7 +48,7 @@ def emit_primal(
             primal.stacks[split] = builder.emit(get_op("stack_new"), (builder.const(0),), {"elements": elements})[0]
     for split in primal.loops_inside:
         frame = plan.frames.get(split)
-        if frame is not None and frame.stored and (frame.parent is not plan.top or frame.arm is not None):
+        if frame is not None and frame.pushed and (frame.parent is not plan.top or frame.arm is not None):
             primal.stacks[split] = new_stack(builder, frame, builder.const(0))
     primal.exported.update(emitter.block(builder, plan.top, plan.top.block, primal.stacks))
     return primal
@@ -161,7 +161,7 @@ class _PrimalEmitter:
             elif isinstance(item, Split):
                 inside = [loop for inner in item.blocks for loop in self.find_loops(inner)]
                 frame = self.plan.frames.get(item)
-                if frame is not None and frame.stored:
+                if frame is not None and frame.pushed:
                     inside.append(item)
                 self.primal.loops_inside[item] = inside = list(dict.fromkeys(inside))
                 found.update(dict.fromkeys(inside))
@@ -242,7 +242,7 @@ class _PrimalEmitter:
 
     def loop(self, b: Builder, split: Split, stacks: Stacks) -> None:
         frame = self.plan.frames[split]
-        if frame.stored and split not in stacks:
+        if frame.pushed and split not in stacks:
             capacity = split.instr.operands[0] if split.instr.op.name == "for" else b.const(0)
             stacks[split] = new_stack(b, frame, capacity)
         loops = self.primal.loops_inside[split]
@@ -253,9 +253,9 @@ class _PrimalEmitter:
         local = {**stacks, **params}
         body = split.instr.regions[-1]
         definitions = self.plan.definitions
-        missing = {v for v in frame.stored if definitions[v].frame is frame and v not in body.params}
+        missing = {v for v in frame.pushed if definitions[v].frame is frame and v not in body.params}
         late = any(split in self.callees[key].stacks for key in find_calls(split.blocks[0]))
-        push = Push(inner, split, frame, local, missing, late) if frame.stored else None
+        push = Push(inner, split, frame, local, missing, late) if frame.pushed else None
         exported = self.block(inner, frame, split.blocks[0], local, push)
         if push is not None and late:
             push.late = False

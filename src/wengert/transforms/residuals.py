@@ -16,7 +16,9 @@ from typing import TypeAlias
 
 from wengert.ir.core import Instr, Value
 from wengert.transforms.callee import ReverseCallees
+from wengert.transforms.checkpoint_loops import REPLAY
 from wengert.transforms.linearize import Block, LinearCall, LinearGroup, LinearIf, LinearItem, LinearOp, Split
+from wengert.transforms.replay import Replay, replay_of
 from wengert.types import I64_SCALAR, StackType
 
 RECOMPUTE_COST = 4
@@ -48,6 +50,8 @@ class Frame:
         exports: per `if` inside the frame, values of its arms that it must return because they are stored or read later.
         alive: of a callee, its sizes and parameters: the reversed caller passes those of them that are in `used`.
         used: those that the reversed callee reads.
+        replay: of a loop that goes back from few states, what runs it on from one of these; then `stored` are carries that
+            come from there, and nothing is put on a stack.
         rerun: of a `checkpoint` region, what computes it again; None of anything else.
     """
 
@@ -62,6 +66,12 @@ class Frame:
     alive: frozenset[Value] = frozenset()
     used: dict[Value, None] = field(default_factory=dict)
     rerun: Rerun | None = None
+    replay: Replay | None = None
+
+    @property
+    def pushed(self) -> list[Value]:
+        """What the primal pass puts on the loop's stack."""
+        return [] if self.replay is not None else self.stored
 
     @property
     def is_whole(self) -> bool:
@@ -227,6 +237,13 @@ class _Planner:
         assert inner.count is not None
         yield inner.count
         yield from self.plan(inner, [s for p in item.params for s in _symbols(p)])
+        if REPLAY in item.split.instr.attrs:
+            inner.replay = replay_of(item.split.instr, inner.stored)
+        if inner.replay is not None:
+            yield from inner.replay.reads
+            for value in inner.replay.initial(item.split.instr):
+                yield value
+                yield from _symbols(value)
 
     def group(self, item: LinearGroup) -> list[Value]:
         """Plan a `checkpoint` region; returns the values that computing it again and going back through it read."""
@@ -301,6 +318,7 @@ class _Planner:
     def is_copied(self, size: Value, frame: Frame) -> bool:
         """Whether a size from a frame around goes into the entries: where the stack is made, it is not known yet."""
         in_place = frame.parent is not None and frame.parent.is_whole and frame.arm is None
+        in_place = in_place or (frame.split is not None and REPLAY in frame.split.instr.attrs)
         return frame.split is not None and not in_place and size in self.definitions
 
     def record(self, frame: Frame, chosen: set[Value]) -> None:

@@ -17,6 +17,7 @@ from wengert.ir.op import Rule, get_op
 from wengert.ir.rewrite import Env, copy_instr, inline, substitute_type
 from wengert.transforms.activity import loop_parts
 from wengert.transforms.callee import ReverseCallees
+from wengert.transforms.checkpoint_loops import REPLAY
 from wengert.transforms.linearize import (
     Block,
     LinearCall,
@@ -30,6 +31,7 @@ from wengert.transforms.linearize import (
     tangent_uses,
 )
 from wengert.transforms.primal import Primal, Stacks, find_calls
+from wengert.transforms.replay import Replayer, slots_for
 from wengert.transforms.residuals import Frame, Residuals, can_recompute
 from wengert.transforms.stack_flow import MASKING, has_select, is_popped
 from wengert.transforms.transpose_call import fit, transpose_call
@@ -429,6 +431,9 @@ class Transposer:
         init += [self.fitted(cotangents[t], t, scope) if t in cotangents else self.zero(t, scope) for t in free]
         loops = self.primal.loops_inside[item.split]
         init += [self.stacks[k] for k in loops]
+        replayer = self.replayer(item, frame, scope)
+        if replayer is not None:
+            init += replayer.start(b)
         index = Value(I64_SCALAR, "k")
         changing = self.changing_sizes(item, carried, scope)
         params = [Value(v.type, v.name) for v in init]
@@ -437,10 +442,10 @@ class Transposer:
         if has_select(body) or (self.call_masks and self.pops(item)) or any(v in self.masked for v in init):
             self.masked.update(params)
         inner = Scope(b.child(), {}, scope)
-        yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing)
+        yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing, replayer)
         region = Region((index, *changing.params, *params), tuple(inner.builder.instrs), tuple(yields))
         names = [s.name for s in changing.params] + [_bar(item.params[k]) for k in carried]
-        names += [_bar(t) for t in free] + ["residuals"] * len(loops)
+        names += [_bar(t) for t in free] + ["residuals"] * len(loops) + ["states", "held"]
         results = b.emit(get_op("for"), (count, *changing.final, *init), {}, (region,), names)[len(changing.params) :]
         for result, param in zip(results, params, strict=True):
             self.mask(result, param)
@@ -450,7 +455,16 @@ class Transposer:
             start = item.init[k]
             if start is not None:
                 self.add(b, cotangents, start, result)
-        self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=True))
+        self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=replayer is None))
+
+    def replayer(self, item: LinearLoop, frame: Frame, scope: Scope) -> Replayer | None:
+        """What runs the loop again from one of few states, if it goes back that way."""
+        if frame.replay is None or frame.count is None:
+            return None
+        env = {v: self.resolve(v, scope) for v in frame.replay.reads}
+        initial = [self.resolve(v, scope) for v in frame.replay.initial(item.split.instr)]
+        rounds, budget = self.resolve(frame.count, scope), item.split.instr.attrs[REPLAY]
+        return Replayer(frame.replay, env, slots_for(scope.builder, budget, rounds, initial), initial)
 
     def pop_entry(self, frame: Frame, key: Split, scope: Scope) -> None:
         """Pop what `frame` has stored and name its values."""
@@ -483,15 +497,21 @@ class Transposer:
         carried: Sequence[int],
         free: Sequence[Value],
         changing: ChangingSizes,
+        replayer: Replayer | None,
     ) -> list[Value]:
         """Emit one iteration backwards; returns the next carry."""
         b = inner.builder
         loops = self.primal.loops_inside[item.split]
         bars, gathered, stacks = _split(params, len(carried), len(free))
-        self.stacks.update(zip(loops, stacks, strict=True))
+        self.stacks.update(zip(loops, stacks, strict=replayer is None))
+        number = b.sub(b.sub(count, b.const(1)), index)
         if frame.index is not None:
-            inner.names[frame.index] = b.sub(b.sub(count, b.const(1)), index)
-        if frame.stored:
+            inner.names[frame.index] = number
+        states: list[Value] = []
+        if replayer is not None:
+            *states, state = replayer.state(b, *stacks[-2:], number)
+            inner.names.update(zip(replayer.replay.params, state, strict=True))
+        elif frame.stored:
             self.pop_entry(frame, item.split, inner)
         local: Cotangents = dict(zip(free, gathered, strict=True))
         for k, bar in zip(carried, bars, strict=True):
@@ -507,7 +527,7 @@ class Transposer:
         before = [self.resolve(s, inner) for s in changing.symbols]
         env = dict(zip(changing.params, before, strict=True))
         yields = [fit(b, y, substitute_type(env, p.type)) for y, p in zip(yields, params, strict=False)]
-        return [*before, *yields, *(self.stacks[k] for k in loops)]
+        return [*before, *yields, *(self.stacks[k] for k in loops), *states]
 
     def changing_sizes(self, item: LinearLoop, carried: Sequence[int], scope: Scope) -> ChangingSizes:
         """The sizes of carried cotangents that differ from iteration to iteration: they are carried, too."""

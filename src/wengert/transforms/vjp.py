@@ -13,7 +13,8 @@ from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh, walk_all
 from wengert.ir.core import Function, Value
 from wengert.transforms.activity import active_values
-from wengert.transforms.checkpoint import gather_regions, inline_regions
+from wengert.transforms.checkpoint import gather_regions
+from wengert.transforms.checkpoint_inline import inline_regions
 from wengert.transforms.custom import expand, remove_markers
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.linearize import Linearizer
