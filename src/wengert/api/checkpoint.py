@@ -65,8 +65,8 @@ def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | int | None
     Args:
         fn: a function; called like any other, it may read and write what is around it.
         budget: "sqrt": of n rounds, about sqrt(n) are kept, and each is run once more. "revolve": about 2 log2(n) are kept, where
-            the binomial schedule has them, and each is run a few times more. A number: as "revolve", with as many as this number of
-            bytes holds, at least one.
+            the binomial schedule has them, and each is run a few times more. A number: as "revolve", with as many as this number
+            of bytes holds, at least one.
 
     Returns:
         A callable with the signature of `fn`; without `fn`, a decorator.

@@ -17,7 +17,8 @@ from wengert.ir.op import get_op
 from wengert.ir.rewrite import Env, copy_instr, copy_value, lookup
 from wengert.transforms.checkpoint_inline import inlined
 from wengert.transforms.linearize import without_effects
-from wengert.types import F64, I64, I64_SCALAR, TensorType
+from wengert.types import F64, I64, I64_SCALAR
+
 
 @dataclass(frozen=True)
 class Replay:

@@ -509,7 +509,7 @@ class Transposer:
             inner.names[frame.index] = number
         states: list[Value] = []
         if replayer is not None:
-            *states, state = replayer.state(b, *stacks[-2:], number)
+            *states, state = replayer.state(b, stacks[-2], stacks[-1], number)
             inner.names.update(zip(replayer.replay.params, state, strict=True))
         elif frame.stored:
             self.pop_entry(frame, item.split, inner)
