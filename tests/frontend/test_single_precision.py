@@ -18,6 +18,7 @@ from wengert.ir.core import walk
 from wengert.ir.interpret import run
 from wengert.passes.pipeline import optimize
 from wengert.transforms.vjp import value_and_grad
+from wengert.types import TensorType
 
 EPS = float(np.finfo(np.float32).eps)
 f32 = np.float32
@@ -322,3 +323,101 @@ def test_no_doubles_in_single_precision_programs() -> None:
         for instr in walk(each.instrs):
             for value in (*instr.operands, *instr.results):
                 assert value.tensor.dtype.name != "f64", instr
+
+
+UPCAST = {"float_power", "median", "astype f32", "in place"}
+
+
+@pytest.mark.parametrize(("functions", "args"), [(ELEMENTWISE, (X,)), (BINARY, (X, Y)), (ARRAYS, (M,))])
+def test_no_doubles_in_functions_of_floats(functions: Named, args: Any) -> None:
+    for name, f in functions.items():
+        if np.asarray(f(*args)).dtype != f32 or name in UPCAST:
+            continue
+        function = trace(lambda *xs, f=f: f(*xs), args, {}).function
+        gradients = [value_and_grad(function, range(len(args)))] if np.ndim(f(*args)) == 0 else []
+        for each in (function, *gradients):
+            for instr in walk(optimize(each).instrs):
+                for value in (*instr.operands, *instr.results):
+                    assert not (isinstance(value.type, TensorType) and value.type.dtype.name == "f64"), (name, instr)
+
+
+# --- transformations, numbers, complex numbers -----------------------------------------------------------------------
+
+
+def wave(x: Any) -> Any:
+    return np.sum(np.sin(x) * x)
+
+
+def test_transformations() -> None:
+    wide = X.astype(np.float64)
+    value, dot = wg.jvp(wave, (X,), (np.ones(6),))
+    out, pull = wg.vjp(np.tanh, X)
+    cases = [
+        (value, wave(wide)), (dot, np.sum(np.cos(wide) * wide + np.sin(wide))), (out, np.tanh(wide)),
+        (pull(np.ones(6))[0], 1.0 - np.tanh(wide) ** 2), (wg.hessian(wave)(X), wg.hessian(wave)(wide)),
+        (wg.jacfwd(np.cumsum)(X), np.tril(np.ones((6, 6)))), (wg.jacrev(np.cumsum)(X), np.tril(np.ones((6, 6)))),
+        (wg.vmap(wg.grad(lambda a: np.sin(a) * a))(X), np.cos(wide) * wide + np.sin(wide)),
+        (wg.grad(lambda a: np.sum(wg.grad(wave)(a) ** 2))(X), wg.grad(lambda a: np.sum(wg.grad(wave)(a) ** 2))(wide)),
+    ]  # fmt: skip
+    for found, expected in cases:
+        assert found.dtype == f32
+        np.testing.assert_allclose(found, expected, rtol=40 * EPS, atol=40 * EPS)
+    wg.check_grads(wave, (X,), order=2)
+
+
+SCALE = f32(1.5)
+
+
+def many(a: Any, b: float) -> Any:
+    total = 0
+    for _ in range(100):
+        total += a * b + SCALE
+        a = a * f32(0.99) + np.sin(a) * 0.01
+    return total, a * b, a.item() * b, float(a), int(a * 10), a.dtype == np.float32, isinstance(a, np.floating), round(a, 1)
+
+
+def power(a: Any, n: int) -> Any:
+    return a if n <= 0 else power(a * f32(1.1), n - 1)
+
+
+def test_numbers() -> None:
+    expected, found = many(HALF, 0.3), wg.jit(many)(HALF, 0.3)
+    assert [type(x) for x in found[:7]] == [type(x) for x in expected[:7]]
+    np.testing.assert_allclose(found, expected, rtol=20 * EPS)
+    first, second = wg.grad(lambda a, b: many(a, b)[0], argnums=(0, 1))(HALF, 0.3)
+    exact = wg.grad(lambda a, b: many(a, b)[0], argnums=(0, 1))(0.5, 0.3)
+    assert type(first) is f32
+    assert type(second) is float
+    np.testing.assert_allclose((first, second), exact, rtol=1e-5)
+    assert type(wg.jit(power)(HALF, 5)) is f32
+    np.testing.assert_allclose(wg.grad(power)(HALF, 5), 1.1**5, rtol=1e-6)
+
+
+def test_sums_are_accurate() -> None:
+    tenths = np.full(10**6, 0.1, f32)
+    np.testing.assert_allclose(wg.jit(np.sum)(tenths), float(f32(0.1)) * 1e6, rtol=EPS)
+    np.testing.assert_allclose(wg.jit(lambda x: x.mean(axis=1))(tenths.reshape(2, -1)), f32(0.1), rtol=EPS)
+
+
+def test_complex_numbers_of_two_floats() -> None:
+    z = np.array([1.0 + 2.0j, 0.5 - 1.0j], np.complex64)
+    functions: Named = {
+        "product": lambda z: z * z + np.exp(1j * z),
+        "parts": lambda z: z.real * 2.0 + z.imag,
+        "sum": lambda z: (z * 2.5).sum(),
+        "astype": lambda z: z.astype(np.complex128) * 0.1,
+        "wide": lambda z: z * np.complex128(0.1),
+        "of real": lambda z: z.real * (0.1 + 2.0j),
+        "zeros": lambda z: np.zeros(2, dtype=np.complex64) + z,
+        "array": lambda z: np.array([z[0], z[1], 1.0], dtype=np.complex64),
+        "dtype": lambda z: np.ones(2, dtype=z.dtype) * z,
+        "number": lambda z: z[0] * 2.0,
+        "modulus": np.abs,
+    }
+    for name, f in functions.items():
+        found, expected = wg.jit(f)(z), f(z)
+        assert np.asarray(found).dtype == expected.dtype, name
+        np.testing.assert_allclose(found, expected, rtol=4 * EPS, err_msg=name)
+    bar = wg.grad(lambda z: np.sum(np.abs(z * z + 1.0) ** 2))(z)
+    assert bar.dtype == np.complex64
+    np.testing.assert_allclose(bar, [24.0 - 32.0j, 4.5 + 1.0j], rtol=1e-5)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import is_box, lift
-from wengert.frontend.emit import ensure, fail
+from wengert.frontend.boxes import is_box, lift, promote
+from wengert.frontend.emit import dtype_from, ensure, fail
 from wengert.frontend.registry import OPERATORS, handle, operator_rule
 from wengert.frontend.scalars import Operators, Scalar, type_of
 from wengert.tree import ComplexParts, register_complex
+from wengert.types import F32
 
 Pair = tuple[Any, Any]
 
@@ -68,7 +69,7 @@ class Complex(ComplexParts, Operators):
         if name in ("shape", "ndim", "size", "length"):
             return getattr(self.real if is_box(self.real) else self.imag, name)
         if name == "dtype":
-            return np.dtype(np.complex128)
+            return dtype_of_complex(self)
         if name == "T":
             return join(self.real.T, self.imag.T)
         function = getattr(np, name, None)
@@ -103,7 +104,8 @@ class Complex(ComplexParts, Operators):
         """Itself as complex; other types would lose the imaginary part."""
         if np.dtype(dtype).kind != "c":
             fail(TypeError, f"a complex array as {np.dtype(dtype)} loses its imaginary part", fix="take .real")
-        return self.copy()
+        part = part_dtype(dtype)
+        return Complex(*(OPERATORS["astype"](p, part) if is_box(p) else np.asarray(p, part)[()] for p in (self.real, self.imag)))
 
 
 _METHODS = frozenset("sum mean prod dot ravel transpose squeeze flatten trace cumsum swapaxes diagonal repeat".split())  # noqa: SIM905
@@ -263,4 +265,17 @@ def type_of_complex(x: Complex) -> type:
     if x.is_array:
         return np.ndarray
     kinds = [type_of(p) if isinstance(p, Scalar) else type(p) for p in (x.real, x.imag)]
-    return np.complex128 if any(issubclass(k, np.generic) for k in kinds) else complex
+    return dtype_of_complex(x).type if any(issubclass(k, np.generic) for k in kinds) else complex
+
+
+def dtype_of_complex(x: Complex) -> np.dtype[Any]:
+    """The dtype that a traced complex number or array has in NumPy."""
+    return np.dtype(np.complex64 if promote(x.real, x.imag) == F32 else np.complex128)
+
+
+def part_dtype(spec: Any) -> np.dtype[Any]:
+    """The dtype of the parts of complex numbers of a dtype; `complex256` is refused."""
+    found = np.dtype(spec)
+    if found not in (np.complex64, np.complex128):
+        dtype_from(found)
+    return np.dtype(np.float32 if found == np.complex64 else np.float64)

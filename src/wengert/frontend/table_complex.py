@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from wengert.frontend.boxes import any_box, is_box, is_number, is_python_number
-from wengert.frontend.complexes import Complex, is_complex, is_numpy, join, parts, type_of_complex
+from wengert.frontend.boxes import any_box, dtype_of, is_box, is_number, is_python_number
+from wengert.frontend.complexes import Complex, is_complex, is_numpy, join, part_dtype, parts, type_of_complex
 from wengert.frontend.emit import fail, unsupported
 from wengert.frontend.registry import HANDLERS, OPERATORS, PASS, handle, operator_rule
+from wengert.frontend.scalars import Scalar
+from wengert.types import F32
 
 Function = Callable[..., Any]
 _LONG = 64
@@ -31,7 +33,12 @@ def involves_complex(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 def _involves(x: Any) -> bool:
     if isinstance(x, list | tuple):
         return any(_involves(item) for item in (x if len(x) < _LONG else (x[0], x[-1])))
-    return is_complex(x) or x is complex or x is np.complex128
+    return is_complex(x) or _is_kind(x)
+
+
+def _is_kind(x: Any) -> bool:
+    """Whether an argument says that numbers are complex: a class or a dtype."""
+    return x is complex or x is np.complex128 or x is np.complex64 or (isinstance(x, np.dtype) and x.kind == "c")
 
 
 @operator_rule("complex call")
@@ -42,7 +49,7 @@ def call_complex(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     rule = _RULES.get(function)
     if rule is not None and (any_box(args) or _any_traced(args)):
         return rule(*args, **kwargs)
-    if function in _ALLOCATE and any(a is complex or a is np.complex128 for a in (*args, *kwargs.values())):
+    if function in _ALLOCATE and any(map(_is_kind, (*args, *kwargs.values()))):
         return _allocate(function, args, kwargs)
     if not _any_traced(args) and not _any_traced(tuple(kwargs.values())):
         return PASS
@@ -61,7 +68,13 @@ def _any_traced(args: Sequence[Any]) -> bool:
 def _sum_of_parts(real: Any = 0.0, imag: Any = 0.0) -> tuple[Any, Any]:
     """The parts of `complex(real, imag)`, which may themselves be complex."""
     (a, b), (c, d) = parts(real), parts(imag)
-    return (a - d if is_complex(imag) else a * 1.0), (b + c if is_complex(real) else c * 1.0)
+    found = (a - d if is_complex(imag) else a * 1.0), (b + c if is_complex(real) else c * 1.0)
+    return _as_python(found[0]), _as_python(found[1])
+
+
+def _as_python(x: Any) -> Any:
+    """A float32 as a Python number, which has 64 bits."""
+    return OPERATORS["item"](x) if isinstance(x, Scalar | np.float32) and dtype_of(x) == F32 else x
 
 
 # --- part by part ----------------------------------------------------------------------------------------------------
@@ -96,17 +109,20 @@ def _by_parts(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         handler = HANDLERS.get(function)
         new = handler(first, *args[1:], **options) if handler is not None else PASS
         found.append(function(first, *args[1:], **options) if new is PASS else new)
-    return join(*found)
+    whole, kind = join(*found), kwargs.get("dtype")
+    return whole if kind is None or not isinstance(whole, Complex) else whole.astype(kind)
 
 
 def _allocate(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A new complex array."""
-    plain = tuple(a for a in args if a is not complex and a is not np.complex128)
+    plain = tuple(a for a in args if not _is_kind(a))
     options = {k: v for k, v in kwargs.items() if k != "dtype"}
+    kind = next(filter(_is_kind, (*args, *kwargs.values())))
     if any(is_complex(a) or isinstance(a, list | tuple) for a in plain[:1]) and function in (np.array, np.asarray):
-        return _by_parts(function, plain, options)
+        return _by_parts(function, plain, {**options, "dtype": kind})
+    part = part_dtype(kind)
     real = handle(function, *plain, **options)
-    real = OPERATORS["astype"](np.asarray(plain[0], float) if real is PASS else real, float)
+    real = OPERATORS["astype"](np.asarray(plain[0], part) if real is PASS else real, part)
     return join(real, handle(np.zeros_like, real))
 
 
