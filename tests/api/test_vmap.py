@@ -347,3 +347,83 @@ def test_a_list_of_traced_length_is_refused() -> None:
 
     with pytest.raises(StagingError, match="list whose length is known only at run time"):
         wg.jit(wg.vmap(listed))(A)
+
+
+# --- products of matrices ------------------------------------------------------------------------------------------
+
+W = np.cos(np.arange(15.0)).reshape(5, 3)
+B = np.linspace(-0.5, 0.5, 5)
+XS = np.sin(np.arange(21.0)).reshape(7, 3)
+
+
+def network(w, b, x):
+    z = w @ x
+    hidden = np.tanh(z + b)
+    return {"score": hidden @ z + np.sum(hidden * b), "back": hidden @ w, "hidden": hidden}
+
+
+def guarded(w, b, x):
+    if x[0] > 10.0:
+        raise ValueError("too large")
+    return network(w, b, x)["back"]
+
+
+def loops_of(instrs: Any) -> list[Any]:
+    return [inner for i in instrs for r in i.regions for inner in [*r.instrs, *loops_of(r.instrs)]]
+
+
+def test_products_with_a_shared_matrix_are_one_product() -> None:
+    batched = wg.vmap(network, in_axes=(None, None, 0))
+    traced = trace(lambda w, b, xs: batched(w, b, xs), (W, B, XS), {})
+    verify(traced.function)
+    ranks = [[o.rank for o in i.operands] for i in traced.function.instrs if i.op.name == "matmul"]
+    assert ranks == [[2, 2]] * 2
+    inside = [(i.op.name, [o.rank for o in i.operands]) for i in loops_of(traced.function.instrs)]
+    assert ("matmul", [1, 1]) in inside and "tanh" not in dict(inside) and ("matmul", [2, 1]) not in inside
+    found = batched(W, B, XS)
+    for k, x in enumerate(XS):
+        for name, value in network(W, B, x).items():
+            np.testing.assert_allclose(found[name][k], value, rtol=1e-13)
+
+
+@MODES
+@pytest.mark.parametrize("f", [network, guarded], ids=lambda f: f.__name__)
+def test_derivatives_of_batched_products(f: Any, mode: str) -> None:
+    def total(batch: Any) -> Any:
+        leaves = batch.values() if isinstance(batch, dict) else [batch]
+        return sum(np.sum(leaf * np.cos(1.0 + np.arange(leaf.size).reshape(leaf.shape))) for leaf in leaves)
+
+    def by_vmap(w, b, xs):
+        return total(wg.vmap(f, in_axes=(None, None, 0), out_axes=0)(w, b, xs))
+
+    def by_hand(w, b, xs):
+        h = np.tanh(xs @ w.T + b)
+        parts = {"score": np.sum(h * (xs @ w.T), axis=1) + h @ b, "back": h @ w, "hidden": h}
+        return total(parts if f is network else parts["back"])
+
+    with run_in(mode):
+        for found, wanted in zip(wg.grad(by_vmap, (0, 1, 2))(W, B, XS), wg.grad(by_hand, (0, 1, 2))(W, B, XS), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-13)
+        per_example = wg.vmap(wg.grad(lambda w, x: np.sum(np.tanh(w @ x) ** 2)), in_axes=(None, 0))(W, XS)
+    h = np.tanh(XS @ W.T)
+    np.testing.assert_allclose(per_example, (2.0 * h * (1.0 - h * h))[:, :, None] * XS[:, None, :], rtol=1e-12)
+
+
+def test_batched_products_check_sizes_first() -> None:
+    program = wg.vmap(lambda w, x: w @ x[1:], in_axes=(None, 0))
+    np.testing.assert_allclose(program(W, np.ones((7, 4))), np.ones((7, 3)) @ W.T)
+    with pytest.raises(ValueError, match="matmul"):
+        program(W, XS)
+    inner = wg.jit(lambda w, xs, n: wg.vmap(lambda x: w[:, :n] @ x)(xs))
+    np.testing.assert_allclose(inner(W, XS, 3), XS @ W.T)
+    with pytest.raises(ValueError, match="matmul"):
+        inner(W, XS, 2)
+
+
+def test_axes_of_batched_products() -> None:
+    for in_axis, out_axis in ((0, 1), (1, 0), (1, 1)):
+        batch = XS if in_axis == 0 else XS.T
+        found = wg.vmap(lambda w, x: x @ w.T, in_axes=(None, in_axis), out_axes=out_axis)(W, batch)
+        np.testing.assert_allclose(found, XS @ W.T if out_axis == 0 else (XS @ W.T).T, rtol=1e-13)
+    nested = wg.vmap(wg.vmap(lambda w, x: w @ x, in_axes=(None, 0)), in_axes=(None, 1))(W, np.stack([XS, 2.0 * XS], axis=1))
+    np.testing.assert_allclose(nested, np.stack([XS @ W.T, 2.0 * XS @ W.T]), rtol=1e-13)

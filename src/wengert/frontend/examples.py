@@ -6,13 +6,14 @@ sizes of results must not depend on the example. In eager mode the loop runs as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wengert.errors import ArgumentError, StagingError
+from wengert.frontend.batched_products import Products
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.calls import call
 from wengert.frontend.choices import narrowed
@@ -58,12 +59,21 @@ def for_each_example(count: Affine, run: Callable[[Value], Any], place: Place) -
 # --- staged ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Target:
-    """Where one leaf of the result goes: a parameter of the loop, or the value itself as it was in the last round."""
+    """Where one leaf of the result goes.
+
+    Attributes:
+        param: a parameter of the loop.
+        axis: along which it is filled; None for a value that the last round leaves.
+        value: the leaf.
+        yielded: what the body yields for it.
+    """
 
     param: Value
     axis: Axis
+    value: Value
+    yielded: Value
 
 
 class _Examples:
@@ -78,8 +88,6 @@ class _Examples:
         self.index = builder.param(I64_SCALAR, "example", [self.trips])
         self.tree: TreeDef | None = None
         self.leaves: list[Any] = []
-        self.targets: list[_Target] = []
-        self.yields: list[Value] = []
         self.outcome: Outcome = run_region(trace, builder, Variables(None), self.body, _WHAT)
 
     def body(self) -> None:
@@ -110,14 +118,13 @@ class _Examples:
         if axis is not None:
             dims.insert(axis, self.count)
         sources = [self.trips, *history.sources.get(value, ())]
-        target = _Target(self.builder.param(TensorType(value.tensor.dtype, tuple(dims)), value.name, sources), axis)
+        param = self.builder.param(TensorType(value.tensor.dtype, tuple(dims)), value.name, sources)
+        yielded = value
         if axis is not None:
             spec = [":"] * value.rank
             spec.insert(axis, "i")
-            value = self.builder.update(target.param, value, self.index, spec=tuple(spec))
-        self.targets.append(target)
-        self.yields.append(value)
-        return target
+            yielded = self.builder.update(param, value, self.index, spec=tuple(spec))
+        return _Target(param, axis, value, yielded)
 
     def settle_sizes(self, value: Value) -> None:
         """Move the computation of sizes of `value` in front of the loop.
@@ -174,16 +181,24 @@ class _Examples:
     def finish(self) -> Any:
         """The loop, emitted, and the results behind it."""
         b = self.trace.builder
-        if any(t.axis is None for t in self.targets) and not isinstance(self.count, int):
+        targets = [x for x in self.leaves if type(x) is _Target]
+        products = Products(self.builder, self.index, self.count)
+        products.move()
+        whole = {t: products.stacked(t.value, t.axis) for t in targets if t.axis is not None}
+        made = {t: value for t, value in whole.items() if value is not None}
+        written = {t.yielded for t in made}
+        instrs = tuple([i for i in self.builder.instrs if written.isdisjoint(i.results)])
+        if any(t.axis is None for t in targets) and not isinstance(self.count, int):
             message = "vmap of no examples has no output that is the same for all of them"
             ensure(b.gt(self.trips, b.const(0)), "ValueError", message)
-        init = [b.full(t.param.dims, 0, t.param.tensor.dtype) for t in self.targets]
-        params = (self.index, *[t.param for t in self.targets])
-        region = Region(params, tuple(self.builder.instrs), tuple(self.yields))
-        results: Iterable[Value] = b.emit(get_op("for"), (self.trips, *init), {}, [region], [v.name for v in self.yields])
-        supply = iter(results)
+        rest = [t for t in targets if t not in made]
+        init = [b.full(t.param.dims, 0, t.param.tensor.dtype) for t in rest]
+        params = (self.index, *[t.param for t in rest])
+        region = Region(params, instrs, tuple([t.yielded for t in rest]))
+        results = b.emit(get_op("for"), (self.trips, *init), {}, [region], [t.value.name for t in rest])
+        made.update(zip(rest, results, strict=True))
         assert self.tree is not None
-        return self.tree.unflatten([box(next(supply), numpy=True) if type(x) is _Target else x for x in self.leaves])
+        return self.tree.unflatten([box(made[x], numpy=True) if type(x) is _Target else x for x in self.leaves])
 
     def gathered(self) -> Any:
         """The results of a loop that carries state, collected in a list."""
