@@ -20,6 +20,7 @@ class BranchInfo:
         shared: names that nested functions read.
         final: for a `try`: those that `finally` or what follows it needs.
         jumps: for a `try`: whether a jump leaves its `finally`.
+        written: for a loop: the variables and attributes (`a`, `self.a`) whose items its body sets, or that it changes in place.
     """
 
     span: Span
@@ -30,3 +31,4 @@ class BranchInfo:
     shared: frozenset[str] = frozenset()
     final: frozenset[str] = frozenset()
     jumps: bool = False
+    written: frozenset[str] = frozenset()

@@ -17,7 +17,7 @@ from wengert.frontend.convert_jumps import is_made_up, lower_jumps
 from wengert.frontend.convert_match import is_case, lower_matches
 from wengert.frontend.convert_protect import rewrite_plain_try, rewrite_try, rewrite_with
 from wengert.frontend.convert_push import CONSUME, can_push, push_form
-from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, nonlocals, stores
+from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, nonlocals, stores, written_in_place
 from wengert.frontend.convert_unset import is_flag, track_unset
 from wengert.frontend.source import clone
 
@@ -351,7 +351,8 @@ class FunctionRewriter(ExpressionRewriter):
         shared = frozenset(names) & self.liveness.always
         final = frozenset(names) & self.liveness.final.get(id(node), set())
         jumps = bool(getattr(node, "wengert_jumps", False))
-        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up, shared, final, jumps))
+        written = written_in_place(node.body) if isinstance(node, ast.For | ast.While) else frozenset()
+        self.infos.append(BranchInfo(span, frozenset(live), frozenset(head), stop, made_up, shared, final, jumps, written))
         return len(self.infos) - 1
 
     def arm(self, kind: str, body: Sequence[ast.stmt], place: ast.stmt, parameter: str = "") -> ast.FunctionDef:

@@ -89,6 +89,33 @@ def stores(code: Iterable[ast.AST]) -> set[str]:
     return visitor.names
 
 
+def written_in_place(code: Iterable[ast.AST]) -> frozenset[str]:
+    """The variables and attributes whose items the code sets, or that it changes by `op=`, and does not assign in another way."""
+    written: set[str] = set()
+    assigned: set[str] = set()
+    for node in (inner for statement in code for inner in ast.walk(statement)):
+        if isinstance(node, ast.AugAssign):
+            written.add(_dotted(node.target))
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            array = node.value
+            while isinstance(array, ast.Subscript):
+                array = array.value
+            written.add(_dotted(array))
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.For | ast.NamedExpr):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            parts = (part for target in targets for part in ast.walk(target))
+            assigned |= {_dotted(p) for p in parts if isinstance(p, ast.Name | ast.Attribute) and isinstance(p.ctx, ast.Store)}
+    return frozenset(path for path in written - assigned if path and path.partition(".")[0] not in assigned)
+
+
+def _dotted(node: ast.AST) -> str:
+    """`a`, or `a.b.c`; "" for anything else."""
+    if isinstance(node, ast.Attribute):
+        base = _dotted(node.value)
+        return f"{base}.{node.attr}" if base else ""
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def loads(code: Iterable[ast.AST]) -> set[str]:
     """The names that `code` reads in the function it stands in, and those that functions nested in it read from there."""
     names: set[str] = set()

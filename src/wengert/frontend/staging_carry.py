@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from wengert.errors import StagingError
+from wengert.frontend import staging_guesses
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
@@ -30,7 +29,6 @@ from wengert.frontend.staging_forms import (
     lower,
     raise_up,
     take_apart,
-    traced_form,
     typed,
 )
 from wengert.frontend.staging_state import (
@@ -84,6 +82,7 @@ class Carry:
     Attributes:
         trace: the trace.
         info: what is known of the loop.
+        body: the code of the loop, for guesses.
         variables: what the body may assign.
         items: what is carried so far, by position of the variable or key of the location.
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
@@ -92,9 +91,10 @@ class Carry:
         guessed: those of `items` that no run of the body has shown to change yet.
     """
 
-    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
+    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables, body: Any = None) -> None:
         self.trace = trace
         self.info = info
+        self.body = body
         self.variables = variables
         self.before = variables.read()
         self.items: dict[Any, Carried] = {}
@@ -103,62 +103,29 @@ class Carry:
         self.lost: dict[int, Array] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.guessed: set[Any] = set()
-        self.recall()
+        staging_guesses.recall(self)
 
-    def guess(self) -> None:
-        """Take it that numbers which are read before the body assigns them change: mostly they do, and one run is enough."""
-        for position, name in enumerate(self.variables.names):
-            entry = self.before[position]
-            if position in self.items or name not in self.info.head or name in self.info.stop:
-                continue
-            if type(entry) in (Scalar, float, np.float64, np.float32) and self.variables.keys[position] not in self.items:
-                self.items[position] = self.variable(position, entry, traced_form(form_of(entry)))
-                self.guessed.add(position)
+    def guess(self) -> bool:
+        """Carry what most probably changes, so that one run of the body is enough; whether there is something."""
+        self.guessed = staging_guesses.guess(self, self.body)
+        return bool(self.guessed)
 
     def forget_guesses(self) -> None:
         """Carry only what has been seen to change."""
         for key in self.guessed:
-            del self.items[key]
+            self.items.pop(key, None)
         self.guessed.clear()
 
     def drop_wrong_guesses(self, outcome: Outcome) -> bool:
         """Stop carrying what was guessed and does not change; whether there was something."""
-        wrong = [key for key in self.guessed if self.stays(self.items[key], outcome)]
+        left = [key for key in self.guessed if key in self.items]
+        wrong = [key for key in left if staging_guesses.stays(self, self.items[key], outcome)]
         for key in wrong:
             del self.items[key]
         self.guessed.clear()
         if wrong:
             self.frozen.clear()
         return bool(wrong)
-
-    def stays(self, item: Carried, outcome: Outcome) -> bool:
-        """Whether a carried variable is at the end of the body what it was at the start."""
-        assert isinstance(item.place, int)
-        if self.variables.keys[item.place] in outcome.stores:
-            return False
-        new = outcome.variables[item.place]
-        same = not isinstance(new, Scalar) and form_of(new) == form_of(item.entry)
-        return same or new is item.param or new is item.entry
-
-    def recall(self) -> None:
-        """Start from what an earlier trace of the same loop carried, if there was one."""
-        hints: dict[str, Form] = self.trace.extra.setdefault("carries", {}).get(self.info, {})
-        for position, name in enumerate(self.variables.names):
-            hint, entry = hints.get(name), self.before[position]
-            if hint is None or (entry is UNSET and name not in self.info.made_up):
-                continue
-            try:
-                form = join(form_of(entry), hint)
-            except CannotMergeError:
-                continue
-            if not form.is_static:
-                self.items[position] = self.variable(position, entry, form)
-
-    def remember(self) -> None:
-        """Keep what is carried for the next trace of this loop."""
-        names = self.variables.names
-        hints = {names[i.place]: i.form for i in self.items.values() if isinstance(i.place, int) and not _has_arrays(i.form)}
-        self.trace.extra["carries"][self.info] = hints
 
     # --- the state at the start of the body ---------------------------------------------------------------------
 
@@ -314,12 +281,16 @@ class Carry:
             raise CannotMergeError(f"{location.label} is made in the loop")
         if form.is_static:
             return True
+        self.carry_location(location, form)
+        return False
+
+    def carry_location(self, location: Location, form: Form) -> None:
+        """Carry what is at a location."""
 
         def write(value: Any) -> None:
             self.trace.journal.write(location.key, location.owner, location.get, location.set, value)
 
         self.items[location.key] = Carried(location.label, location.old, form, write, location)
-        return False
 
     def variable(self, position: int, entry: Any, form: Form) -> Carried:
         """A carried variable."""
@@ -448,7 +419,7 @@ class Carry:
                 write_cell(self.variables.cells[position], UNSET)
         for array in {**self.lost, **lost}.values():
             poison(self.trace, array, f"the loop at {self.info.span}")
-        self.remember()
+        staging_guesses.remember(self)
 
     def link_entry(self, item: Carried, new: Any, outcome: Outcome, surely_ran: bool) -> None:
         """An array may still be the one from before the loop, if the body need not run or need not replace it."""
@@ -473,10 +444,6 @@ class Carry:
                         raise CannotMergeError(f"{item.label} starts as a view of another array and is written to")
                     lost[id(entry)] = entry
         return lost
-
-
-def _has_arrays(form: Form) -> bool:
-    return any(leaf.kind in ("array", "value", "length") for leaf in form.leaves)
 
 
 def _traced_leaves(form: Form, obj: Any) -> list[Any]:

@@ -198,21 +198,19 @@ class StagedLoop:
         what: what messages call its region.
     """
 
-    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables) -> None:
+    def __init__(self, trace: Trace, info: BranchInfo, variables: Variables, body: Any = None) -> None:
         self.trace = trace
         self.info = info
         self.variables = variables
-        self.carry = Carry(trace, info, variables)
+        self.carry = Carry(trace, info, variables, body)
         self.what = f"the loop at {info.span}"
 
-    def settle(self, attempt: Callable[[], Outcome], enough: Callable[[Outcome], bool] | None = None) -> Outcome:
-        """Run the body until its carry is known, or `enough` is seen."""
+    def settle(self, attempt: Callable[[], Outcome]) -> Outcome:
+        """Run the body until its carry is known."""
         outcome = self.guessed(attempt)
         for _ in range(MAX_ATTEMPTS):
             if outcome is None:
                 outcome = self.attempted(attempt)
-            if enough is not None and enough(outcome):
-                return outcome
             settled = self.carry.absorb(outcome)
             if not self.carry.drop_wrong_guesses(outcome) and settled:
                 return outcome
@@ -221,8 +219,7 @@ class StagedLoop:
 
     def guessed(self, attempt: Callable[[], Outcome]) -> Outcome | None:
         """A first run of the body with a guess at what it changes; None if there is nothing to guess, or it does not work."""
-        self.carry.guess()
-        if not self.carry.guessed:
+        if not self.carry.guess():
             return None
         trace = self.trace
         mark, unroll, frozen, span = trace.journal.mark(), set(trace.unroll), dict(trace.frozen), trace.span
@@ -293,21 +290,23 @@ class StagedLoop:
         clear = self.trace.failures.is_clear() if self.trace.failures is not None else True
         return result if clear is True else clear if result is True else result & clear
 
-    def while_(self, test: Callable[[Any], Any], body: Callable[[Any], None], counted: bool) -> tuple[Outcome, tuple[Value, ...]]:
-        """Stage as a `while`; with `counted`, an index runs along and is given to `test` and `body`."""
-        extra: list[Value] = []
+    def while_(self, test: Callable[[], Any], body: Callable[[], None]) -> tuple[Outcome, tuple[Value, ...]]:
+        """Stage as a `while`."""
+        params: list[Value] = []
 
         def attempt() -> Outcome:
             builder = self.child()
-            sources = self.sources()
-            index = [builder.param(I64_SCALAR, "k", sources)] if counted else []
-            params = [*index, *self.carry.params(builder, sources)]
+            params[:] = self.carry.params(builder, self.sources())
             self.inputs = tuple(params)
-            extra[:] = params
-            return self.region(builder, params, lambda: body(box(index[0]) if counted else None), counted)
+            return self.region(builder, params, body)
 
         outcome = self.settle(attempt)
-        params = list(extra)
+        return outcome, self.close_while(outcome, params, lambda _: test(), False)
+
+    def close_while(
+        self, outcome: Outcome, params: list[Value], test: Callable[[Any], Any], counted: bool
+    ) -> tuple[Value, ...]:
+        """Emit a `while` around a body that is settled; with `counted`, its first parameter is an index, given to `test`."""
         condition = self.condition(test, counted)
         with self.trace.building(outcome.builder):
             following = [self.trace.builder.add(params[0], 1)] if counted else []
@@ -318,7 +317,7 @@ class StagedLoop:
         region = Region(tuple(params), tuple(outcome.builder.instrs), tuple(yields))
         names = [*(["k"] if counted else []), *self.carry.names()]
         results = builder.emit(get_op("while"), init, {}, [condition, region], names)
-        return outcome, results[1:] if counted else results
+        return results[1:] if counted else results
 
     def sources(self) -> list[Value]:
         """What the carry depends on from before the loop."""
@@ -403,7 +402,7 @@ class _ForLoop(StagedLoop):
         length: Any,
         body: Callable[[Any], None],
     ) -> None:
-        super().__init__(trace, info, variables)
+        super().__init__(trace, info, variables, body)
         self.sequence = sequence
         self.length = length
         self.body = body
@@ -423,15 +422,14 @@ class _ForLoop(StagedLoop):
 
         def attempt() -> Outcome:
             builder = self.child()
-            index = builder.param(I64_SCALAR, "i", [self.count])
+            index = builder.param(I64_SCALAR, "k" if self.info.stop else "i", [self.count])
             params[:] = [index, *self.carry.params(builder, self.sources())]
             self.inputs = tuple(params)
             return self.region(builder, params, lambda: self.step(box(index)), 1)
 
-        outcome = self.settle(attempt, self.stop_flags)
-        if self.stop_flags(outcome):
-            self.carry = Carry(self.trace, self.info, self.variables)
-            self.run_while()
+        outcome = self.settle(attempt)
+        if self.stop_flags(outcome):  # the body may end the loop
+            self.finish(self.close_while(outcome, params, lambda index: index < self.length, True), outcome)
             return
         builder = self.trace.builder
         self.trace.span = self.info.span
@@ -439,11 +437,6 @@ class _ForLoop(StagedLoop):
         yields = self.carry.final(outcome)
         region = Region(tuple(params), tuple(outcome.builder.instrs), tuple(yields))
         results = builder.emit(get_op("for"), init, {}, [region], self.carry.names())
-        self.finish(results, outcome)
-
-    def run_while(self) -> None:
-        """Stage as a `while`: the body may set a flag that ends the loop."""
-        outcome, results = self.while_(lambda index: index < self.length, self.step, counted=True)
         self.finish(results, outcome)
 
     def finish(self, results: tuple[Value, ...], outcome: Outcome) -> None:

@@ -119,8 +119,8 @@ class _WhileRunner:
 
     def stage_at_once(self, static: bool) -> None:
         """Stage the loop, whose body has a value."""
-        loop_ = StagedLoop(self.trace, self.info, self.variables)
-        outcome, results = loop_.while_(lambda _: self.test(), lambda _: self.body(), counted=False)
+        loop_ = StagedLoop(self.trace, self.info, self.variables, self.body)
+        outcome, results = loop_.while_(self.test, self.body)
         first_set = [i for i in loop_.carry.items.values() if i.entry is UNSET and isinstance(i.place, int)]
         names = [i.label for i in first_set if i.label.strip("'") not in self.info.made_up]
         if names:
