@@ -112,6 +112,7 @@ class Carry:
 
     def forget_guesses(self) -> None:
         """Carry only what has been seen to change."""
+        staging_guesses.was_wrong(self, self.guessed)
         for key in self.guessed:
             self.items.pop(key, None)
         self.guessed.clear()
@@ -124,6 +125,7 @@ class Carry:
             del self.items[key]
         self.guessed.clear()
         if wrong:
+            staging_guesses.was_wrong(self, wrong)
             self.frozen.clear()
         return bool(wrong)
 

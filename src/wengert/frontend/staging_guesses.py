@@ -5,7 +5,7 @@ A right guess saves a run of the body, and in a nest of loops one at every level
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +85,13 @@ def stays(carry: Carry, item: Carried, outcome: Outcome) -> bool:
     return any(a.kind == "static" and (a == b or x is param) for a, b, x, param in leaves)
 
 
+def was_wrong(carry: Carry, keys: Iterable[Any]) -> None:
+    """Learn from wrong guesses: a loop that changes other places whenever it is traced is not guessed from memory again."""
+    known = {place.key for place in carry.trace.extra.get("carried_places", {}).get(carry.info, ())}
+    if not known.isdisjoint(keys):
+        carry.trace.extra["forgetful"].add(carry.info)
+
+
 def _is_numeric(entry: Any) -> bool:
     """Whether a value is a number, or a list or tuple of floats."""
     if type(entry) in _NUMBERS:
@@ -112,6 +119,8 @@ def _written(carry: Carry, body: Any) -> Iterator[Location]:
 def _changed_before(carry: Carry) -> Iterator[Location]:
     """The places that the same loop changed when it was traced before, if they are still there."""
     trace = carry.trace
+    if carry.info in trace.extra.setdefault("forgetful", set()):
+        return
     for seen in trace.extra.get("carried_places", {}).get(carry.info, ()):
         if not _in_scope(trace, seen.owner):
             continue
