@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from wengert.frontend.context import current
+from wengert.frontend.staging_state import bear
 
 Consume: TypeAlias = Callable[[Any], Any]
 
@@ -82,6 +83,7 @@ class Slot:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        bear(current(), self)
 
     def put(self, value: Any) -> None:
         """Change the value."""
