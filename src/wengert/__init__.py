@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         vmap,
         wrap,
     )
-    from wengert.diagnose import explain
+    from wengert.diagnose import explain, memory
     from wengert.errors import (
         ArgumentError,
         GradientCutError,
@@ -80,7 +80,7 @@ _HOMES = {
         "vmap",
         "wrap",
     ],
-    "wengert.diagnose": ["explain"],
+    "wengert.diagnose": ["explain", "memory"],
     "wengert.errors": [
         "ArgumentError",
         "GradientCutError",
@@ -122,6 +122,7 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "probe_report",
     "check_grads",
     "explain",
+    "memory",
     "fit",
     "FitResult",
     "load_params",

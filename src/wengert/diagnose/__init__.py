@@ -2,5 +2,6 @@
 
 from wengert.diagnose.explain import explain
 from wengert.diagnose.explanation import Explanation, LineNote, ParameterNote
+from wengert.diagnose.memory import Memory, memory
 
-__all__ = ["Explanation", "LineNote", "ParameterNote", "explain"]
+__all__ = ["Explanation", "LineNote", "Memory", "ParameterNote", "explain", "memory"]

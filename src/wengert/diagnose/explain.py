@@ -11,26 +11,32 @@ import inspect
 import linecache
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from wengert.api.arguments import differentiable_leaves
 from wengert.api.derivatives import ArgNums
-from wengert.api.lowering import lower_grad, lower_vjp, scalar_loss
 from wengert.api.program import Program, Variant
 from wengert.codegen import compile as compile_native
 from wengert.diagnose.cuts import find_cuts, find_tests, zero_reason
 from wengert.diagnose.explanation import Explanation, LineNote, ParameterNote, bytes_text
 from wengert.diagnose.listing import Listing, Loop, make_listings, short_path
-from wengert.diagnose.storage import Key, evaluate, kept_bytes, key_of, known_sizes, stored_bytes
-from wengert.errors import ArgumentError, Span, StagingError, UnsupportedError
+from wengert.diagnose.storage import (
+    Key,
+    evaluate,
+    gradient_or_pullback,
+    kept_bytes,
+    key_of,
+    known_sizes,
+    stored_bytes,
+    tape_bytes,
+    without_cotangents,
+)
+from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend.boxes import is_box
 from wengert.frontend.trace import Traced
 from wengert.ir.calls import walk_all
 from wengert.ir.core import Function, Instr, Value, walk
-from wengert.tape.evaluate import EvalBuilder
 from wengert.transforms.activity import useful_values, varied_values
 from wengert.tree import flatten
 
@@ -60,7 +66,7 @@ def explain(f: Callable[..., Any], *args: Any, argnums: ArgNums = 0, **kwargs: A
         Exception: whatever `f` raises whatever the values of its floats.
     """
     positions, _ = differentiable_leaves(args, argnums, "explain", f)
-    program = Program(f, _lower, strict=True)
+    program = Program(f, gradient_or_pullback, strict=True)
     subject = _Subject(f, _names(f, args), positions, _wrt_text(f, args, argnums))
     try:
         variant, leaves = program.variant(args, kwargs, positions)
@@ -71,17 +77,6 @@ def explain(f: Callable[..., Any], *args: Any, argnums: ArgNums = 0, **kwargs: A
     if variant is None:
         return _explain_eager(subject, program, args, kwargs, None)
     return _explain_compiled(subject, variant, leaves)
-
-
-def _lower(traced: Traced, positions: Sequence[int]) -> Function:
-    """The gradient of a scalar result; of anything else, the reverse derivative of all of its floats."""
-    try:
-        scalar_loss(traced, "explain", has_aux=False)
-    except ArgumentError:
-        if not any(r.is_float for r in traced.function.results):
-            raise
-        return lower_vjp(traced, positions)
-    return lower_grad(traced, positions, what="explain", has_aux=False)
 
 
 @dataclass
@@ -136,7 +131,7 @@ def _explain_compiled(subject: _Subject, variant: Variant, leaves: Sequence[Any]
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
     count = len(function.params)
     try:
-        counted = stored_bytes(_without_cotangents(gradient, count), inputs, _run_native)
+        counted = stored_bytes(without_cotangents(gradient, count), inputs, _run_native)
     except Exception as error:  # noqa: BLE001 - whatever the user's function raises at these arguments is a result too
         counted = {}
         subject.failure = f"it fails at these arguments, so what it stores is not known: {type(error).__name__}: {error}"
@@ -158,7 +153,7 @@ def _explain_eager(
     subject: _Subject, program: Program, args: Sequence[Any], kwargs: dict[str, Any], error: StagingError | None
 ) -> Explanation:
     try:
-        traced, builder = program.record(args, kwargs)
+        traced, _ = program.record(args, kwargs)
     except UnsupportedError as refusal:
         return _explain_refused(subject, refusal)
     function = traced.function
@@ -170,7 +165,7 @@ def _explain_eager(
     listings, libraries = _listings(subject, reached)
     seeds = [function.params[traced.param_leaves.index(k)] for k in subject.positions]
     _note_derivatives(subject, function.instrs, seeds, _losses(function))
-    total = _note_tape(subject, function.instrs, builder)
+    total = _note_tape(subject, function.instrs)
     return _finish(subject, "eager", str(error or ""), listings, (total, 0), _idle(subject, traced, recorded=True), libraries)
 
 
@@ -314,23 +309,9 @@ def _run_native(function: Function, inputs: Sequence[Any]) -> Sequence[Any]:
     return compile_native(function)(*inputs)
 
 
-def _without_cotangents(gradient: Function, count: int) -> Function:
-    """The first `count` parameters of the gradient only: counting what is stored needs no cotangents."""
-    if len(gradient.params) == count:
-        return gradient
-    return replace(gradient, params=gradient.params[:count])
-
-
-def _note_tape(subject: _Subject, instrs: Sequence[Instr], builder: EvalBuilder) -> int:
+def _note_tape(subject: _Subject, instrs: Sequence[Instr]) -> int:
     """Note what each line leaves on the tape; returns the total in bytes."""
-    sizes: Counter[Key] = Counter()
-    for instr in instrs:
-        if instr.op.kind == "constant":
-            continue
-        part = instr.operands[1:2] if instr.op.name in ("update", "add_at") else instr.results
-        for value in part:
-            count = int(np.prod([d for d in value.dims if isinstance(d, int)], dtype=np.int64))
-            sizes[key_of(instr.span)] += count * value.tensor.dtype.itemsize
+    sizes = tape_bytes(instrs)
     for key, size in sizes.items():
         subject.note_at(key, f"stores {bytes_text(size)}")
     return sum(sizes.values())

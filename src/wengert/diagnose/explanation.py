@@ -42,7 +42,7 @@ class Explanation:
         mode: "compiled", "eager" or "refused".
         reason: why it is not compiled (or not differentiated at all), "" if it is.
         lines: the user's source with notes, in the order of the files and lines.
-        stored_bytes: what is put on stacks (or on the tape) for the reverse pass, for the arguments at hand.
+        stored_bytes: the most that is on stacks (or on the tape) for the reverse pass, for the arguments at hand.
         kept_bytes: the most that arrays outside of loops take because the reverse pass reads them.
         parameters: those without any influence on the gradient.
         libraries: files of libraries that were reached.

@@ -1,23 +1,27 @@
 """How many bytes a gradient puts on its stacks, or keeps in arrays, per line of the user's source.
 
 The one idea: the compiled gradient is rewritten (`instrument`) to count instead of to compute. Each push adds the bytes of its
-entry to an integer per source line, and with these as only results everything else is dead code. So the counts are exact, and
-cost about what the function itself costs, however long its loops are.
+entry to an integer per source line, each pop takes them away, and with the numbers at the peak as only results most else is dead
+code. So the counts are exact, and cost about what the function itself costs, however long its loops are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from wengert.api.lowering import lower_grad, lower_vjp, scalar_loss
 from wengert.diagnose.instrument import Instrument, State
-from wengert.errors import Span
+from wengert.errors import ArgumentError, Span
+from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Value, free_values, walk
-from wengert.types import Affine, Dim, TensorType
+from wengert.passes.pipeline import optimize
+from wengert.types import Affine, Dim, StackType, TensorType
 
 Key = tuple[str, int]
 """File and line; ("", 0) where an instruction has no span."""
@@ -25,8 +29,40 @@ Key = tuple[str, int]
 Run = Callable[[Function, Sequence[Any]], Sequence[Any]]
 
 
+def gradient_or_pullback(traced: Traced, positions: Sequence[int]) -> Function:
+    """The gradient of a scalar result; of anything else, the reverse derivative of all of its floats."""
+    try:
+        scalar_loss(traced, "explain", has_aux=False)
+    except ArgumentError:
+        if not any(r.is_float for r in traced.function.results):
+            raise
+        return lower_vjp(traced, positions)
+    return lower_grad(traced, positions, what="explain", has_aux=False)
+
+
+def without_cotangents(gradient: Function, count: int) -> Function:
+    """The first `count` parameters of the gradient only: counting what is stored needs no cotangents."""
+    if len(gradient.params) == count:
+        return gradient
+    return replace(gradient, params=gradient.params[:count])
+
+
+def tape_bytes(instrs: Sequence[Instr]) -> dict[Key, int]:
+    """Bytes that each line leaves on the list of eager mode."""
+    sizes: dict[Key, int] = {}
+    for instr in instrs:
+        if instr.op.kind == "constant":
+            continue
+        part = instr.operands[1:2] if instr.op.name in ("update", "add_at") else instr.results
+        for value in part:
+            count = math.prod(d for d in value.dims if isinstance(d, int))
+            key = key_of(instr.span)
+            sizes[key] = sizes.get(key, 0) + count * value.tensor.dtype.itemsize
+    return sizes
+
+
 def stored_bytes(function: Function, inputs: Sequence[Any], run: Run) -> dict[Key, int]:
-    """Bytes pushed on stacks by `function` on `inputs`, by the line that computed what is stored.
+    """Bytes on the stacks of `function` on `inputs`, at the time when they are most, by the line that computed what is stored.
 
     Args:
         function: a lowered gradient.
@@ -41,8 +77,12 @@ def stored_bytes(function: Function, inputs: Sequence[Any], run: Run) -> dict[Ke
 
 
 def counting_function(function: Function) -> tuple[list[Key], Function]:
-    """The lines at which `function` stores something, and a function of the same arguments that returns the bytes of each."""
-    return _Counting(function).function(function)
+    """The lines at which `function` stores something, and a function of its arguments: the bytes of each at the peak."""
+    counting = _Counting(function)
+    parts, found = counting.function(function)
+    places = [k for k, part in enumerate(parts) if isinstance(part, tuple) and part[0] == _PEAK]
+    lines = [parts[k][1] for k in places]
+    return lines, optimize(replace(found, results=tuple(found.results[k] for k in places)))
 
 
 def kept_bytes(gradient: Function, results: int, sizes: dict[Value, int]) -> dict[Key, int]:
@@ -135,34 +175,78 @@ def key_of(span: Span | None) -> Key:
     return ("", 0) if span is None else (span.file, span.line)
 
 
+_TOTAL, _PEAK = "total", "peak"
+
+
 class _Counting(Instrument):
-    """Adds up the bytes of what is pushed, per line that computed it."""
+    """Adds up the bytes on the stacks, per line that computed them, and remembers what they were when they were most.
+
+    The state holds a number per line, their sum, the largest sum so far, and the numbers per line as they were then.
+    """
 
     def __init__(self, function: Function) -> None:
         self.whole = function
         self.spans = defining_spans(function.instrs)
+        self.roots = stack_roots(function.instrs)
+        self.entries: dict[Value, list[Key]] = {}
+        for instr in walk(function.instrs):
+            if instr.op.name == "push":
+                keys = [key_of(self.spans.get(v) or instr.span) for v in instr.operands[1:]]
+                self.entries.setdefault(self.roots.get(instr.result, instr.result), keys)
+        self.lines = list(dict.fromkeys(key for keys in self.entries.values() for key in keys))
+        self.parts = [*self.lines, _TOTAL, _PEAK, *((_PEAK, key) for key in self.lines)] if self.lines else []
 
     def start(self, builder: Builder) -> State:
-        """A zero for every line whose values are pushed somewhere."""
-        return {key: builder.const(0) for key in self.changes(self.whole.instrs)}
+        """Zeros."""
+        return {part: builder.const(0) for part in self.parts}
 
-    def changes(self, instrs: Sequence[Instr]) -> list[Key]:
-        """The lines whose values are pushed in `instrs`."""
-        found: dict[Key, None] = {}
-        for instr in walk(tuple(instrs)):
-            if instr.op.name == "push":
-                found.update(dict.fromkeys(self.key(v, instr) for v in instr.operands[1:]))
-        return list(found)
-
-    def key(self, value: Value, push: Instr) -> Key:
-        return key_of(self.spans.get(value) or push.span)
+    def changes(self, instrs: Sequence[Instr]) -> Sequence[Any]:
+        """All parts, where something is put on a stack or taken off."""
+        return self.parts if any(i.op.name in ("push", "pop") for i in walk(tuple(instrs))) else ()
 
     def observe(self, builder: Builder, instr: Instr, state: State) -> None:
-        """Add the sizes of what a push stores."""
-        if instr.op.name == "push":
-            for value in instr.operands[1:]:
-                key = self.key(value, instr)
-                state[key] = builder.add(state[key], _size(builder, value))
+        """Count what a push stores or a pop takes away."""
+        if instr.op.name not in ("push", "pop"):
+            return
+        is_push = instr.op.name == "push"
+        stack, values = (instr.result, instr.operands[1:]) if is_push else (instr.results[0], instr.results[1:])
+        for key, value in zip(self.entries.get(self.roots.get(stack, stack), ()), values, strict=False):
+            size = _size(builder, value)
+            for part in (key, _TOTAL):
+                state[part] = builder.add(state[part], size) if is_push else builder.sub(state[part], size)
+        if is_push:
+            more = builder.gt(state[_TOTAL], state[_PEAK])
+            for part in self.lines:
+                state[_PEAK, part] = builder.select(more, state[part], state[_PEAK, part])
+            state[_PEAK] = builder.maximum(state[_TOTAL], state[_PEAK])
+
+
+def stack_roots(instrs: Sequence[Instr]) -> dict[Value, Value]:
+    """For every stack, the empty stack that it was at first (or the parameter that it came in as)."""
+    roots: dict[Value, Value] = {}
+
+    def follow(targets: Sequence[Value], sources: Sequence[Value]) -> None:
+        for target, source in zip(targets, sources, strict=True):
+            if isinstance(target.type, StackType):
+                roots[target] = roots.get(source, source)
+
+    def visit(block: Sequence[Instr]) -> None:
+        for instr in block:
+            name = instr.op.name
+            if name in ("push", "pop"):
+                follow(instr.results[:1], instr.operands[:1])
+            if name in ("for", "while"):
+                init = instr.operands[1:] if name == "for" else instr.operands
+                for region in instr.regions:
+                    follow(region.params[len(region.params) - len(init) :], init)
+                follow(instr.results, init)
+            for region in instr.regions:
+                visit(region.instrs)
+            if name == "if":
+                follow(instr.results, instr.regions[0].results)
+
+    visit(instrs)
+    return roots
 
 
 def _size(builder: Builder, value: Value) -> Value:
