@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -33,20 +34,21 @@ def newton_direction(centroids, points):
     return first / second
 
 
-def reprojection_rows(cameras, points, weights, observations, features):
-    """The derivatives of all residuals: 15 of each reprojection residual, then one of each weight's."""
+def reprojection_entries(cameras, points, weights, observations, features):
+    """The entries of the Jacobian in order: 15 of each reprojection residual, then one of each weight's."""
     count = len(weights)
-    values = np.empty((2 * count, 15))
-    tail = np.empty(count)
-    jacobian = wg.jacobian(reprojection, argnums=(0, 1, 2))
+    entries = np.empty(31 * count)
+    derivatives = wg.jacrev(reprojection, argnums=(0, 1, 2))
     for i in range(count):
         camera, point = observations[i]
-        by_camera, by_point, by_weight = jacobian(cameras[camera], points[point], weights[i], features[i])
-        values[2 * i : 2 * i + 2, :11] = by_camera
-        values[2 * i : 2 * i + 2, 11:14] = by_point
-        values[2 * i : 2 * i + 2, 14] = by_weight
-        tail[i] = wg.grad(weight_residual)(weights[i])
-    return values, tail
+        by_camera, by_point, by_weight = derivatives(cameras[camera, :11], points[point, :3], weights[i], features[i, :2])
+        for row in range(2):
+            start = 30 * i + 15 * row
+            entries[start : start + 11] = by_camera[row]
+            entries[start + 11 : start + 14] = by_point[row]
+            entries[start + 14] = by_weight[row]
+        entries[30 * count + i] = wg.grad(weight_residual)(weights[i])
+    return entries
 
 
 def reprojection(camera, point, weight, feature):
@@ -67,11 +69,13 @@ def sparse_jacobian(args: tuple) -> Callable[[], scipy.sparse.csr_array]:
     last = 11 * n + 3 * m + np.arange(p)
     indices = np.concatenate([np.repeat(np.hstack([*rows, last[:, None]]), 2, axis=0).ravel(), last]).astype(np.int32)
     starts = np.concatenate([15 * np.arange(2 * p), 30 * p + np.arange(p + 1)]).astype(np.int32)
-    compiled = wg.jit(reprojection_rows)
+    compiled = wg.jit(reprojection_entries)
+    template = scipy.sparse.csr_array((np.ones(31 * p), indices, starts), (3 * p, 11 * n + 3 * m + p))
 
     def jacobian() -> scipy.sparse.csr_array:
-        values, tail = compiled(*args)
-        return scipy.sparse.csr_array((np.concatenate([values.ravel(), tail]), indices, starts), (3 * p, 11 * n + 3 * m + p))
+        found = copy.copy(template)
+        found.data = compiled(*args)
+        return found
 
     return jacobian
 

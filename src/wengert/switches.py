@@ -6,7 +6,10 @@ import os
 
 from wengert.errors import ArgumentError
 
-PASSES = ("dce", "fold", "carries", "bounds", "forward", "hoist", "cse", "stacks", "sweeps", "interfaces")
+PASSES = (
+    "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
+    "sweeps", "interfaces",
+)  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
 SERVICES = ("diskcache",)
 

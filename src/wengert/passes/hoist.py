@@ -1,8 +1,9 @@
 """Loop-invariant code motion: what a loop computes anew from values outside of it moves in front of it.
 
 Only work that cannot go wrong when the loop runs no trip, or when a check in the loop would have raised first: no effects, no
-stacks, no reads by an index that has to be in range, no array whose size may be negative, no nested `while`. Views and filled
-arrays cost nothing and stay, unless something that does cost needs them. Nothing leaves the arm of an `if`.
+stacks, no reads by an index that has to be in range, no array whose size may be negative, no nested `while`. What a loop that
+surely runs does before its first effect may go wrong as well in front of it. Views and filled arrays cost nothing and stay,
+unless something that does cost needs them. Nothing leaves the arm of an `if`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from wengert.ir.core import Function, Instr, Region, Value, free_values
+from wengert.ir.calls import has_effects
+from wengert.ir.core import Function, Instr, Region, Value, free_values, walk
 from wengert.ir.op import OpDef
 from wengert.passes.cse import is_pure
 from wengert.types import Affine
@@ -36,7 +38,7 @@ def _block(instrs: tuple[Instr, ...], sizes: set[Value]) -> tuple[Instr, ...]:
             continue
         regions = tuple([_inner(r, sizes) for r in instr.regions])
         if instr.op.name in ("for", "while"):
-            split = [_split(r, sizes) for r in regions]
+            split = [_split(r, sizes, _surely_runs(instr)) for r in regions]
             for moved, _ in split:
                 out += moved
             regions = tuple([rest for _, rest in split])
@@ -53,8 +55,16 @@ def _inner(region: Region, sizes: set[Value]) -> Region:
     return region if instrs is region.instrs else replace(region, instrs=instrs)
 
 
-def _split(region: Region, sizes: set[Value]) -> tuple[list[Instr], Region]:
-    """What moves in front of the loop, in order, and the region without it."""
+def _surely_runs(loop: Instr) -> bool:
+    """Whether a loop has a known number of trips, and at least one."""
+    if loop.op.name != "for":
+        return False
+    count = loop.operands[0].affine
+    return isinstance(count, int) and count > 0
+
+
+def _split(region: Region, sizes: set[Value], surely: bool) -> tuple[list[Instr], Region]:
+    """What moves in front of the loop, in order, and the region without it; `surely`: what the loop begins with will run."""
     inside = set(region.params)
     candidates: dict[Value, Instr] = {}
     chosen: set[Instr] = set()
@@ -67,7 +77,8 @@ def _split(region: Region, sizes: set[Value]) -> tuple[list[Instr], Region]:
                 choose(before)
 
     for instr in region.instrs:
-        if any(v in inside for v in _needs(instr)) or not _may_move(instr, sizes):
+        surely = surely and not _any_effects(instr)
+        if any(v in inside for v in _needs(instr)) or not (_may_move(instr, sizes) or (surely and _is_pure_throughout(instr))):
             inside.update(instr.results)
             continue
         candidates.update(dict.fromkeys(instr.results, instr))
@@ -94,6 +105,17 @@ def _needs(instr: Instr) -> Iterable[Value]:
 def _is_free(instr: Instr) -> bool:
     """Whether an array costs nothing where it is: views and filled arrays."""
     return not instr.regions and instr.op.cost == 0 and instr.result.rank > 0
+
+
+def _any_effects(instr: Instr) -> bool:
+    return has_effects(instr) or any(has_effects(i) for r in instr.regions for i in walk(r.instrs))
+
+
+def _is_pure_throughout(instr: Instr) -> bool:
+    """Whether an instruction that runs in the first trip anyway may run before: it has no effect and touches no stack."""
+    if instr.regions:
+        return all(_is_pure_throughout(i) for r in instr.regions for i in r.instrs)
+    return is_pure(instr)
 
 
 def _may_move(instr: Instr, sizes: set[Value]) -> bool:

@@ -26,6 +26,7 @@ from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.stacks import stacks
 from wengert.passes.sweeps import sweeps
+from wengert.passes.unroll import unroll
 from wengert.switches import disabled
 
 Pass = Callable[[Function], Function]
@@ -37,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     bounds,  # counters are functions of the index now, so index checks can be proved
     forward,  # reads of writes, which compare unwrapped indices
     hoist,  # before cse, which then sees equal instructions of several loops in one region
+    unroll,  # short loops, once what their trips have in common has left them
     cse,
     stacks,  # what is constant or equal among the entries shows after hoisting and merging
     sweeps,  # last: what the stacks no longer hold need not stand in the way
