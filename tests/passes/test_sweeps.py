@@ -69,6 +69,16 @@ def test_what_the_first_loop_gives_may_not_be_needed_by_the_second() -> None:
     stays(sweeps, program("%c: f64[] = mul(%a, %total)"))
 
 
+def test_what_the_sums_begin_with_may_come_late() -> None:
+    start = "%c: f64[] = mul(%a, %a)\n%late: f64[%n] = broadcast(%total, %n) {axes=()}"
+    fn = body(SIGNATURE, PROGRAM.format(between=start, step=ADDS).replace("for(%n, %none, %full)", "for(%n, %late, %full)"))
+    found = dce(sweeps(fn))
+    verify(found)
+    assert loops(found) == 1 and "push" not in ops(found)
+    args = [np.arange(4) + 0.5, 3.0]
+    np.testing.assert_allclose(run(found, args)[1], run(fn, args)[1], rtol=1e-15)
+
+
 def test_what_is_carried_back_has_to_be_a_sum() -> None:
     stays(sweeps, program(KNOWN, "%m: f64[] = mul(%u, %c)\n%b1: f64[%n] = update(%b, %m, %j) {spec=('i',)}"))
     reads = """

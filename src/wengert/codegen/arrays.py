@@ -22,6 +22,7 @@ from wengert.codegen.nests import (
     vacate,
     write_in_step,
 )
+from wengert.codegen.reductions import combine
 from wengert.codegen.storage import Index, Lazy, Mem, Path
 from wengert.codegen.text import literal
 from wengert.ir.core import Instr, Value
@@ -296,8 +297,9 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
         result = instr.result
         if x.rank == 0:
             old, new = low.scalar(x), low.scalar(part)
-            is_add = task is accumulate_task
-            low.bind(result, scalars.emit(low.w, "add", x.tensor.dtype, (old, new), {}) if is_add else new)
+            if task is accumulate_task:  # only reverse mode adds like this: the order of the terms is free
+                new = combine(low, "sum", x.tensor.dtype, old, new)
+            low.bind(result, new)
             return
         place = low.array(x)
         if part.rank and isinstance(place, Mem) and is_owned(low, x):

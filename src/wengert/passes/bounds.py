@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wengert.ir.core import Function, Instr, Region, Value
+from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
 from wengert.passes.ranges import Facts
-from wengert.types import I64_SCALAR, Affine, TensorType, dim_add, dim_of, dim_scale
+from wengert.types import I64_SCALAR, Affine, Dim, TensorType, dim_add, dim_of, dim_scale, dim_substitute
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
@@ -161,6 +161,7 @@ class _Bounds(Rewriter):
         mark = facts.mark()
         facts.add(dim_add(count, -1))
         steps = _steps(body.params[1:], body.results)
+        growths = _growths(body, steps)
 
         def enter(params: tuple[Value, ...]) -> None:
             index = params[0].affine
@@ -169,6 +170,9 @@ class _Bounds(Rewriter):
             for param, first, step in zip(params[1:], init, steps, strict=True):
                 if step is not None:
                     facts.equal(param.affine, dim_add(first.affine, index, step))
+            for param, first, growth in zip(params[1:], init, growths, strict=True):
+                if growth is not None and facts.proves(dim_substitute(growth, self.affine_of)):
+                    facts.add(dim_add(param.affine, first.affine, -1))
 
         region = self.entered(body, enter)
         facts.forget(mark)
@@ -232,6 +236,17 @@ def _steps(params: tuple[Value, ...], yields: tuple[Value, ...]) -> list[int | N
         step = dim_add(result.affine, param.affine, -1) if param.type == I64_SCALAR else None
         steps.append(step if isinstance(step, int) else None)
     return steps
+
+
+def _growths(body: Region, steps: list[int | None]) -> list[Affine | None]:
+    """By how much each integer carry of a `for` grows in a trip, where that depends on the trip but on no other carry."""
+    growths: list[Affine | None] = []
+    made = {r for i in walk(body.instrs) for r in i.results} | set(body.params[1:]) if None in steps else set()
+    for param, result, step in zip(body.params[1:], body.results, steps, strict=True):
+        growth = dim_add(result.affine, param.affine, -1) if param.type == I64_SCALAR and step is None else None
+        is_known = isinstance(growth, Dim) and not any(s in made for s, _ in growth.terms)
+        growths.append(growth if is_known else None)
+    return growths
 
 
 # --- what follows from an instruction ------------------------------------------------------------------------------

@@ -16,14 +16,17 @@ from wengert.ir.calls import refresh, same_signature, signature_of
 from wengert.ir.core import Function
 from wengert.ir.printer import print_function
 from wengert.ir.verify import verify_body
+from wengert.passes.accumulators import accumulators
 from wengert.passes.bounds import bounds
 from wengert.passes.carries import carries
+from wengert.passes.checks import checks
 from wengert.passes.cse import cse
 from wengert.passes.dce import dce
 from wengert.passes.fold import fold
 from wengert.passes.forward import forward
 from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
+from wengert.passes.overwritten import overwritten
 from wengert.passes.stacks import stacks
 from wengert.passes.sweeps import sweeps
 from wengert.passes.unroll import unroll
@@ -36,11 +39,14 @@ PASSES: tuple[Pass, ...] = (
     fold,  # known values and simple forms
     carries,  # loops without invariant carries: their bodies see the initial values
     bounds,  # counters are functions of the index now, so index checks can be proved
+    checks,  # what bounds could not prove, once for all trips
+    overwritten,  # indices are functions of the counters now
     forward,  # reads of writes, which compare unwrapped indices
     hoist,  # before cse, which then sees equal instructions of several loops in one region
     unroll,  # short loops, once what their trips have in common has left them
     cse,
     stacks,  # what is constant or equal among the entries shows after hoisting and merging
+    accumulators,  # what reverse mode adds to one place
     sweeps,  # last: what the stacks no longer hold need not stand in the way
 )
 

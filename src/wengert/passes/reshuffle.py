@@ -189,7 +189,8 @@ def add_at(known: Known, b: RewriteBuilder, instr: Instr) -> Value | None:
     x, part = instr.operands[:2]
     if known.constant(part) == 0:
         return x
-    if set(instr.attrs["spec"]) <= {":"} and part.type == x.type:
+    # To a number it stays as it is: the order of such sums is free.
+    if x.rank and set(instr.attrs["spec"]) <= {":"} and part.type == x.type:
         return b.add(x, part)
     return None
 

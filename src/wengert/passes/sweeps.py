@@ -17,7 +17,7 @@ from wengert.ir.calls import has_effects
 from wengert.ir.core import Function, Instr, Region, Value, free_values, walk
 from wengert.ir.rewrite import Env, copy_region, copy_value, emit_copy, lookup
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
-from wengert.types import StackType
+from wengert.types import F64, StackType
 
 _ADDING = frozenset({"add", "sub", "add_at", "scatter_add"})
 
@@ -63,12 +63,14 @@ class _Pair:
         back: the loop that pops.
         early: what stands between them and comes before the merged loop.
         late: what stands between them and comes behind it.
+        postponed: positions of sums whose initial values come behind it, and are added there.
     """
 
     forth: Instr
     back: Instr
     early: list[Instr]
     late: list[Instr]
+    postponed: list[int]
 
 
 def _merge_one(instrs: tuple[Instr, ...], results: tuple[Value, ...]) -> tuple[tuple[Instr, ...], tuple[Value, ...]] | None:
@@ -89,11 +91,16 @@ def _merge_one(instrs: tuple[Instr, ...], results: tuple[Value, ...]) -> tuple[t
         env: Env = {}
         b = Builder(back.span)
         _emit(b, pair, env)
-        rest = Builder(back.span)
-        for instr in (*pair.late, *instrs[last + 1 :]):
-            rest.span = instr.span
-            emit_copy(rest, instr, env)
-        block = (*instrs[:first], *pair.early, *b.instrs, *rest.instrs)
+        for instr in pair.late:
+            b.span = instr.span
+            emit_copy(b, instr, env)
+        for k in pair.postponed:
+            b.span = back.span
+            env[back.results[k]] = b.add(lookup(env, back.operands[1 + k]), env[back.results[k]])
+        for instr in instrs[last + 1 :]:
+            b.span = instr.span
+            emit_copy(b, instr, env)
+        block = (*instrs[:first], *pair.early, *b.instrs)
         return block, tuple(lookup(env, r) for r in results)
     return None
 
@@ -106,7 +113,7 @@ def _pair(instrs: tuple[Instr, ...], first: int, last: int) -> _Pair | None:
     same_trips = forth.operands[0] is back.operands[0] or forth.operands[0].affine == back.operands[0].affine
     if not same_trips or any(s not in made for s in stacks) or has_effects(back) or _inner_effects(back):
         return None
-    if made & (set(_needs(back)) - set(stacks)) or not _mirrors(forth, back, stacks):
+    if not _mirrors(forth, back, stacks):
         return None
     body = back.regions[0]
     for param, result in zip(body.params[1:], body.results, strict=True):
@@ -121,9 +128,11 @@ def _pair(instrs: tuple[Instr, ...], first: int, last: int) -> _Pair | None:
             behind.update(instr.results)
         else:
             early.append(instr)
-    if (behind - made) & set(_needs(back)):
+    postponed = [k for k, o in enumerate(back.operands[1:]) if o in behind and o not in stacks]
+    needed = [*free_values(body), *(s for r in back.results for s in r.type.symbols())]
+    if not behind.isdisjoint(needed) or any(not back.results[k].is_float for k in postponed):
         return None
-    return _Pair(forth, back, early, late)
+    return _Pair(forth, back, early, late, postponed)
 
 
 def _inner_effects(instr: Instr) -> bool:
@@ -283,12 +292,18 @@ def _emit(b: Builder, pair: _Pair, env: Env) -> None:
     yields += [lookup(inner, again.results[k]) for k in sums]
     params = (*copied.params, *(inner[again.params[1 + k]] for k in sums))
     assert len(there.params) == len(copied.params)
-    operands = [*forth.operands, *(back.operands[1 + k] for k in sums)]
+    operands = [*forth.operands, *(_zero(b, back.results[k]) if k in pair.postponed else back.operands[1 + k] for k in sums)]
     names = [r.name for r in (*forth.results, *(back.results[k] for k in sums))]
     region = Region(params, tuple(body.instrs), tuple(yields))
     results = b.emit(forth.op, operands, forth.attrs, [region], names)
     env.update(zip(forth.results, results, strict=False))
     env.update(zip([back.results[k] for k in sums], results[len(forth.results) :], strict=True))
+
+
+def _zero(b: Builder, like: Value) -> Value:
+    """Zeros of the type of a value."""
+    zero: Value = b.convert(b.const(0.0), dtype=like.tensor.dtype) if like.tensor.dtype is not F64 else b.const(0.0)
+    return b.broadcast_to(zero, like.dims, ()) if like.rank else zero
 
 
 # --- entries that are popped where they were pushed ------------------------------------------------------------------
