@@ -7,10 +7,8 @@ import os
 from wengert.errors import ArgumentError
 
 PASSES = (
-PASSES = (
     "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
     "sweeps", "interfaces",
-)  # fmt: skip
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
 SERVICES = ("diskcache",)

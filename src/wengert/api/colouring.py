@@ -1,18 +1,21 @@
 """Colours of columns: columns of one colour share no row, so one directional derivative gives the entries of all of them.
 
-The greedy colouring is written in plain Python and compiled by the package itself. Reference: A. H. Gebremedhin, F. Manne and
+The greedy colouring is a program of the IR, compiled when first used. Reference: A. H. Gebremedhin, F. Manne and
 A. Pothen, "What color is your Jacobian? Graph coloring for computing derivatives", SIAM Review 47 (2005), section 3,
 doi:10.1137/S0036144504444711.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from wengert.api.derivatives import jit
+from wengert.codegen import Compiled
+from wengert.codegen import compile as compile_native
+from wengert.ir.parser import parse
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -85,30 +88,70 @@ def colour_columns(pattern: Pattern) -> tuple[Integers, int]:
 
 
 def _greedy_colours(pattern: Pattern, by_column: Pattern, order: Integers) -> tuple[Integers, int]:
-    colours, marks = np.full(pattern.width, -1), np.full(pattern.width + 1, -1)
-    count = _compiled(pattern.starts, pattern.columns, by_column.starts, by_column.columns, order, colours, marks)
+    colours, count = _compiled()(pattern.starts, pattern.columns, by_column.starts, by_column.columns, order)
     return colours, int(count)
 
 
-def _greedy(
-    row_starts: Any, columns: Any, column_starts: Any, rows: Any, order: Any, colours: Any, marks: Any
-) -> int:
-    """Give each column in turn the smallest colour that no column with a common row has; returns how many are used."""
-    used = 0
-    for k in range(len(order)):
-        column = order[k]
-        for place in range(column_starts[column], column_starts[column + 1]):
-            row = rows[place]
-            for entry in range(row_starts[row], row_starts[row + 1]):
-                other = colours[columns[entry]]
-                if other >= 0:
-                    marks[other] = column
-        mine = 0
-        while marks[mine] == column:
-            mine += 1
-        colours[column] = mine
-        used = max(used, mine + 1)
-    return used
+# Each column in turn gets the smallest colour that no column with a common row has. `marks[c]` is the last column that found
+# colour c taken; columns without a colour yet have the colour n, which nobody asks for.
+_GREEDY = """
+func @greedy<%r, %e, %c, %d, %n>(%row_starts: i64[%r], %columns: i64[%e], %column_starts: i64[%c], %rows: i64[%d],
+                                 %order: i64[%n]) -> (i64[%n], i64[]) {
+  %zero: i64[] = const() {dtype=i64, value=0}
+  %one: i64[] = const() {dtype=i64, value=1}
+  %minus: i64[] = const() {dtype=i64, value=-1}
+  %size: i64[] = add(%n, %one)
+  %none: i64[%n] = broadcast(%n, %n) {axes=()}
+  %unmarked: i64[%n+1] = broadcast(%minus, %size) {axes=()}
+  %colours: i64[%n], %marks: i64[%n+1], %used: i64[] = for(%n, %none, %unmarked, %zero) {
+    region(%k: i64[], %colour: i64[%n], %mark: i64[%n+1], %most: i64[]) {
+      %column: i64[] = index(%order, %k) {spec=('i',)}
+      %next_column: i64[] = add(%column, %one)
+      %first_row: i64[] = index(%column_starts, %column) {spec=('i',)}
+      %last_row: i64[] = index(%column_starts, %next_column) {spec=('i',)}
+      %row_count: i64[] = sub(%last_row, %first_row)
+      %marked: i64[%n+1] = for(%row_count, %mark) {
+        region(%a: i64[], %mark_a: i64[%n+1]) {
+          %place_a: i64[] = add(%first_row, %a)
+          %row: i64[] = index(%rows, %place_a) {spec=('i',)}
+          %next_row: i64[] = add(%row, %one)
+          %first: i64[] = index(%row_starts, %row) {spec=('i',)}
+          %last: i64[] = index(%row_starts, %next_row) {spec=('i',)}
+          %count: i64[] = sub(%last, %first)
+          %marked_a: i64[%n+1] = for(%count, %mark_a) {
+            region(%b: i64[], %mark_b: i64[%n+1]) {
+              %place_b: i64[] = add(%first, %b)
+              %other: i64[] = index(%columns, %place_b) {spec=('i',)}
+              %taken: i64[] = index(%colour, %other) {spec=('i',)}
+              %marked_b: i64[%n+1] = update(%mark_b, %column, %taken) {spec=('i',)}
+              yield %marked_b
+            }
+          }
+          yield %marked_a
+        }
+      }
+      %mine: i64[] = while(%zero) {
+        region(%tried: i64[]) {
+          %by: i64[] = index(%marked, %tried) {spec=('i',)}
+          %is_taken: bool[] = eq(%by, %column)
+          yield %is_taken
+        }
+        region(%tried: i64[]) {
+          %following: i64[] = add(%tried, %one)
+          yield %following
+        }
+      }
+      %coloured: i64[%n] = update(%colour, %mine, %column) {spec=('i',)}
+      %so_far: i64[] = add(%mine, %one)
+      %now: i64[] = maximum(%most, %so_far)
+      yield %coloured, %marked, %now
+    }
+  }
+  return %colours, %used
+}
+"""
 
 
-_compiled = jit(_greedy)
+@functools.cache
+def _compiled() -> Compiled:
+    return compile_native(parse(_GREEDY))

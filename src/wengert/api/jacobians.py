@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from wengert.api import nested
-from wengert.api.arguments import differentiable_leaves, is_differentiable
+from wengert.api.arguments import differentiable_leaves
 from wengert.api.derivatives import ArgNums, Grad, Transformed
 from wengert.api.lowering import lower_jacobian
 from wengert.api.program import Program, retrying
-from wengert.api.results import Selected, rebuild, tree_of_gradients
-from wengert.errors import ArgumentError, UnsupportedError
+from wengert.api.results import Selected, package_blocks
+from wengert.api.sparse import SparseJacobian
+from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
 from wengert.ir.core import Value
@@ -71,22 +72,7 @@ class Jacobian(Transformed):
         return traced, blocks
 
     def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:
-        """Blocks in the structure of the result, each leaf holding the structure of the chosen arguments."""
-        if any(traced.out_tree.imaginary()) or any(any(tree.imaginary()) for tree, _ in selected):
-            raise UnsupportedError(
-                "jacobian of a function with complex arguments or results",
-                fix="take the Jacobian of the real and imaginary parts, as functions of real and imaginary parts",
-            )
-        count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
-        rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
-        cells: list[Any] = []
-        for result in traced.function.results:
-            if not result.is_float:
-                cells.append(None)
-                continue
-            trees = tree_of_gradients(next(rows), selected)
-            cells.append(trees[0] if isinstance(self.argnums, int) else tuple(trees))
-        return rebuild(traced, cells, static=None)
+        return package_blocks(traced, blocks, selected, isinstance(self.argnums, int))
 
 
 def _pushed(traced: Traced, builder: EvalBuilder, wrt: Sequence[Value]) -> list[Any]:
@@ -108,19 +94,29 @@ def _pushed(traced: Traced, builder: EvalBuilder, wrt: Sequence[Value]) -> list[
     return [block if block.ndim else plain(block) for row in blocks for block in row]
 
 
-def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
-    """All first derivatives of `fn`, dense.
+def jacobian(fn: Callable[..., Any], argnums: ArgNums = 0, *, sparsity: Any = None) -> Jacobian | SparseJacobian:
+    """All first derivatives of `fn`, dense or sparse.
 
     Args:
         fn: returns floats or arrays, or a container of them.
         argnums: which positional argument, or a sequence of them.
+        sparsity: True to have the pattern of the Jacobian found, or the pattern itself: a SciPy sparse matrix or a boolean array
+            with a row per element of the result and a column per element of the chosen arguments, leaf after leaf.
 
     Returns:
         A callable: for a result of shape `s` and an argument of shape `t`, an array of shape `s + t`; containers nest, those
         of the result outside. Costs one forward derivative per input element (one reverse per output element if fewer); `jacfwd`
         and `jacrev` are for when that choice is to be made by hand.
+
+        With `sparsity`, each block is a `scipy.sparse.csr_array` of shape `(size of s, size of t)` instead, both in row-major
+        order. It costs one derivative per colour: columns without a common row share one. The pattern is found at the first call
+        and kept for others of the same sizes and whole numbers; entries of it may be zero.
+
+    Raises:
+        ArgumentError: at the call, if a pattern that was given lacks entries.
     """
-    return Jacobian(fn, argnums)
+    dense = Jacobian(fn, argnums)
+    return dense if sparsity is None or sparsity is False else SparseJacobian(fn, argnums, sparsity, dense)
 
 
 def jacfwd(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
@@ -139,8 +135,18 @@ def jacrev(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
     return Jacobian(fn, argnums, "reverse")
 
 
-def hessian(fn: Callable[..., Any], argnums: ArgNums = 0) -> Jacobian:
-    """All second derivatives of a scalar function, dense: the Jacobian of its gradient (forward over reverse)."""
+def hessian(fn: Callable[..., Any], argnums: ArgNums = 0, *, sparsity: Any = None) -> Jacobian | SparseJacobian:
+    """All second derivatives of a scalar function: the Jacobian of its gradient (forward over reverse).
+
+    Args:
+        fn: returns a float.
+        argnums: which positional argument, or a sequence of them.
+        sparsity: True or a pattern, as for `jacobian`, to get sparse matrices. The whole is symmetric, which saves colours.
+    """
     if not callable(fn):
         raise ArgumentError(f"hessian takes a function. Got {fn!r} instead.")
-    return Jacobian(Grad(fn, argnums, has_aux=False, with_value=False), argnums)
+    gradient = Grad(fn, argnums, has_aux=False, with_value=False)
+    dense = Jacobian(gradient, argnums)
+    if sparsity is None or sparsity is False:
+        return dense
+    return SparseJacobian(gradient, argnums, sparsity, dense, symmetric=True)

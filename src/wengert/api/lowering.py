@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wengert.errors import ArgumentError, StagingError
+from wengert.errors import ArgumentError, StagingError, UnsupportedError
 from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
 from wengert.passes.pipeline import optimize
 from wengert.transforms.jacobian import jacobian
 from wengert.transforms.jvp import jvp
+from wengert.transforms.sparsity import pattern_program
 from wengert.transforms.vjp import value_and_grad, vjp
 from wengert.types import describe_type
 
@@ -67,12 +68,29 @@ def check_forward(traced: Traced, positions: Sequence[int]) -> None:
 
 def lower_jacobian(traced: Traced, positions: Sequence[int], mode: str = "auto") -> Function:
     """The blocks of the Jacobian only."""
-    if traced.writes:
-        what = "the Jacobian of a function that writes to state outside is not staged"
-        raise StagingError(what, traced.function.span, fix="return the new state instead")
+    _refuse_writes(traced, "the Jacobian")
     fn = jacobian(optimize(traced.function), params_of(traced, positions), mode)
     blocks = fn.results[len(traced.function.results) :]
     return replace(fn, results=tuple(blocks))
+
+
+def lower_pattern(traced: Traced, positions: Sequence[int]) -> Function:
+    """Which groups of elements of the chosen parameters the results may depend on, from masks; see `pattern_program`."""
+    _refuse_writes(traced, "the Jacobian")
+    fn, wrt = optimize(traced.function), params_of(traced, positions)
+    try:
+        return pattern_program(fn, wrt)
+    except UnsupportedError:
+        scalars = [k for k, p in enumerate(fn.params) if p.is_float and not p.rank and k not in wrt]
+        if not scalars:
+            raise
+        return pattern_program(fn, wrt, scalars)
+
+
+def _refuse_writes(traced: Traced, what: str) -> None:
+    if traced.writes:
+        message = f"{what} of a function that writes to state outside is not staged"
+        raise StagingError(message, traced.function.span, fix="return the new state instead")
 
 
 def scalar_loss(traced: Traced, what: str, has_aux: bool) -> Value | None:

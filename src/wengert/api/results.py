@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wengert.api.arguments import is_differentiable
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, UnsupportedError
 from wengert.frontend.boxes import box, is_box, lift
 from wengert.frontend.context import current
 from wengert.frontend.growing import ListResult
@@ -89,6 +89,32 @@ def conjugated(tree: TreeDef, leaves: Sequence[Any]) -> list[Any]:
 def constant_tangent(leaf: Any) -> float | None:
     """The tangent of a leaf that is not computed: zero for a float, else none."""
     return 0.0 if isinstance(leaf, float | np.floating) else None
+
+
+def package_blocks(traced: Traced, blocks: Sequence[Any], selected: Selected, single: bool) -> Any:
+    """Blocks of a Jacobian in the structure of the result, each leaf holding the structure of the chosen arguments.
+
+    Args:
+        traced: of the function.
+        blocks: result by result, and for each argument leaf by argument leaf.
+        selected: the chosen arguments.
+        single: whether one argument was chosen by itself, not a tuple of them.
+    """
+    if any(traced.out_tree.imaginary()) or any(any(tree.imaginary()) for tree, _ in selected):
+        raise UnsupportedError(
+            "jacobian of a function with complex arguments or results",
+            fix="take the Jacobian of the real and imaginary parts, as functions of real and imaginary parts",
+        )
+    count = sum(sum(map(is_differentiable, leaves)) for _, leaves in selected)
+    rows = iter([blocks[k : k + count] for k in range(0, len(blocks), count)])
+    cells: list[Any] = []
+    for result in traced.function.results:
+        if not result.is_float:
+            cells.append(None)
+            continue
+        trees = tree_of_gradients(next(rows), selected)
+        cells.append(trees[0] if single else tuple(trees))
+    return rebuild(traced, cells, static=None)
 
 
 def split_tangents(traced: Traced, found: Sequence[Any]) -> tuple[Any, Any]:

@@ -12,10 +12,9 @@ import scipy.sparse as sp
 from wengert.api.arguments import differentiable_leaves, is_differentiable
 from wengert.api.colouring import Integers, Pattern, pattern_of
 from wengert.api.derivatives import ArgNums, Transformed
-from wengert.api.jacobian_blocks import dense_blocks, packaged
 from wengert.api.lowering import lower_jvp, lower_pattern, params_of
 from wengert.api.program import MAX_VARIANTS, Program, Variant
-from wengert.api.results import Selected
+from wengert.api.results import Selected, package_blocks
 from wengert.api.sparse_pattern import find_pattern
 from wengert.api.sparse_plan import Block, blocks_of, check_against_direction, choose_colours, given_pattern
 from wengert.codegen import Compiled
@@ -26,8 +25,11 @@ from wengert.ir.core import walk
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 from wengert.transforms.compressed import MAX_SIDE_BY_SIDE, can_share, compressed
+from wengert.tree import flatten
 
 _MOST_INSTRUCTIONS = 8000
+_MANY_ENTRIES = 50_000
+_SIDE_BY_SIDE_OF_FEW = 3
 
 
 @dataclass
@@ -74,10 +76,13 @@ class _Known:
 class SparseJacobian(Transformed):
     """All first derivatives as sparse matrices; see `jacobian`."""
 
-    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, sparsity: Any, symmetric: bool) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], argnums: ArgNums, sparsity: Any, dense: Callable[..., Any], symmetric: bool = False
+    ) -> None:
         super().__init__(fn, "hessian" if symmetric else "jacobian")
         self.argnums = argnums
         self.given = None if sparsity is True else sparsity
+        self.dense = dense
         self.symmetric = symmetric
         self.program = Program(fn, lower_pattern if self.given is None else lower_jvp)
         self._known: dict[int, _Known] = {}
@@ -93,13 +98,12 @@ class SparseJacobian(Transformed):
             )
         variant, leaves = self.program.variant(args, kwargs, positions)
         if variant is None:
-            traced, blocks = dense_blocks(self.program, args, kwargs, positions)
-            return self._package(traced, [_as_matrix(b, traced, k, selected) for k, b in enumerate(blocks)], selected)
+            return _as_matrices(self.dense(*args, **kwargs), selected)
         inputs = variant.inputs(leaves)
         matrices = self._plan(variant, inputs, positions).matrices(inputs)
         if self.given is not None:
             self._check(variant, inputs, positions, matrices)
-        return self._package(variant.traced, matrices, selected)
+        return package_blocks(variant.traced, matrices, selected, isinstance(self.argnums, int))
 
     def colours(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         """How many directional derivatives the Jacobian at these arguments takes: forward and reverse ones."""
@@ -108,9 +112,6 @@ class SparseJacobian(Transformed):
         if variant is None:
             raise UnsupportedError("the function runs eagerly, where Jacobians are dense and have no colours")
         return self._plan(variant, variant.inputs(leaves), positions).colours
-
-    def _package(self, traced: Any, blocks: list[Any], selected: Selected) -> Any:
-        return packaged(traced, blocks, selected, isinstance(self.argnums, int))
 
     # --- plans --------------------------------------------------------------------------------------------------
 
@@ -159,7 +160,7 @@ class SparseJacobian(Transformed):
         if not len(pattern.columns):
             return Plan(shapes, numbers, blocks, (0, 0), None, [])
         chosen = choose_colours(pattern, self.symmetric)
-        side_by_side, chunks = self._chunks(known.variant, chosen.column_count)
+        side_by_side, chunks = _chunks(known.variant, chosen.column_count, len(pattern.columns))
         native = self._native(known, wrt, (side_by_side, chunks > 1, chosen.row_count > 0))
         second = chunks * side_by_side * pattern.height
         places = np.where(
@@ -173,17 +174,6 @@ class SparseJacobian(Transformed):
         extra += [np.ascontiguousarray(c) for c in row_colours]
         extra += [chunks, chosen.row_count, places]
         return Plan(shapes, numbers, blocks, (chosen.column_count, chosen.row_count), native, extra)
-
-    def _chunks(self, variant: Variant, colours: int) -> tuple[int, int]:
-        """How many tangents are computed side by side, and how often."""
-        if not colours:
-            return 0, 0
-        most = 1
-        if can_share(variant.traced.function):
-            size = sum(1 for _ in walk(variant.traced.function.instrs))
-            most = max(1, min(MAX_SIDE_BY_SIDE, _MOST_INSTRUCTIONS // max(size, 1)))
-        chunks = -(-colours // most)
-        return -(-colours // chunks), chunks
 
     def _native(self, known: _Known, wrt: Sequence[int], key: tuple[int, bool, bool]) -> Compiled:
         if key not in known.natives:
@@ -206,7 +196,20 @@ class SparseJacobian(Transformed):
             row = matrices[k * len(wrt) : (k + 1) * len(wrt)]
             whole = sp.hstack(row, format="csr") if len(row) > 1 else row[0]
             direction = np.concatenate([d.ravel() for d in directions])
-            check_against_direction(np.ravel(dot), whole, direction, lambda place, k=k: f"element {place} of result {k}")
+            check_against_direction(np.ravel(dot), whole, direction, f"result {k}")
+
+
+def _chunks(variant: Variant, colours: int, entries: int) -> tuple[int, int]:
+    """How many tangents are computed side by side, and how often. Many at once run faster, and compile for longer."""
+    if not colours:
+        return 0, 0
+    most = 1
+    if can_share(variant.traced.function):
+        size = sum(1 for _ in walk(variant.traced.function.instrs))
+        wanted = MAX_SIDE_BY_SIDE if entries > _MANY_ENTRIES else _SIDE_BY_SIDE_OF_FEW
+        most = max(1, min(wanted, _MOST_INSTRUCTIONS // max(size, 1)))
+    chunks = -(-colours // most)
+    return -(-colours // chunks), chunks
 
 
 def _found_pattern(
@@ -245,8 +248,10 @@ def _zero_like(value: Any) -> Any:
     return np.zeros(np.shape(value)) if np.shape(value) else 0.0
 
 
-def _as_matrix(block: Any, traced: Any, place: int, selected: Selected) -> sp.csr_array:
-    """A dense block as a sparse matrix."""
-    leaves = [leaf for _, found in selected for leaf in found if is_differentiable(leaf)]
-    width = int(np.size(leaves[place % len(leaves)]))
-    return sp.csr_array(np.asarray(block, dtype=float).reshape(-1, width))
+def _as_matrices(result: Any, selected: Selected) -> Any:
+    """A dense Jacobian with sparse matrices for its blocks."""
+    widths = [int(np.size(leaf)) for _, found in selected for leaf in found if is_differentiable(leaf)]
+    blocks, tree = flatten(result)
+    return tree.unflatten(
+        [sp.csr_array(np.asarray(b, dtype=float).reshape(-1, widths[k % len(widths)])) for k, b in enumerate(blocks)]
+    )

@@ -7,7 +7,6 @@ takes a few runs for each of the three or four levels, and memory in proportion 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -97,9 +96,3 @@ def _columns_of(rows: Integers, blocks: Integers, width: int, columns: int) -> t
     all_rows = np.repeat(rows, width)
     inside = all_columns < columns
     return all_rows[inside], all_columns[inside]
-
-
-def as_pattern(given: Any, shape: tuple[int, int]) -> Pattern:
-    """The pattern that a user gives, as a SciPy matrix or a boolean array."""
-    rows, columns = given.nonzero() if hasattr(given, "nonzero") else np.nonzero(np.asarray(given))
-    return pattern_of(rows, columns, shape)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh, walk_all
@@ -27,7 +26,7 @@ from wengert.transforms.jvp import (
     tangent_or_zero,
 )
 from wengert.transforms.vjp import vjp
-from wengert.types import F64, I64, I64_SCALAR, Affine, StackType, TensorType, dim_of
+from wengert.types import F64, I64, I64_SCALAR, StackType, TensorType, dim_of
 
 MAX_SIDE_BY_SIDE = 16
 """Tangents that are computed together at most; more of them take a loop."""
@@ -49,10 +48,10 @@ def compressed(fn: Function, wrt: Sequence[int], side_by_side: int, looped: bool
         has_rows: whether there are colours of rows.
 
     Returns:
-        A function of the parameters; per entry of `wrt` the colours of its elements, in its shape; per float result the colours of
-        its elements, flat; the numbers of chunks and of colours of rows; and where each entry is taken from. It returns the entries.
-        They are taken from a table with a row of all result elements per colour of columns, then one of all elements of `wrt` per
-        colour of rows.
+        A function of the parameters; per entry of `wrt` the colours of its elements, in its shape; per float result the colours
+        of its elements, flat; the numbers of chunks and of colours of rows; and where each entry is taken from. It returns the
+        entries. They are taken from a table with a row of all result elements per colour of columns, then one of all elements of
+        `wrt` per colour of rows.
     """
     refuse_repeated_effects(fn, "a Jacobian")
     fn = fresh_copy(fn)
@@ -103,7 +102,6 @@ def compressed(fn: Function, wrt: Sequence[int], side_by_side: int, looped: bool
     return refresh(Function(name, (*fn.dims, *heights, entries), params, instrs, (data,), fn.span, b.functions))
 
 
-@dataclass
 class _Table:
     """The flat table of compressed derivatives.
 

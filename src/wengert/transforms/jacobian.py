@@ -133,6 +133,8 @@ def _for_each_element(
         # A size that the function computes is the same one each time.
         part = found if found.dims == other.dims else inner.assume_shape(found, *[inner.dim(d) for d in other.dims])
         rest = (":",) * other.rank
+        if part.dims != other.dims:  # sizes that the function computes: it does so once more inside the loop
+            part = inner.assume_shape(part, *[inner.dim(d) for d in other.dims])
         yields.append(inner.update(param, part, index, spec=("i", *rest) if leading else (*rest, "i")))
     region = Region((index, *params), tuple(inner.instrs), tuple(yields))
     filled = b.emit(get_op("for"), (count, *init), {}, (region,), ["jacobian"] * len(init))

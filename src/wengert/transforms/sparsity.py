@@ -201,7 +201,9 @@ class _Emitter:
                     self.refuse_size(instr.span)
                 self.env[result] = union(b, masks)
             elif self.levels[result] == KNOWN:
-                self.env[result] = self.env[one]
+                read = self.levels.read_in(one, other)
+                assert read is not None
+                self.env[result] = self.env[read]
         self.env.update(before)
 
     def shared_arrays(self, instr: Instr) -> dict[Value, int]:

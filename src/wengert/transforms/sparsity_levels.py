@@ -65,6 +65,7 @@ class Levels:
 
     def __init__(self, fn: Function, params: Sequence[int]) -> None:
         self.stacks = Stacks(fn)
+        self.fillers = {i.result for i in walk(fn.instrs) if i.op.name == "undef"}
         self._of: dict[Value, int] = dict.fromkeys(fn.dims, KNOWN)
         self._of.update(zip(fn.params, params, strict=True))
         self._changed = True
@@ -125,9 +126,15 @@ class Levels:
             self._block(region.instrs)
             self._raise_all(instr.results, region.results)
         if not self.is_known(instr.operands[0]):
-            for result, *arms in zip(instr.results, *[r.results for r in instr.regions], strict=True):
-                if arms[0] is not arms[1]:
+            for result, one, other in zip(instr.results, *[r.results for r in instr.regions], strict=True):
+                if self.read_in(one, other) is None:
                     self._raise(result, BLANK)
+
+    def read_in(self, one: Value, other: Value) -> Value | None:
+        """What is read of the results of two arms whichever is taken: both are one, or one is never read; else None."""
+        if one is other or other in self.fillers:
+            return one
+        return other if one in self.fillers else None
 
     def _loop(self, instr: Instr) -> None:
         body, init, carry = loop_parts(instr)
