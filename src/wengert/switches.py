@@ -8,7 +8,7 @@ from wengert.errors import ArgumentError
 
 PASSES = (
     "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
-    "sweeps", "interfaces",
+    "sweeps", "hits", "interfaces",
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
 SERVICES = ("diskcache",)

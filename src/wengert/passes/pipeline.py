@@ -24,6 +24,7 @@ from wengert.passes.cse import cse
 from wengert.passes.dce import dce
 from wengert.passes.fold import fold
 from wengert.passes.forward import forward
+from wengert.passes.hits import hits
 from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.overwritten import overwritten
@@ -47,7 +48,8 @@ PASSES: tuple[Pass, ...] = (
     cse,
     stacks,  # what is constant or equal among the entries shows after hoisting and merging
     accumulators,  # what reverse mode adds to one place
-    sweeps,  # last: what the stacks no longer hold need not stand in the way
+    sweeps,  # what the stacks no longer hold need not stand in the way
+    hits,  # last: sees an extremum and where it is attained in one block once the sweeps are merged
 )
 
 _MOST_ROUNDS = 20
