@@ -139,6 +139,14 @@ def test_gradients_are_the_same_without_it(f, monkeypatch: pytest.MonkeyPatch) -
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
 
 
+def test_a_pullback_is_not_merged_with_the_primal() -> None:
+    args = (np.linspace(-1.0, 2.0, 7), np.array([0.3, -0.2, 0.9]))
+    value, pullback = wg.vjp(rounds, *args)
+    assert value == pytest.approx(rounds(*args), rel=1e-14)
+    for a, b in zip(pullback(2.0), wg.grad(rounds, argnums=(0, 1))(*args), strict=True):
+        np.testing.assert_allclose(a, 2.0 * b, rtol=1e-13)
+
+
 def test_second_derivatives() -> None:
     args = (np.linspace(-1.0, 2.0, 4), np.array([0.3, -0.2]))
     wg.check_grads(rounds, args, order=2)

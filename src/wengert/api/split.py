@@ -94,7 +94,8 @@ class SplitProgram(Program):
 
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> SplitVariant:
         started = time.perf_counter()
-        whole = optimize(inline_custom(self.lower(traced, positions)))
+        # The primal loops stay apart from those that run them backwards: they are what is split.
+        whole = optimize(inline_custom(self.lower(traced, positions)), without=frozenset({"sweeps"}))
         results = traced.function.results
         both = halves(whole, sum(r.is_float for r in results), len(results))
         function = optimize(both.first)

@@ -55,13 +55,17 @@ PASSES: tuple[Pass, ...] = (
 _MOST_ROUNDS = 20
 
 
-def optimize(fn: Function) -> Function:
+def optimize(fn: Function, without: frozenset[str] = frozenset()) -> Function:
     """`fn` and its callees with the same meaning and less work: all passes in order, repeated until nothing changes.
+
+    Args:
+        fn: the function.
+        without: names of passes to leave out, besides those that WENGERT_DISABLE names.
 
     Raises:
         InternalError: the passes do not settle, or (with WENGERT_CHECK=1) one of them breaks the IR.
     """
-    off = disabled()
+    off = disabled() | without
     passes = [p for p in PASSES if p.__name__ not in off]
     checked = os.environ.get("WENGERT_CHECK", "") not in ("", "0")
     dumped = os.environ.get("WENGERT_DUMP", "") == "all"
