@@ -274,8 +274,8 @@ def test_huge_modules_are_compiled_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -
 
     x = np.linspace(0.0, 1.0, 7)
     usual = wg.value_and_grad(f)(x, 4)
-    monkeypatch.setattr(compiled, "_LARGE", 0)
-    monkeypatch.setattr(compiled, "_HUGE", 0)
+    monkeypatch.setattr(compiled, "LARGE", 0)
+    monkeypatch.setattr(compiled, "HUGE", 0)
     hurried = wg.value_and_grad(f)(x, 4)
     np.testing.assert_allclose(hurried[0], usual[0], rtol=1e-13)
     np.testing.assert_allclose(hurried[1], usual[1], rtol=1e-13)

@@ -24,10 +24,12 @@ from wengert.types import Dim, TensorType
 
 METH_FASTCALL = 0x0080
 
-_LARGE = 600_000
+LARGE = 600_000
 """Length of LLVM text (some ten thousand lines) above which optimising it fully would take tens of seconds."""
-_HUGE = 2_000_000
+HUGE = 2_000_000
 """Length from which machine code is made in a hurry, too: half the time, for code that is not run in a tight loop."""
+LOOPED = 1_500_000
+"""The same as `LARGE` for the product of lines and loops: to vectorise a loop, LLVM looks at the whole function around it."""
 
 
 class _MethodDef(ctypes.Structure):
@@ -60,8 +62,7 @@ class Compiled:
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
         symbols = {**python_symbols(), **numpy_symbols(), **outside}
-        level = 0 if not options.llvm else 1 if len(module.text) > _LARGE else 2
-        machine = build(module.text, symbols, Effort(level, fast=len(module.text) > _HUGE))
+        machine = build(module.text, symbols, effort_for(module.text, options))
         self.entry: Callable[..., tuple[Any, ...]] = self._runtime.attach(machine, module.lowering.sites)
         self.compile_seconds = time.perf_counter() - started
 
@@ -90,6 +91,14 @@ class Compiled:
 def compile(function: Function, options: Options | None = None) -> Compiled:
     """Native code for `function`."""
     return Compiled(function, options)
+
+
+def effort_for(text: str, options: Options) -> Effort:
+    """How hard LLVM works on a module: less on long ones."""
+    if not options.llvm:
+        return Effort(0)
+    is_long = len(text) > LARGE or text.count("\n") * text.count(" = phi i64 [ 0, ") > LOOPED
+    return Effort(1 if is_long else 2, fast=len(text) > HUGE)
 
 
 def options_from_environment() -> Options:

@@ -20,6 +20,9 @@ from wengert.errors import InternalError
 
 _lock = threading.RLock()
 
+# Loops come out of it as they are written: in a module so long, vectorising them takes LLVM quadratic time.
+SHORT = ("sroa", "simplify_cfg", "instruction_combine", "loop_rotate", "instruction_combine", "simplify_cfg")
+
 TUNING = {
     # Straight-line scalar code (a Runge-Kutta step) runs up to 1.4 times as long with it: lanes are shuffled to and fro.
     "slp_vectorization": False,
@@ -65,7 +68,7 @@ class Effort:
     """How hard LLVM works.
 
     Attributes:
-        level: of its passes, 0 to 3.
+        level: of its passes, 0 to 3; 1 is a few passes that take time in proportion to the length of a module.
         fast: choose machine instructions and registers quickly: most of the time for long modules goes there.
     """
 
@@ -126,7 +129,7 @@ def key(text: str, effort: Effort) -> str:
     """The name of the code of a module: it follows from the text, from what LLVM is asked to do, and from who does it."""
     here = host()
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {sys.implementation.cache_tag} {np.__version__}"
-    return digest([text, repr(effort), repr(TUNING), here.triple, here.cpu, here.features, versions])
+    return digest([text, repr(effort), repr((TUNING, SHORT)), here.triple, here.cpu, here.features, versions])
 
 
 def _target(effort: Effort) -> Any:
@@ -149,8 +152,17 @@ def _optimized(text: str, effort: Effort) -> tuple[Any, Any]:
     for name, value in TUNING.items():
         setattr(options, name, value)
     builder = llvm.create_pass_builder(target, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = builder.getModulePassManager() if effort.level != 1 else _short_passes()
+    passes.run(module, builder)
     return module, target
+
+
+def _short_passes() -> Any:
+    """Memory to registers, simpler instructions and blocks: all that grows no faster than the module."""
+    passes = llvm.create_new_module_pass_manager()
+    for name in SHORT:
+        getattr(passes, f"add_{name}_pass")()
+    return passes
 
 
 _defined: dict[str, int] = {}

@@ -15,7 +15,7 @@ from wengert.codegen.liveness import Frame, Uses
 from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack, static_bytes
 from wengert.codegen.text import MEMORY, REGISTER, Writer
 from wengert.errors import InternalError, Span
-from wengert.ir.core import Function, Instr, Region, Value
+from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.types import Affine, DType
 
 MISSING = object()
@@ -26,6 +26,9 @@ LOCAL_BYTES = 512
 # ... until the frame has this many bytes of them.
 FRAME_BYTES = 1 << 15
 LOCAL_SCOPE = -1
+# Every scope lists all others, so their number is bounded: LLVM takes long over long lists.
+OWN_SCOPES, MOST_SCOPES = 2, 96
+LONG = 500
 OUT_OF_MEMORY = -1
 PYTHON_ERROR = -2
 
@@ -94,6 +97,7 @@ class Lowering:
     frames: list[Frame] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     scopes: int = 2
+    scoped: int = 0
     users: dict[Value, list[Value]] = field(default_factory=dict)
     dims: dict[Affine, str] = field(default_factory=dict)
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
@@ -114,6 +118,8 @@ class Lowering:
 
     def __post_init__(self) -> None:
         self.body = self.function.body
+        # Compiling a long function takes longer than what is gained where its pieces stand in place.
+        self.is_long = sum(1 for _ in walk(self.function.instrs)) > LONG
         self.uses = Uses(self.body)
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -294,9 +300,11 @@ class Lowering:
         return Buffer(LOCAL_SCOPE, True, local=local, room=room)
 
     def new_scope(self) -> int:
-        """The number of a new alias scope; 0 is for the arguments, 1 for stacks."""
-        self.scopes += 1
-        return self.scopes - 1
+        """The number of an alias scope; 0 is for the arguments, 1 for stacks. Of many buffers, some share one: less is known."""
+        number = OWN_SCOPES + self.scoped % MOST_SCOPES
+        self.scoped += 1
+        self.scopes = max(self.scopes, number + 1)
+        return number
 
     def note(self, kind: str, what: str) -> None:
         """Add to the report."""
@@ -335,6 +343,11 @@ class Lowering:
         size = w.let(f"shl nuw i64 {bounded}, {shift}") if shift else bounded
         size = w.let(f"add nuw i64 {size}, 64")
         size = w.let(f"and i64 {size}, -64")
+        if self.is_long:
+            found, ready = w.let(f"call ptr @wg_reserve(ptr {buffer.pointer}, i64 {size})"), w.fresh("ready")
+            w.branch(w.let(f"icmp eq ptr {found}, null"), self.fail(OUT_OF_MEMORY), ready, COLD)
+            w.label(ready)
+            return found
         fits = w.let(f"icmp ule i64 {size}, {w.let(f'load i64, ptr {buffer.capacity}')}")
         grow, stored, ready = w.fresh("grow"), w.fresh("stored"), w.fresh("ready")
         w.branch(fits, ready, grow, LIKELY)

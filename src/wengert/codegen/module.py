@@ -14,6 +14,7 @@ from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import Task, run, settle, store_task
 from wengert.codegen.schedule import schedule
+from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
@@ -41,6 +42,42 @@ yes:
   ret void
 no:
   call void @free(ptr %p)
+  ret void
+}}
+define internal void @wg_keep_record(i64 %k, ptr captures(none) %record) noinline nounwind {{
+  %p = load ptr, ptr %record
+  %place = getelementptr inbounds i8, ptr %record, i64 8
+  %capacity = load i64, ptr %place
+  call void @wg_keep(i64 %k, ptr %p, i64 %capacity)
+  ret void
+}}
+define internal ptr @wg_reserve(ptr captures(none) %record, i64 %size) noinline nounwind {{
+  %place = getelementptr inbounds i8, ptr %record, i64 8
+  %capacity = load i64, ptr %place
+  %old = load ptr, ptr %record
+  %fits = icmp ule i64 %size, %capacity
+  br i1 %fits, label %ready, label %grow, !prof !1
+grow:
+  call void @wg_free(ptr %old)
+  %fresh = call ptr @wg_allocate(i64 %size)
+  store ptr %fresh, ptr %record
+  %none = icmp eq ptr %fresh, null
+  %room = select i1 %none, i64 0, i64 %size
+  store i64 %room, ptr %place
+  ret ptr %fresh
+ready:
+  ret ptr %old
+}}
+define internal void @wg_take_record(i64 %k, ptr captures(none) %record) noinline nounwind {{
+  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
+  %p = load ptr, ptr %at
+  %next = getelementptr inbounds i8, ptr %at, i64 8
+  %capacity = load i64, ptr %next
+  store ptr null, ptr %at
+  store i64 0, ptr %next
+  store ptr %p, ptr %record
+  %place = getelementptr inbounds i8, ptr %record, i64 8
+  store i64 %capacity, ptr %place
   ret void
 }}
 define void @wg_release() {{
@@ -107,6 +144,8 @@ define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {
 # Defined in SUPPORT, so not to be declared again.
 # Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
 KEPT_BYTES = 1 << 26
+# Above this many pairs of a buffer and an exit, LLVM would spend most of its time on merging the buffers' addresses.
+MOST_MERGED = 2000
 # Number of the metadata node that is the alias domain of the first function.
 DOMAINS = 2_000_000
 _OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free", "wg_call")
@@ -254,16 +293,22 @@ def _return(low: Lowering) -> None:
 
 def _keep_buffers(low: Lowering) -> None:
     """Keep the memory of this call for the next one."""
-    w = low.w
+    w, in_memory = low.w, _records_in_memory(low)
     for k, buffer in enumerate(low.buffers, low.first_kept):
+        if buffer in in_memory:
+            w.do(f"call void @wg_keep_record(i64 {k}, ptr {buffer.pointer})")
+            continue
         held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
         w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size)])
 
 
 def _take_kept(low: Lowering) -> list[str]:
     """Take the memory that the last call left behind; a call inside of this one finds none and gets its own."""
-    lines = []
+    lines, in_memory = [], _records_in_memory(low)
     for k, buffer in enumerate(low.buffers, low.first_kept):
+        if buffer in in_memory:
+            lines.append(f"  call void @wg_take_record(i64 {k}, ptr {buffer.pointer})")
+            continue
         at = f"getelementptr inbounds ({{ptr, i64}}, ptr @wg.kept, i64 {k}"
         lines += [
             f"  %kept{k} = load ptr, ptr {at}, i32 0)",
@@ -274,6 +319,16 @@ def _take_kept(low: Lowering) -> list[str]:
             f"  store i64 %size{k}, ptr {buffer.capacity}",
         ]
     return lines
+
+
+def _records_in_memory(low: Lowering) -> frozenset[Buffer]:
+    """The buffers whose address and size lie in memory: in registers, each would be a phi of all exits where the function ends.
+
+    Those of stacks never do: they change in the loops that push and pop.
+    """
+    if not low.is_long and len(low.buffers) * len(low.exits) <= MOST_MERGED:
+        return frozenset()
+    return frozenset(b for b in low.buffers if b.scope != STACK_SCOPE)
 
 
 def _drop(w: Writer, slot: str) -> None:

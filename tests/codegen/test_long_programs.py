@@ -1,0 +1,118 @@
+"""Long programs are compiled with less effort and with more calls: the results are the same."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.codegen import Options, compiled, engine, lowering
+from wengert.codegen.engine import Effort
+
+
+@pytest.fixture(params=["long", "huge"])
+def hurried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every program counts as long."""
+    monkeypatch.setattr(lowering, "LONG", 0)
+    monkeypatch.setattr(compiled, "LARGE", 0)
+    if request.param == "huge":
+        monkeypatch.setattr(compiled, "HUGE", 0)
+
+
+def chain(x: np.ndarray, a: float) -> float:
+    u = np.sin(x * a)
+    v = np.cumsum(u * u)
+    w = v[::-1] + u
+    for k in range(len(x) // 2):
+        w[k] = w[k] * v[k] + u[2 * k]
+    return float(np.sum(np.exp(-w) * x) + w[0])
+
+
+def growing(x: np.ndarray, a: float) -> float:
+    kept = []
+    for v in x:
+        if v * a > 0.2:
+            kept.append(v * v)
+    found = np.array(kept)
+    return float(np.sum(found * found) + len(kept) * a)
+
+
+def products(x: np.ndarray, a: float) -> float:
+    m = np.outer(x, x) + a * np.eye(len(x))
+    return float(np.linalg.solve(m, x) @ (m @ x) + np.log(np.linalg.det(m)))
+
+
+def tree(x: np.ndarray, a: float) -> float:
+    return a if len(x) < 2 else tree(x[: len(x) // 2], a) * a + tree(x[len(x) // 2 :], a) + float(np.sum(x * x))
+
+
+def guarded(x: np.ndarray, a: float) -> float:
+    total = 0.0
+    for v in x:
+        if v > 0.9:
+            raise ValueError(f"too large: {v:.3f}")
+        total += math.sqrt(v) * a
+    return total
+
+
+@pytest.mark.parametrize("fn", [chain, growing, products, tree], ids=lambda f: f.__name__)
+@pytest.mark.usefixtures("hurried")
+def test_same_results(fn: Callable[..., float]) -> None:
+    made, differentiated = wg.jit(fn), wg.grad(fn, argnums=(0, 1))
+    for n in (4, 7, 300 if fn is not products else 20, 5):
+        x, a = np.linspace(0.1, 0.8, n), 0.7
+        assert made(x, a) == pytest.approx(fn(x, a), rel=1e-10)
+        along, slope = differentiated(x, a)
+        step = 1e-6
+        assert slope == pytest.approx((fn(x, a + step) - fn(x, a - step)) / (2 * step), rel=1e-5)
+        direction = np.cos(np.arange(n))
+        ahead, behind = fn(x + step * direction, a), fn(x - step * direction, a)
+        assert along @ direction == pytest.approx((ahead - behind) / (2 * step), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_errors_and_calls_after_them() -> None:
+    made = wg.jit(guarded)
+    good, bad = np.linspace(0.0, 0.5, 9), np.linspace(0.0, 1.0, 9)
+    for _ in range(3):
+        assert made(good, 2.0) == pytest.approx(guarded(good, 2.0), rel=1e-13)
+        with pytest.raises(ValueError, match=r"too large: 1\.000"):
+            made(bad, 2.0)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_several_threads() -> None:
+    made = wg.value_and_grad(chain)
+    made(np.ones(8), 1.0)
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        x = np.random.default_rng(seed).uniform(0.1, 0.9, 50 + seed)
+        expected = chain(x, 0.5)
+        for _ in range(200):
+            if made(x, 0.5)[0] != pytest.approx(expected, rel=1e-12):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_effort() -> None:
+    """A module of many lines, or of many lines and loops, gets less effort; without optimisation, none."""
+    loops = "  %i = phi i64 [ 0, %a ]\n" * 100
+    assert compiled.effort_for("x\n" * 1000, Options()) == Effort(2)
+    assert compiled.effort_for(loops, Options()) == Effort(2)
+    assert compiled.effort_for(loops + "\n" * 20_000, Options()) == Effort(1)
+    assert compiled.effort_for("x" * 700_000, Options()) == Effort(1)
+    assert compiled.effort_for("x" * 2_100_000, Options()) == Effort(1, fast=True)
+    assert compiled.effort_for("x" * 2_100_000, Options(llvm=False)) == Effort(0)
+    assert len(engine.SHORT) < 10
