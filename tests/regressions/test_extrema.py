@@ -22,7 +22,8 @@ def smallest_of_a_sum(a, b, x, y, n):
     y[:] += 0.14 * np.sin(y + y)
     k1 = 0
     a /= 1.0 + math.tanh(np.min(y) - math.expm1(0.5 * math.sin(b))) ** 2
-    return 0.67 * np.mean(y) + 0.44 * b + 0.29 * a + 0.24 * np.mean(x) - float(np.where(y[k1 % 3] > 1.46, y[k1 % 3], a))
+    rest = 0.67 * np.mean(y) + 0.44 * b + 0.29 * a + 0.24 * np.mean(x) + 0.01 * n
+    return rest + -float(np.where(y[k1 % 3] > 1.46, y[k1 % 3], a))
 
 
 def largest_in_a_loop(x, y):
