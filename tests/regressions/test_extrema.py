@@ -26,6 +26,18 @@ def smallest_of_a_sum(a, b, x, y, n):
     return rest + -float(np.where(y[k1 % 3] > 1.46, y[k1 % 3], a))
 
 
+TABLE = np.array([-0.853573, 0.173031, -1.742421, -0.926451, 1.437997])
+
+
+def smallest_of_a_sum_with_the_reverse(a, x):
+    s = np.sin(TABLE[2] * a)
+    x += 0.29 * np.sin(x[::-1] ** 2)
+    a = math.cos(np.min(x))
+    x[-1:] -= 0.12 * np.tanh(np.maximum(np.ones(1), s))
+    s = 0.44 * s + np.sin(min(0.2 * x[0], 0.043295))
+    return 0.71 * s + 0.26 * a + 1.16 * np.sum(x**2) - np.tanh(x[::-1] @ np.ones_like(x))
+
+
 def largest_in_a_loop(x, y):
     total = 0.0
     for _ in range(20):
@@ -34,7 +46,16 @@ def largest_in_a_loop(x, y):
     return total
 
 
-@pytest.mark.parametrize(("f", "args"), [(smallest_of_a_sum, ARGUMENTS), (largest_in_a_loop, ARGUMENTS[2:4])])
-def test_modes_and_differences(f, args):
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (smallest_of_a_sum, ARGUMENTS),
+        (smallest_of_a_sum_with_the_reverse, (-0.995053, np.array([-0.860095, 1.107782]))),
+        (largest_in_a_loop, ARGUMENTS[2:4]),
+    ],
+)
+@pytest.mark.parametrize("without", ["", "llvm"])
+def test_modes_and_differences(f, args, without, monkeypatch):
+    monkeypatch.setenv("WENGERT_DISABLE", without)
     assert_modes_agree(f, args)
     check_grads(f, args)
