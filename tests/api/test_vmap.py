@@ -263,6 +263,39 @@ def test_captured_values_are_read_at_every_call() -> None:
     np.testing.assert_allclose(batched(A), A * 3.0)
 
 
+class Gain:
+    def __init__(self, k: float) -> None:
+        self.k = k
+
+    def squared(self, x: float) -> float:
+        return self.k * x * x
+
+    def __call__(self, x: float) -> float:
+        return self.squared(x)
+
+
+GAIN = Gain(2.0)
+TRANSFORMED = [
+    (wg.vmap(GAIN.squared), A, lambda k: k * A * A),
+    (wg.vmap(GAIN), A, lambda k: k * A * A),
+    (wg.vmap(wg.grad(GAIN.squared)), A, lambda k: 2.0 * k * A),
+    (wg.jit(wg.grad(GAIN.squared)), 3.0, lambda k: 6.0 * k),
+    (wg.grad(wg.jit(GAIN)), 3.0, lambda k: 6.0 * k),
+    (wg.jit(wg.hvp(GAIN.squared)), (3.0, 1.0), lambda k: 2.0 * k),
+    (wg.jit(wg.jacobian(GAIN)), 3.0, lambda k: 6.0 * k),
+    (wg.hessian(GAIN.squared), 3.0, lambda k: 2.0 * k),
+]
+
+
+@pytest.mark.parametrize(("transformed", "x", "value"), TRANSFORMED)
+def test_attributes_of_objects_whose_methods_are_transformed_are_read_again(transformed: Any, x: Any, value: Any) -> None:
+    args = x if isinstance(x, tuple) else (x,)
+    outside = wg.jit(lambda *args: transformed(*args))
+    for GAIN.k in (2.0, 5.0, 7.0):
+        np.testing.assert_allclose(transformed(*args), value(GAIN.k), rtol=1e-14)
+        np.testing.assert_allclose(outside(*args), value(GAIN.k), rtol=1e-14)
+
+
 @MODES
 def test_exceptions_of_an_example(mode: str) -> None:
     def checked(x):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import wengert as wg
 from tests.frontend.agreement import agree
 
 X = np.array([0.5, -1.0, 2.0, 0.25, -3.0, 1.5, 0.75, -0.1, 4.0, 0.2])
@@ -301,3 +302,14 @@ def managed(x):
 )  # fmt: skip
 def test_compound_statements(program, args):
     agree(program, *args)
+
+
+def test_lambdas_inside_of_lambdas_on_one_line_are_told_apart():
+    twice = lambda f, x: f(f(x))  # noqa: E731
+    nested = [lambda x: 2.0 + twice(lambda x: x * x, x), lambda *x: twice(lambda *x: x[0] + 1.0, x[0]), lambda: (lambda x: x)]
+    x = 1.5
+    for f, value, slope in ((nested[0], 2.0 + x**4, 4.0 * x**3), (nested[1], 3.5, 1.0), (nested[2](), x, 1.0)):
+        assert wg.jit(f)(x) == f(x) == value
+        assert wg.grad(f)(x) == slope
+        with wg.eager():
+            assert wg.grad(f)(x) == slope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from wengert.api.mode import is_eager
 from wengert.api.program import Program, Stats, Variant
 from wengert.api.results import conjugated, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
-from wengert.frontend.context import is_tracing
+from wengert.frontend.capture_paths import Path
+from wengert.frontend.context import current, is_tracing
 from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back
 from wengert.tape.evaluate import EvalBuilder
@@ -46,6 +48,18 @@ class Transformed:
         """The result for these arguments."""
         raise NotImplementedError
 
+    def inner(self, name: str = "fn") -> Any:
+        """The function inside, in a trace: attributes of the object that it is, or belongs to, are read again at every call."""
+        found, trace = getattr(self, name), current()
+        path = None if trace.eager else trace.captures.path_of(self)
+        if path is not None and not isinstance(found, types.FunctionType):
+            place = Path("attribute", path, name)
+            if isinstance(found, types.MethodType):
+                trace.captures.load(Path("attribute", place, "__self__"), found.__self__)
+            else:
+                trace.captures.load(place, found)
+        return found
+
 
 # --- jit -----------------------------------------------------------------------------------------------------------
 
@@ -66,7 +80,7 @@ class Jit(Transformed):
             if fast is not None and not is_eager():
                 return fast(*args)[0]
         if is_tracing():
-            return nested.call(self.fn, args, kwargs)
+            return nested.call(self.inner(), args, kwargs)
         try:
             return self._call(args, kwargs)
         except ValueError as error:
@@ -164,7 +178,7 @@ class Grad(Transformed):
         """The result, and how to get it again for arguments of the same types."""
         positions, selected = differentiable_leaves(args, self.argnums, self.what, self.fn, self.integers)
         if is_tracing():
-            out, gradients = nested.grad(self.fn, args, kwargs, positions, self.what, self.has_aux)
+            out, gradients = nested.grad(self.inner(), args, kwargs, positions, self.what, self.has_aux)
             return self._finish(out, tree_of_gradients(gradients, selected)), None
         variant, leaves = self.program.variant(args, kwargs, positions)
         if variant is None:
@@ -251,7 +265,8 @@ class Holomorphic(Transformed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The derivative (and value) at these arguments."""
-        (_, value), derivative = self.gradient(*args, **kwargs)
+        gradient = self.inner("gradient") if is_tracing() else self.gradient
+        (_, value), derivative = gradient(*args, **kwargs)
         return (value, derivative) if self.with_value else derivative
 
 

@@ -48,12 +48,13 @@ class Hvp(Transformed):
         """The derivative of the gradient along the vector."""
         numbers, vectors = self._chosen(args)
         given = args[:-1]
+        inner = self.inner("gradient") if is_tracing() else self.gradient
 
         def gradient(*moving: Any) -> Any:
             full = list(given)
             for k, x in zip(numbers, moving, strict=True):
                 full[k] = x
-            return self.gradient(*full, **kwargs)
+            return inner(*full, **kwargs)
 
         return jvp(gradient, [given[k] for k in numbers], vectors)[1]
 

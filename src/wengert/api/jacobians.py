@@ -40,7 +40,7 @@ class Jacobian(Transformed):
         self.program.counts.calls += 1
         positions, selected = differentiable_leaves(args, self.argnums, self.what, self.fn)
         if is_tracing():
-            traced_like, blocks = nested.jacobian(self.fn, args, kwargs, positions, self.mode)
+            traced_like, blocks = nested.jacobian(self.inner(), args, kwargs, positions, self.mode)
             return self._package(traced_like, blocks, selected)
         variant, leaves = self.program.variant(args, kwargs, positions)
         if variant is None:

@@ -67,6 +67,8 @@ class Vmap(Transformed):
             found = value.dims[axis]
             count = unify(count, found, "vmap got arguments of different sizes along the axes it maps: shapes", _shapes(mapped))
 
+        fn = self.inner()
+
         def run(position: Value) -> Any:
             b = current().builder
             parts = []
@@ -78,7 +80,7 @@ class Vmap(Transformed):
                 else:
                     parts.append(box(value, numpy=getattr(leaf, "numpy", False) is True) if is_box(leaf) else leaf)
             args, kwargs = own_containers(tree.unflatten(parts))
-            return calls.call(self.fn, tuple(args), kwargs)
+            return calls.call(fn, tuple(args), kwargs)
 
         return for_each_example(count, run, self._axes_of_results)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import inspect
 import linecache
 import re
 import types
@@ -32,6 +33,9 @@ class FunctionSource:
     class_name: str | None
 
 
+_VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
+
+
 @dataclass
 class _File:
     lines: list[str]
@@ -52,7 +56,8 @@ def find_source(fn: types.FunctionType) -> FunctionSource:
     matching = [(node, owner) for node, owner in candidates if _fits(node, code)]
     if len(matching) > 1:
         exact = [(node, owner) for node, owner in matching if _covers(node, code)]
-        matching = exact or matching
+        # The code of a lambda inside of another one is covered by both: the innermost is its own.
+        matching = sorted(exact, key=lambda found: _extent(found[0])) or matching
     if not matching:
         raise _unavailable(fn, "the source file has changed since the function was defined")
     node, owner = matching[0]
@@ -122,7 +127,15 @@ def _fits(node: FunctionNode, code: types.CodeType) -> bool:
     count = code.co_argcount + code.co_kwonlyargcount
     if name != code.co_name or len(names) != count:
         return False
+    if (arguments.vararg is None, arguments.kwarg is None) != (not code.co_flags & _VARARGS, not code.co_flags & _VARKEYWORDS):
+        return False
     return all(n == v or v.endswith(n) for n, v in zip(names, code.co_varnames[:count], strict=True))
+
+
+def _extent(node: FunctionNode) -> tuple[int, int]:
+    """How much source a function takes: lines, then columns."""
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    return node.end_lineno - node.lineno, node.end_col_offset - node.col_offset
 
 
 def _covers(node: FunctionNode, code: types.CodeType) -> bool:
