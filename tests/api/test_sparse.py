@@ -378,6 +378,26 @@ def test_the_pattern_follows_whole_numbers_and_sizes():
     assert jacobian.stats.compilations == 1
 
 
+def test_single_precision():
+    x = X.astype(np.float32)
+    jacobian = wg.jacobian(tridiagonal_slices, sparsity=True)
+    found = jacobian(x)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.toarray(), dense(tridiagonal_slices, x), rtol=1e-5, atol=1e-6)
+    given = wg.jacobian(tridiagonal_slices, sparsity=found != 0)
+    np.testing.assert_allclose(given(x).toarray(), found.toarray())
+
+
+def test_axes_of_size_one_repeat():
+    def spread(x, y):
+        return (x[:, None] * y[None, :]) ** 2 + x
+
+    jacobian = wg.jacobian(spread, (0, 1), sparsity=True)
+    for sizes in ((3, 3), (1, 4), (3, 3)):
+        args = tuple(RNG.normal(size=n) for n in sizes)
+        assert_same(jacobian(*args), dense(spread, *args, argnums=(0, 1)))
+
+
 def test_the_pattern_follows_floats_that_decide_on_sizes():
     def trajectory(x, end):
         out = np.zeros(int(end / 0.25))

@@ -91,7 +91,7 @@ def test_entries_are_read_from_compressed_matrices(matrix, symmetric):
 def test_blocks_are_parts_of_the_whole():
     matrix = MATRICES[0]
     pattern = pattern_of(*matrix.nonzero(), matrix.shape)
-    blocks, order = blocks_of(pattern, [10, 0, 30], [5, 25])
+    blocks, order = blocks_of(pattern, [10, 0, 30], [5, 25], [np.dtype(float)] * 2)
     data = matrix[pattern.rows, pattern.columns][order]
     found = sp.block_array([[b.matrix(data) for b in blocks[2 * k : 2 * k + 2]] for k in (0, 2)])
     np.testing.assert_array_equal(found.toarray(), matrix.toarray())

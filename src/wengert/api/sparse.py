@@ -13,7 +13,7 @@ from wengert.api.arguments import differentiable_leaves, is_differentiable
 from wengert.api.colouring import Integers, Pattern, pattern_of
 from wengert.api.derivatives import ArgNums, Transformed
 from wengert.api.lowering import lower_jvp, lower_pattern, params_of
-from wengert.api.program import MAX_VARIANTS, Program, Variant
+from wengert.api.program import MAX_VARIANTS, Program, Variant, retrying
 from wengert.api.results import Selected, package_blocks
 from wengert.api.sparse_pattern import find_pattern
 from wengert.api.sparse_plan import Block, blocks_of, check_against_direction, choose_colours, given_pattern, group_colours
@@ -24,6 +24,7 @@ from wengert.frontend.context import is_tracing
 from wengert.ir.core import walk
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
+from wengert.transforms.checkpoint import remove_marks
 from wengert.transforms.compressed import MAX_SIDE_BY_SIDE, Group, can_share, compressed
 from wengert.tree import flatten
 
@@ -87,6 +88,7 @@ class SparseJacobian(Transformed):
         self.program = Program(fn, lower_pattern if self.given is None else lower_jvp)
         self._known: dict[int, _Known] = {}
 
+    @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The sparse Jacobian at these arguments."""
         self.program.counts.calls += 1
@@ -105,6 +107,7 @@ class SparseJacobian(Transformed):
             self._check(variant, inputs, positions, matrices)
         return package_blocks(variant.traced, matrices, selected, isinstance(self.argnums, int))
 
+    @retrying
     def colours(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         """How many directional derivatives the Jacobian at these arguments takes: forward and reverse ones."""
         positions, _ = differentiable_leaves(args, self.argnums, "jacobian", self.fn)
@@ -156,7 +159,8 @@ class SparseJacobian(Transformed):
         numbers: dict[int, Any],
     ) -> Plan:
         shapes = [np.shape(x) for x in inputs]
-        blocks, order = blocks_of(pattern, heights, widths)
+        dtypes = [known.variant.traced.function.params[k].tensor.dtype.numpy for k in wrt]
+        blocks, order = blocks_of(pattern, heights, widths, dtypes)
         if not len(pattern.columns):
             return Plan(shapes, numbers, blocks, (0, 0), None, [])
         chosen = choose_colours(pattern, self.symmetric)
@@ -182,7 +186,7 @@ class SparseJacobian(Transformed):
     def _native(self, known: _Known, wrt: Sequence[int], key: tuple[tuple[Group, ...], bool]) -> Compiled:
         if key not in known.natives:
             fn = compressed(optimize(known.variant.traced.function), wrt, *key)
-            known.natives[key] = compile_native(optimize(inline_custom(fn)))
+            known.natives[key] = compile_native(optimize(remove_marks(inline_custom(fn))))
         return known.natives[key]
 
     # --- patterns that users give -------------------------------------------------------------------------------
@@ -194,7 +198,8 @@ class SparseJacobian(Transformed):
         wrt = params_of(variant.traced, positions)
         draw = np.random.default_rng(20)
         directions = [draw.uniform(0.5, 1.5, np.shape(inputs[k])) * draw.choice([-1.0, 1.0], np.shape(inputs[k])) for k in wrt]
-        found = variant.compiled(*inputs, *[d if d.ndim else float(d) for d in directions])
+        typed = [d.astype(inputs[k].dtype) if d.ndim else float(d) for d, k in zip(directions, wrt, strict=True)]
+        found = variant.compiled(*inputs, *typed)
         dots = found[len(variant.traced.function.results) :]
         for k, dot in enumerate(dots):
             row = matrices[k * len(wrt) : (k + 1) * len(wrt)]
@@ -244,7 +249,7 @@ def _shaped(part: Integers, shape: tuple[int, ...]) -> Any:
 
 
 def _zero_like(value: Any) -> Any:
-    return np.zeros(np.shape(value)) if np.shape(value) else 0.0
+    return np.zeros_like(value) if np.shape(value) else 0.0
 
 
 def _as_matrices(result: Any, selected: Selected) -> Any:

@@ -171,22 +171,26 @@ class Block:
         columns: as its `indices`.
         shape: of the matrix.
         begin: where its entries begin among all.
+        dtype: of its numbers, which is that of the argument.
     """
 
     starts: np.ndarray[Any, Any]
     columns: np.ndarray[Any, Any]
     shape: tuple[int, int]
     begin: int
+    dtype: np.dtype[Any]
 
     def matrix(self, data: np.ndarray[Any, Any]) -> sp.csr_array:
         """The matrix with its entries among `data`."""
-        entries = data[self.begin : self.begin + len(self.columns)]
+        entries = data[self.begin : self.begin + len(self.columns)].astype(self.dtype, copy=False)
         made = sp.csr_array((entries, self.columns.copy(), self.starts.copy()), shape=self.shape, copy=False)
         made.has_canonical_format = True
         return made
 
 
-def blocks_of(pattern: Pattern, heights: Sequence[int], widths: Sequence[int]) -> tuple[list[Block], Integers]:
+def blocks_of(
+    pattern: Pattern, heights: Sequence[int], widths: Sequence[int], dtypes: Sequence[np.dtype[Any]]
+) -> tuple[list[Block], Integers]:
     """The blocks, row of blocks by row, and the order of the entries of the pattern in which they follow each other."""
     tops, lefts = (np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64) for sizes in (heights, widths))
     rows = pattern.rows
@@ -202,8 +206,8 @@ def blocks_of(pattern: Pattern, heights: Sequence[int], widths: Sequence[int]) -
         entries = order[begin : begin + count]
         starts = np.concatenate([[0], np.cumsum(np.bincount(rows[entries] - tops[r], minlength=heights[r]))])
         columns = pattern.columns[entries] - lefts[c]
-        dtype = np.int32 if small else np.int64
-        blocks.append(Block(starts.astype(dtype), columns.astype(dtype), (heights[r], widths[c]), begin))
+        kind = np.int32 if small else np.int64
+        blocks.append(Block(starts.astype(kind), columns.astype(kind), (heights[r], widths[c]), begin, dtypes[c]))
         begin += int(count)
     return blocks, order
 
@@ -235,8 +239,9 @@ def check_against_direction(
         ArgumentError: an entry of the Jacobian is not in the pattern.
     """
     found = matrix @ direction
+    tolerance = 1e-8 if product.dtype == matrix.dtype == np.float64 else 1e-3
     scale = abs(matrix) @ np.abs(direction) + np.abs(product)
-    wrong = np.abs(found - product) > 1e-8 * scale
+    wrong = np.abs(found - product) > tolerance * scale
     wrong |= np.isfinite(product) != np.isfinite(found)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

@@ -172,6 +172,8 @@ class _Table:
 
     def _put(self, b: Builder, table: Value, begin: Value, size: Value, part: Value) -> Value:
         found: Value
+        if part.tensor.dtype is not F64:
+            part = b.convert(part, dtype=F64)
         if not part.rank:
             found = b.update(table, part, begin, spec=("i",))
         else:

@@ -267,7 +267,7 @@ _RULES: dict[str, Rule] = {
     "cumsum": _running,
     "matmul": _matmul,
     **dict.fromkeys(("broadcast", "transpose", "reshape", "assume_shape", "make_array", "resize"), _moved),
-    **dict.fromkeys(("shadow", "attach"), _passed),
+    **dict.fromkeys(("shadow", "attach", "recall"), _passed),
     "index": _indexed,
     **dict.fromkeys(("update", "add_at"), _written),
     "gather": _gathered,
