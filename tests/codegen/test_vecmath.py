@@ -13,16 +13,16 @@ from wengert.codegen.vecmath import KERNELS
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
 from wengert.ir.op import get_op
-from wengert.types import F64, I64_SCALAR, TensorType, dim_of
+from wengert.types import F32, F64, I64_SCALAR, DType, TensorType, dim_of
 
 mpmath = pytest.importorskip("mpmath")
 
 LIMITS = {"exp": 1.0, "log": 1.0, "log1p": 1.0, "sin": 1.0, "cos": 1.0, "expm1": 2.0, "tanh": 2.2}
 
 
-def native(name: str, options: Options | None = None) -> Compiled:
+def native(name: str, options: Options | None = None, dtype: DType = F64) -> Compiled:
     size = Value(I64_SCALAR, "n")
-    x = Value(TensorType(F64, (dim_of(size),)), "x")
+    x = Value(TensorType(dtype, (dim_of(size),)), "x")
     b = Builder()
     result = b.emit(get_op(name), [x])
     return compile(Function(name, (size,), (x,), tuple(b.instrs), result), options)
@@ -79,3 +79,35 @@ def test_edges(name: str) -> None:
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "sin"])
 def test_kernels_vectorise(name: str) -> None:
     assert "x double>" in native(name).optimized()
+
+
+# --- single precision ------------------------------------------------------------------------------------------------
+
+SINGLE_LIMITS = {"exp": 1.1, "log": 1.0, "log1p": 1.0, "expm1": 2.0, "tanh": 2.0, "sin": 0.51, "cos": 0.51}
+
+
+@pytest.mark.parametrize("name", SINGLE_LIMITS)
+def test_single_precision(name: str) -> None:
+    """Random bit patterns and denser ranges, all special values among them, against extended precision."""
+    assert np.finfo(np.longdouble).nmant > 60
+    rng = np.random.default_rng(0)
+    spread = [*(rng.uniform(low, high, 50_000) for low, high in ((-1, 1), (0.5, 2), (-104, 89))), [*EDGES, 1e-45, -1e-45, 88.73]]
+    with np.errstate(all="ignore"):
+        xs = np.concatenate([rng.integers(0, 2**32, 200_000, dtype=np.uint32).view(np.float32), *spread]).astype(np.float32)
+        truth = getattr(np, name)(xs.astype(np.longdouble))
+        expected = truth.astype(np.float32)
+        (found,) = native(name, dtype=F32)(xs)
+        special = ~np.isfinite(expected) | (expected == 0)
+        np.testing.assert_array_equal(found[special], expected[special])
+        np.testing.assert_array_equal(np.signbit(found[expected == 0]), np.signbit(expected[expected == 0]))
+        unit = np.spacing(np.abs(expected[~special])).astype(np.longdouble)
+        error = np.abs(found[~special] - truth[~special]) / unit
+    worst = int(np.argmax(error))
+    assert error[worst] <= SINGLE_LIMITS[name], f"at {xs[~special][worst]!r}"
+
+
+def test_single_precision_vectorises() -> None:
+    for name in ("exp", "log", "tanh"):
+        text = native(name, dtype=F32).optimized()
+        assert "x float>" in text
+        assert "x double>" not in text

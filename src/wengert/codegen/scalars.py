@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wengert.codegen import special
+from wengert.codegen import special, vecmath_single
 from wengert.codegen.text import REGISTER, Writer, float_literal
 from wengert.errors import InternalError
 from wengert.types import BOOL, F32, F64, DType
@@ -42,6 +42,8 @@ def emit(w: Writer, name: str, dtype: DType, operands: Sequence[str], attrs: dic
     rule = TABLE.get(name)
     if rule is None:
         raise InternalError(f"no native code for the elementwise op {name!r}")
+    if dtype == F32 and name in vecmath_single.KERNELS and w.in_loop and name in w.kernels:
+        return w.helper(f"wg.{name}.f32", operands, "float")
     if dtype == F32 and name not in SINGLE:
         found = rule(w, F64, [widen(w, o) for o in operands], attrs)
         return narrow(w, found)

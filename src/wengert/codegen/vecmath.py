@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from wengert.codegen import scalars, special
+from wengert.codegen import scalars, special, vecmath_single
 from wengert.codegen.text import float_literal
 
 # Adding it rounds to an integer, which is then in the low bits.
@@ -286,4 +286,6 @@ def _helper(name: str) -> str:
     short = name.removeprefix("wg.")
     if short.startswith("polygamma"):
         return special.polygamma_helper(int(short.removeprefix("polygamma")))
+    if short.endswith(".f32"):
+        return vecmath_single.kernel(short.removesuffix(".f32"))
     return kernel(short) if short in KERNELS else scalars.HELPERS[name]
