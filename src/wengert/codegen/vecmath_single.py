@@ -73,7 +73,7 @@ class Single:
         """The representation of a float."""
         return self.let(f"bitcast float {a} to i32")
 
-    def float(self, a: str) -> str:
+    def single(self, a: str) -> str:
         """The float of a representation."""
         return self.let(f"bitcast i32 {a} to float")
 
@@ -83,7 +83,7 @@ class Single:
 
     def power_of_two(self, k: str) -> str:
         """2**k for k in [-126, 127]."""
-        return self.float(self.integer("shl", self.integer("add", k, 127), 23))
+        return self.single(self.integer("shl", self.integer("add", k, 127), 23))
 
     def horner(self, x: str, coefficients: list[float]) -> str | float:
         """A polynomial; coefficients of x**0, x**1, ..."""
@@ -152,7 +152,7 @@ def _split(k: Single, x: str) -> tuple[str, str]:
     """n and m with x = 2**n * m, m in [sqrt(1/2), sqrt(2))."""
     bits = k.bits(x)
     n = k.integer("ashr", k.integer("sub", bits, SQRT_HALF_BITS), 23)
-    return n, k.float(k.integer("sub", bits, k.integer("shl", n, 23)))
+    return n, k.single(k.integer("sub", bits, k.integer("shl", n, 23)))
 
 
 def _log_one_plus(k: Single, f: str, n: str, correction: str | float) -> str:
