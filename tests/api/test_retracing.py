@@ -160,3 +160,21 @@ def test_eager_calls_are_counted() -> None:
     assert (gradient.stats.calls, gradient.stats.eager_calls, gradient.stats.traces) == (2, 1, 1)
     assert gradient.stats.trace_seconds > 0.0
     assert gradient.stats.compile_seconds > 0.0
+
+
+slope = wg.grad(np.sin)
+batch = wg.vmap(np.sin)
+
+
+def test_another_transformation_of_the_same_name_is_seen() -> None:
+    global slope, batch
+    before = slope, batch
+    compiled = wg.jit(lambda x: slope(x) + np.sum(batch(x * np.ones(2))))
+    assert compiled(0.3) == pytest.approx(np.cos(0.3) + 2.0 * np.sin(0.3), rel=1e-15)
+    slope = wg.grad(np.cos)
+    try:
+        assert compiled(0.3) == pytest.approx(-np.sin(0.3) + 2.0 * np.sin(0.3), rel=1e-15)
+        batch = wg.vmap(np.cos)
+        assert compiled(0.3) == pytest.approx(-np.sin(0.3) + 2.0 * np.cos(0.3), rel=1e-15)
+    finally:
+        slope, batch = before

@@ -230,6 +230,72 @@ def test_closures_writes_methods_and_nesting() -> None:
     np.testing.assert_allclose(wg.jit(f)(0.7, U[:4] + 0.5), f(0.7, U[:4] + 0.5), rtol=1e-13)
 
 
+step = wg.checkpoint(math.sin)
+
+
+def test_another_function_of_the_same_name_is_seen() -> None:
+    global step
+    before, gradient = step, wg.grad(lambda x: step(x) * x)
+    assert gradient(0.3) == pytest.approx(math.sin(0.3) + 0.3 * math.cos(0.3), rel=1e-15)
+    step = wg.checkpoint(math.cos)
+    try:
+        assert gradient(0.3) == pytest.approx(math.cos(0.3) - 0.3 * math.sin(0.3), rel=1e-15)
+    finally:
+        step = before
+
+
+def test_exceptions_rules_and_recursion_inside() -> None:
+    @wg.custom_jvp
+    def cube(x: float) -> float:
+        return x**3
+
+    @cube.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return cube(primals[0]), 3.0 * primals[0] ** 2 * tangents[0]
+
+    def part(x: float) -> float:
+        if x > 1.0:
+            raise ValueError("no")
+        return x * x if x > 0.5 else math.sin(cube(x))
+
+    def halves(x: float) -> float:
+        return x if x < 0.2 else math.sin(halves(x * 0.5)) + halves(x * 0.4)
+
+    def f(x: float) -> float:
+        total = halves(x)
+        for k in range(13):
+            try:
+                total += part(x * k * 0.1) * part(0.4)
+            except ValueError:
+                total += x
+            if total > 5.0:
+                break
+        return total
+
+    for kind in KINDS[:3]:
+        assert wg.grad(kind(f))(0.9) == wg.grad(f)(0.9)
+    inside = wg.checkpoint(part)
+
+    def g(x: float) -> float:
+        return inside(0.4 * x) + wg.checkpoint(halves)(x)
+
+    assert wg.grad(g)(0.9) == pytest.approx(wg.grad(lambda x: part(0.4 * x) + halves(x))(0.9), rel=1e-14)
+
+
+def test_zeros_win_and_single_precision_stays() -> None:
+    def roots(x: np.ndarray) -> float:
+        for _ in range(12):
+            x = np.where(x > 0, np.sqrt(np.abs(x)), 0.0) * 0.9 - 0.01
+        return np.sum(x)
+
+    at = np.array([0.0, 0.5, -1.0, 2.0])
+    for kind in KINDS:
+        np.testing.assert_array_equal(wg.grad(kind(roots))(at), wg.grad(roots)(at))
+    single = wg.grad(KINDS[2](roots))(at.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_array_equal(single, wg.grad(roots)(at.astype(np.float32)))
+
+
 def test_it_holds_inside_branches_and_other_transformations() -> None:
     @wg.checkpoint(budget="revolve")
     def walk(x: float, n: int) -> float:

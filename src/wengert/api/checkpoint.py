@@ -35,6 +35,9 @@ class Checkpointed:
     def __wengert_call__(self, *args: Any, **kwargs: Any) -> Any:
         """The call inside of a trace: the function in place, between marks. The list of eager mode keeps what it keeps."""
         trace = current()
+        path = trace.captures.path_of(self)
+        if path is not None:
+            trace.captures.guard(path, "is", self)
         if trace.eager:
             return calls.call(self.fn, args, kwargs)
         trace.builder.emit(get_op("checkpoint_begin"), (), {"budget": self.budget})

@@ -371,6 +371,10 @@ def _call_object(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if staged is not None:
         return staged(*args, **kwargs)
     if type(fn).__module__.partition(".")[0] == "wengert":
+        trace = current()
+        path = None if trace.eager else trace.captures.path_of(fn)
+        if path is not None:
+            trace.captures.guard(path, "is", fn)
         return fn(*args, **kwargs)
     method = inspect.getattr_static(type(fn), "__call__", None)
     if isinstance(method, types.FunctionType):
