@@ -2,8 +2,8 @@
 
 The four programs of the spine and sixteen of the corpus. Both are native code, called on the same inputs, in turn: the function
 itself, and the function with its gradient with respect to all of its floats. Times are the least of 25 rounds, of the processor,
-without the checks of a call from Python. The goals: a median ratio of at most 2.5, none above 5. Corpus programs return the weighted
-sum of the floats in their result.
+without the checks of a call from Python. The goals: a median ratio of at most 2.5, none above 5. Corpus programs
+return the weighted sum of the floats in their result.
 """
 
 from __future__ import annotations
