@@ -188,6 +188,20 @@ def test_trees_and_several_arguments(mode: str) -> None:
     assert partly["z"] == 0.0
 
 
+@MODES
+def test_batches_of_cotangents_and_tangents(mode: str) -> None:
+    with run_in(mode):
+        _, pull = wg.vjp(nested_loops, X)
+        _, linear = wg.linearize(while_loop, X)
+        (scaled,) = wg.vmap(pull)(np.array([1.0, 2.0, -3.0]))
+        columns = wg.vmap(linear, out_axes=(0, 1, None))(np.eye(4))
+        rows = wg.jacobian(while_loop)(X)
+        gradient = wg.grad(nested_loops)(X)
+    np.testing.assert_allclose(scaled, np.outer([1.0, 2.0, -3.0], gradient), rtol=1e-12)
+    np.testing.assert_allclose(columns[0], rows[0], rtol=1e-11)
+    np.testing.assert_allclose(columns[1], rows[1], rtol=1e-11, atol=1e-14)
+
+
 # --- inside of programs --------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from wengert.api.arguments import differentiable_leaves
 from wengert.api.lowering import lower_jvp
 from wengert.api.program import Program
 from wengert.api.results import matching_leaves, split_tangents, tree_of_gradients
-from wengert.api.split import point_of
+from wengert.api.split import point_of, runs_natively
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced
@@ -85,7 +85,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
         out, pull = nested.vjp(fn, primals, positions)
         return out, lambda ct: tuple(tree_of_gradients(pull(ct), selected))
     point = point_of(fn, primals, positions, lambda tangents: pushed(fn, primals, positions, tangents))
-    return point.out, lambda ct: tuple(tree_of_gradients(point.pull(ct), selected))
+    return point.out, runs_natively(lambda ct: tuple(tree_of_gradients(point.pull(ct), selected)))
 
 
 def pushed(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int], directions: Sequence[Any]) -> list[Any]:

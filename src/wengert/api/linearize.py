@@ -11,7 +11,7 @@ from wengert.api import nested
 from wengert.api.arguments import definition, differentiable_leaves, flatten_call
 from wengert.api.directional import pushed
 from wengert.api.results import Selected, checked_direction, matching_leaves, tree_of_gradients
-from wengert.api.split import NativePoint, Point, point_of
+from wengert.api.split import NativePoint, Point, point_of, runs_natively
 from wengert.errors import ArgumentError
 from wengert.frontend.context import is_tracing
 
@@ -47,7 +47,7 @@ def linearize(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[...,
         out, push = nested.linearize(fn, primals, positions)
         return out, lambda *tangents: push(directions(tangents))
     point = point_of(fn, primals, positions, lambda given: pushed(fn, primals, positions, given))
-    return point.out, lambda *tangents: point.push(directions(tangents))
+    return point.out, runs_natively(lambda *tangents: point.push(directions(tangents)))
 
 
 def linear_transpose(fn: Callable[..., Any], *examples: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -79,10 +79,10 @@ def linear_transpose(fn: Callable[..., Any], *examples: Any) -> Callable[[Any], 
             raise not_linear(fn, "its value at zero is not zero")
     if not isinstance(point, NativePoint):
         other = _point_at(fn, examples, positions, 1.0)
-        return lambda ct: _transposed(fn, point, other, ct, selected)
+        return runs_natively(lambda ct: _transposed(fn, point, other, ct, selected))
     if not point.variant.is_linear:
         raise not_linear(fn, "its derivative depends on where it is taken")
-    return lambda ct: tuple(tree_of_gradients(point.pull(ct), selected))
+    return runs_natively(lambda ct: tuple(tree_of_gradients(point.pull(ct), selected)))
 
 
 def _point_at(fn: Callable[..., Any], examples: Sequence[Any], positions: Sequence[int], scale: float) -> Point:

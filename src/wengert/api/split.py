@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -205,6 +205,15 @@ class RecordedPoint(Point):
 
 Again = Callable[[Sequence[Any]], list[Any]]
 """Tangents of the float results from tangents of the arguments, by running the function once more."""
+
+
+LinearMap = TypeVar("LinearMap", bound=Callable[..., Any])
+
+
+def runs_natively(linear: LinearMap) -> LinearMap:
+    """`linear`, marked as a function on real values that runs compiled code: `vmap` calls it once per example."""
+    linear.__wengert_native__ = True  # type: ignore[attr-defined]
+    return linear
 
 
 def zeros_of(result: Any) -> Any:

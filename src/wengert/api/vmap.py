@@ -51,6 +51,8 @@ class Vmap(Transformed):
         sizes = {np.shape(leaf)[axis] for leaf, axis in zip(leaves, axes, strict=True) if axis is not None}
         if len(sizes) > 1:
             raise self._differing_sizes(tree, leaves, axes)
+        if getattr(self.fn, "__wengert_native__", False):
+            return self._eager(tree, leaves, axes, sizes.pop())
         variant, flat = self.program.variant(args, kwargs, ())
         if variant is None:
             return self._eager(tree, leaves, axes, sizes.pop())
