@@ -449,6 +449,19 @@ def test_a_pattern_that_lacks_entries_at_other_points_is_refused_there():
         jacobian(X + 10.0)
 
 
+def test_a_given_pattern_is_looked_at_again_for_other_whole_numbers():
+    def head(x, n):
+        out = np.zeros(n)
+        for i in range(n):
+            out[i] = x[i] ** 2
+        return out
+
+    jacobian = wg.jacobian(head, sparsity=np.eye(4, 12, dtype=bool))
+    assert_same(jacobian(X, 4), dense(head, X, 4))
+    with pytest.raises(wg.ArgumentError, match="wrong shape"):
+        jacobian(X, 5)
+
+
 def test_a_pattern_of_another_shape_is_refused():
     with pytest.raises(wg.ArgumentError, match="wrong shape"):
         wg.jacobian(tridiagonal_slices, sparsity=np.eye(11))(X)

@@ -142,7 +142,9 @@ class SparseJacobian(Transformed):
             results = variant.compiled(*inputs, *[_zero_like(inputs[k]) for k in wrt])
             count = len(variant.traced.function.results)
             heights = [int(np.size(dot)) for dot in results[count:]]
-            pattern, numbers = given_pattern(self.given, (sum(heights), sum(widths))), {}
+            pattern = given_pattern(self.given, (sum(heights), sum(widths)))
+            params = variant.traced.function.params
+            numbers = {k: np.array(inputs[k]) for k, p in enumerate(params) if not p.is_float}
         if self.symmetric:
             rows, columns = (np.concatenate(pair) for pair in ((pattern.rows, pattern.columns), (pattern.columns, pattern.rows)))
             pattern = pattern_of(rows, columns, (pattern.height, pattern.width))

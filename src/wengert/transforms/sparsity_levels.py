@@ -139,13 +139,13 @@ class Levels:
     def _loop(self, instr: Instr) -> None:
         body, init, carry = loop_parts(instr)
         self._raise_all(carry, init)
-        while True:
-            before = self._changed
+        before, grown = self._changed, True
+        while grown:
             self._changed = False
             self._round(instr, body, carry)
-            if not self._changed:
-                self._changed = before
-                break
+            grown = self._changed
+            before |= grown
+        self._changed = before
         self._raise_all(instr.results, carry)
 
     def _round(self, instr: Instr, body: Region, carry: Sequence[Value]) -> None:
