@@ -88,6 +88,7 @@ class Carry:
         frozen: arrays (by position among the carried values) that share in ways that are not the same at every iteration.
         dropped: variables that are not needed after an iteration.
         lost: arrays whose contents are unknown after an iteration.
+        seen: the places that the code of the body shows to be written.
         guessed: those of `items` that no run of the body has shown to change yet.
     """
 
@@ -103,6 +104,7 @@ class Carry:
         self.lost: dict[int, Array] = {}
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.guessed: set[Any] = set()
+        self.seen: set[Any] = set()
         staging_guesses.recall(self)
 
     def guess(self) -> bool:

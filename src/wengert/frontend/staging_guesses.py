@@ -43,7 +43,7 @@ def remember(carry: Carry) -> None:
     names = carry.variables.names
     hints = {names[i.place]: i.form for i in carry.items.values() if isinstance(i.place, int) and not _has_arrays(i.form)}
     carry.trace.extra["carries"][carry.info] = hints
-    places = [item.place for item in carry.items.values() if isinstance(item.place, Location)]
+    places = [item.place for key, item in carry.items.items() if isinstance(item.place, Location) and key not in carry.seen]
     carry.trace.extra.setdefault("carried_places", {})[carry.info] = places
 
 
@@ -59,7 +59,9 @@ def guess(carry: Carry, body: Any) -> set[Any]:
         if wanted and position not in carry.items and key not in carry.items and _is_numeric(entry):
             carry.items[position] = carry.variable(position, entry, traced_form(form_of(entry)))
             guessed.add(position)
-    for location in (*_written(carry, body), *_changed_before(carry)):
+    written = list(_written(carry, body))
+    carry.seen.update(location.key for location in written)
+    for location in (*written, *_changed_before(carry)):
         if location.key not in carry.items and location.key not in carry.variables.keys:
             carry.carry_location(location, traced_form(form_of(location.old)))
             guessed.add(location.key)
