@@ -1,4 +1,4 @@
-"""Programs of 60 to 80 lines: flows, markets, reactions, structures."""
+"""Programs of 60 to 90 lines: flows, markets, reactions, structures."""
 
 import math
 
@@ -352,4 +352,9 @@ def yielding_truss(areas, young, limit, peak):
     weight = sum(a * np.linalg.norm(NODES[j] - NODES[i]) for a, (i, j) in zip(areas, BARS))
     left = sum(abs(plastic) for plastic, _ in memory)
     sag = -u[3]
-    return 100.0 * sag + work + 0.05 * weight + 10.0 * left
+    drift = np.max(np.abs(u[::2]))
+    if weight > 12.0:
+        left += 0.1 * (weight - 12.0)
+    price = 0.05 * weight * (limit / 0.35) ** 0.5
+    used = work / (peak * limit)
+    return 100.0 * sag + work + price + 10.0 * left + 5.0 * drift + 0.2 * used

@@ -1,4 +1,4 @@
-"""Programs of 60 to 80 lines: robots, tracking, epidemics, orbits."""
+"""Programs of 60 to 90 lines: robots, tracking, epidemics, orbits."""
 
 import math
 from dataclasses import dataclass, field
@@ -99,7 +99,13 @@ def hopping_robot(thrust, swing, spring, friction):
     if fallen:
         cost += 10.0 * (0.3 - robot.y) ** 2
     penalty = max(0.0, highest - 0.88) ** 2 + 0.01 * robot.hops
-    return cost + penalty - 0.5 * robot.vx + 0.1 * robot.foot[0]
+    dx = robot.x - robot.foot[0]
+    dy = robot.y - robot.foot[1]
+    lean = math.atan2(dx, dy)
+    speed = math.hypot(robot.vx, robot.vy)
+    if speed > 2.0:
+        penalty += (speed - 2.0) ** 2
+    return cost + penalty + 0.1 * lean**2 - 0.5 * robot.vx + 0.1 * robot.foot[0]
 
 
 class Beacon:
@@ -182,8 +188,13 @@ def beacon_tracking(noise, drift, start, sightings):
             tracker.update(beacon, seen[2 * k : 2 * k + 2])
         trail.append(tracker.x[:2])
     path = np.array(trail)
+    closest = min(np.linalg.norm(beacon.position - point) for beacon in beacons for point in path)
+    if closest < 0.5:
+        tracker.loss += 10.0 * (0.5 - closest)
+    speed = tracker.x[3]
+    heading = wrap(tracker.x[2])
     length = np.sum(np.sqrt(np.sum(np.diff(path, axis=0) ** 2, axis=1)))
-    return tracker.loss + 0.1 * tracker.rejected + 0.05 * length + np.trace(tracker.P)
+    return tracker.loss + 0.1 * tracker.rejected + 0.05 * length + np.trace(tracker.P) + 0.01 * (speed * heading + closest)
 
 
 @dataclass
@@ -265,7 +276,13 @@ def epidemic_calibration(beta, gamma, capacity, reported, compliance):
     if np.max(share) > 0.02:
         burden += 100.0 * (np.max(share) - 0.02) ** 2
     prior = ((beta - 0.2) / 0.1) ** 2 + ((gamma - 0.1) / 0.05) ** 2
-    return misfit + 0.5 * prior + 0.1 * burden
+    peak = max(weekly)
+    first = weekly[0]
+    growth = 0.0
+    for earlier, later in zip(weekly[:4], weekly[1:5]):
+        growth += np.log(later / earlier) / 7.0
+    reproduction = 1.0 + growth / (4.0 * gamma)
+    return misfit + 0.5 * prior + 0.1 * burden + 0.01 * (peak - first) + 0.1 * reproduction
 
 
 MU = 398600.4418
@@ -351,7 +368,14 @@ def orbit_determination(position, velocity, sigma):
     energy = 0.5 * speed2 - MU / radius
     momentum = state[0] * state[4] - state[1] * state[3]
     axis = -0.5 * MU / energy
+    swing = [state[1] * state[5] - state[2] * state[4], state[2] * state[3] - state[0] * state[5], momentum]
+    turning = math.sqrt(sum(c * c for c in swing))
+    tilt = math.acos(momentum / turning)
+    round_ = 1.0 - turning**2 / (MU * axis)
+    if round_ > 0.5:
+        total += (round_ - 0.5) ** 2
+    period = 2.0 * math.pi * math.sqrt(axis**3 / MU)
     prior = ((axis - 6900.0) / 300.0) ** 2
     if energy >= 0.0:
         prior += 1e3
-    return total + prior + 1e-3 * largest + 1e-6 * momentum
+    return total + prior + 1e-3 * largest + 1e-6 * momentum + tilt + 1e-4 * period
