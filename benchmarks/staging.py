@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 import warnings
@@ -30,6 +31,7 @@ from wengert.passes.pipeline import optimize
 ROOT = Path(__file__).resolve().parent.parent
 SUBJECTS = ("finance_statistics", "simulation", "methods", "systems", "processes")
 SHORT = 15
+LONG = 60
 
 
 @dataclass
@@ -122,13 +124,16 @@ def table(rows: Sequence[Row]) -> str:
             f"{r.lines} | {r.instructions} | {r.trace:.1f} | {r.per_line:.2f} | {r.convert:.1f} | {r.passes:.0f} | {r.native:.0f}"
         )
         lines.append(f"| {r.name} | {figures} |")
-    columns = [
-        [getattr(r, c) for r in rows] for c in ("lines", "instructions", "trace", "per_line", "convert", "passes", "native")
-    ]
-    medians = [median(c) for c in columns]
-    shown = " | ".join(f"{m:.2f}" if k == 3 else f"{m:.0f}" for k, m in enumerate(medians))
-    lines.append(f"| median | {shown} |")
+    long = [r for r in rows if r.lines >= LONG]
+    lines += [_medians("median", rows)] + ([_medians(f"median from {LONG} lines", long)] if long else [])
     return "\n".join(lines)
+
+
+def _medians(label: str, rows: Sequence[Row]) -> str:
+    """A row of the medians of all columns."""
+    names = ("lines", "instructions", "trace", "per_line", "convert", "passes", "native")
+    shown = [f"{median(getattr(r, c) for r in rows):.{2 if c == 'per_line' else 0}f}" for c in names]
+    return f"| {label} | {' | '.join(shown)} |"
 
 
 def main() -> None:
@@ -140,6 +145,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
     warnings.simplefilter("ignore", wg.EagerFallbackWarning)
+    os.environ["WENGERT_DISABLE"] = ",".join(filter(None, [os.environ.get("WENGERT_DISABLE"), "diskcache"]))
     rows = []
     for name, function, args in programs(chosen.all, chosen.names):
         try:
@@ -149,7 +155,8 @@ def main() -> None:
             continue
         if row.lines >= SHORT or chosen.all or chosen.names:
             rows.append(row)
-    print(table(rows))
+    if rows:
+        print(table(rows))
 
 
 if __name__ == "__main__":

@@ -357,4 +357,5 @@ def yielding_truss(areas, young, limit, peak):
         left += 0.1 * (weight - 12.0)
     price = 0.05 * weight * (limit / 0.35) ** 0.5
     used = work / (peak * limit)
-    return 100.0 * sag + work + price + 10.0 * left + 5.0 * drift + 0.2 * used
+    spread = np.max(areas) - np.min(areas)
+    return 100.0 * sag + work + price + 10.0 * left + 5.0 * drift + 0.2 * used + 0.01 * spread

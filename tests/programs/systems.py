@@ -278,11 +278,12 @@ def epidemic_calibration(beta, gamma, capacity, reported, compliance):
     prior = ((beta - 0.2) / 0.1) ** 2 + ((gamma - 0.1) / 0.05) ** 2
     peak = max(weekly)
     first = weekly[0]
+    tail = weekly[-1] / peak
     growth = 0.0
-    for earlier, later in zip(weekly[:4], weekly[1:5]):
+    for earlier, later in zip(weekly[:4], weekly[2:6]):
         growth += np.log(later / earlier) / 7.0
     reproduction = 1.0 + growth / (4.0 * gamma)
-    return misfit + 0.5 * prior + 0.1 * burden + 0.01 * (peak - first) + 0.1 * reproduction
+    return misfit + 0.5 * prior + 0.1 * burden + 0.01 * (peak - first + tail) + 0.1 * reproduction
 
 
 MU = 398600.4418
