@@ -46,7 +46,7 @@ def for_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands[1:], again, body.params[1:])
+    carry = prepare(low, instr.operands[1:], again, body.params[1:], instr.results)
     before, header, inside, after = w.block, w.fresh("for"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -76,7 +76,7 @@ def while_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(cond) | low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands, again, body.params)
+    carry = prepare(low, instr.operands, again, body.params, instr.results)
     before, header, inside, after = w.block, w.fresh("while"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -120,12 +120,14 @@ def _is_worth_storing(place: Place) -> bool:
 # --- carries -------------------------------------------------------------------------------------------------------
 
 
-def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value], params: Sequence[Value]) -> Carry:
+def prepare(
+    low: Lowering, initial: Sequence[Value], again: frozenset[Value], params: Sequence[Value], results: Sequence[Value]
+) -> Carry:
     """Homes for the arrays and stacks, with the initial values in them."""
     carry = Carry()
     pairs: list[tuple[int, Value, Buffer]] = []
     taken: set[Buffer] = set()
-    for position, (value, param) in enumerate(zip(initial, params, strict=True)):
+    for position, (value, param, result) in enumerate(zip(initial, params, results, strict=True)):
         place = low.env[value]
         if isinstance(place, str):
             carry.initial[position] = place
@@ -134,7 +136,7 @@ def prepare(low: Lowering, initial: Sequence[Value], again: frozenset[Value], pa
         else:
             home = adopt(low, value, again, taken, [value, param])
             if home is None:
-                home = low.new_home([value, param], "loop carry")
+                home = low.result_home(result, [value, param]) or low.new_home([value, param], "loop carry")
             taken.add(home)
             pairs.append((position, value, home))
     assign(low, [(v, b) for _, v, b in pairs], "initial value of a loop carry")

@@ -105,6 +105,9 @@ class Lowering:
     factors: dict[Any, Any] = field(default_factory=dict)
     routines: dict[str, str] = field(default_factory=dict)
     settle: Callable[[Lowering], None] = lambda low: None
+    output: Callable[[Lowering, Value, int], Buffer | None] = lambda low, value, position: None
+    destined: dict[Value, int] = field(default_factory=dict)
+    placed: dict[int, tuple[Buffer, str]] = field(default_factory=dict)
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     cold: list[str] = field(default_factory=list)
@@ -286,6 +289,15 @@ class Lowering:
             self.note("allocation", what)
         return buffer
 
+    def result_home(self, result: Value, values: Sequence[Value]) -> Buffer | None:
+        """The NumPy array that will be returned, where a loop of the outermost frame makes it from arrays like `values`."""
+        position = self.destined.get(result)
+        if position is None or position in self.placed or len(self.frames) > 1 or not self.options.inplace:
+            return None
+        if any(v.type != result.type for v in values) or 0 < static_bytes(result) <= LOCAL_BYTES:
+            return None
+        return self.output(self, result, position)
+
     def new_home(self, values: Sequence[Value], what: str) -> Buffer:
         """Memory for arrays like `values`, one at a time: in the function's frame if they are small, else like `new_buffer`."""
         sizes = [static_bytes(v) for v in values]
@@ -336,7 +348,7 @@ class Lowering:
         """Make room for `count` elements, dropping the old contents, and return the address."""
         w = self.w
         if buffer.local:
-            if count.startswith("%") or int(count) * dtype.itemsize > buffer.room:
+            if buffer.result is None and (count.startswith("%") or int(count) * dtype.itemsize > buffer.room):
                 raise InternalError(f"an array of {count} elements does not fit into {buffer.room} bytes", self.span)
             return buffer.local
         bounded = w.let(f"call i64 @llvm.umin.i64(i64 {count}, i64 {2**56})")

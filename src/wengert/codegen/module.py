@@ -19,6 +19,7 @@ from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
 from wengert.ir.core import Function, Value
+from wengert.types import TensorType
 
 HANDLERS: dict[str, Any] = {
     **arrays.HANDLERS, **calls.HANDLERS,
@@ -168,6 +169,7 @@ def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
     found = interfaces(function)
     low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
+    low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low)], [low]
     for interface in found.values():
@@ -268,8 +270,13 @@ def _return(low: Lowering) -> None:
         if value.rank == 0:
             w.do(f"store {REGISTER[value.tensor.dtype.name]} {low.scalar(value)}, ptr %r{k}")
             continue
-        tasks.append(store_task(low, value, _new_array(low, value, k)))
         made.append(f"%r{k}")
+        if _is_placed(low, value, k):
+            slot = low.placed[k][1]
+            w.do(f"store ptr {w.let(f'load ptr, ptr {slot}')}, ptr %r{k}")
+            w.do(f"store ptr null, ptr {slot}")
+            continue
+        tasks.append(store_task(low, value, _new_array(low, value, f"%r{k}")))
     groups: dict[object, list[Task]] = {}
     for task in tasks:
         groups.setdefault(task.value.dims, []).append(task)
@@ -281,6 +288,8 @@ def _return(low: Lowering) -> None:
     incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
     status = w.let(f"phi i64 {incoming}")
     _keep_buffers(low)
+    for _, slot in low.placed.values():  # arrays that were not returned after all
+        _drop(w, slot)
     if made:
         w.branch(w.let(f"icmp eq i64 {status}, 0"), "success", "failure", LIKELY)
         w.label("failure")
@@ -336,8 +345,41 @@ def _drop(w: Writer, slot: str) -> None:
     w.call("void", "Py_DecRef", [("ptr", found)])  # does nothing to a null pointer
 
 
-def _new_array(low: Lowering, value: Value, position: int) -> Mem:
-    """A new NumPy array for a result; its address goes to the result slot."""
+def _destined(function: Function) -> dict[Value, int]:
+    """Arrays whose memory, if it is passed on from loop to loop, will be that of a result; with the result's position."""
+    found: dict[Value, int] = {}
+    for k, result in enumerate(function.results):
+        if isinstance(result.type, TensorType) and result.rank:
+            found.setdefault(result, k)
+    for instr in reversed(function.instrs):
+        first = {"for": 1, "while": 0, "update": 0, "add_at": 0}.get(instr.op.name)
+        if first is None:
+            continue
+        for position, result in enumerate(instr.results):
+            source = instr.operands[first + position]
+            if result in found and source.type == result.type:
+                found.setdefault(source, found[result])
+    return found
+
+
+def _output(low: Lowering, result: Value, position: int) -> Buffer:
+    """A new NumPy array for a result that is still to be computed; a slot of its own keeps it until then."""
+    slot = low.w.slot("ptr", "null")
+    array = _new_array(low, result, slot)
+    buffer = Buffer(array.buffer.scope, True, local=array.pointer, result=result)
+    low.placed[position] = buffer, slot
+    return buffer
+
+
+def _is_placed(low: Lowering, value: Value, position: int) -> bool:
+    """Whether a result already lies in the array that was made for it."""
+    place = low.env[value]
+    held = low.placed.get(position)
+    return held is not None and isinstance(place, Mem) and place.whole and place.buffer is held[0]
+
+
+def _new_array(low: Lowering, value: Value, slot: str) -> Mem:
+    """A new NumPy array for a result; its address goes to `slot`."""
     w, sizes = low.w, low.sizes(value)
     shape = w.slot("i64", count=value.rank)
     for axis, size in enumerate(sizes):
@@ -354,7 +396,7 @@ def _new_array(low: Lowering, value: Value, position: int) -> Mem:
     fine = w.fresh("made")
     w.branch(w.let(f"icmp ne ptr {object_address}, null"), fine, low.fail(PYTHON_ERROR), LIKELY)
     w.label(fine)
-    w.do(f"store ptr {object_address}, ptr %r{position}")
+    w.do(f"store ptr {object_address}, ptr {slot}")
     at = w.let(f"getelementptr inbounds i8, ptr {object_address}, i64 {object.__basicsize__}")
     buffer = Buffer(low.new_scope(), False)
     return low.memory(value, buffer, w.let(f"load ptr, ptr {at}"))

@@ -33,6 +33,7 @@ class Buffer:
         readers: values that read it: what has to be saved before it is overwritten.
         local: address of its memory if that is part of the native function's frame, and so never grows; else "".
         room: the bytes of such memory.
+        result: the result of the function whose NumPy array it is; it holds arrays of that type only, at `local`.
     """
 
     scope: int
@@ -42,9 +43,12 @@ class Buffer:
     readers: list[Value] = field(default_factory=list)
     local: str = ""
     room: int = 0
+    result: Value | None = None
 
     def holds(self, values: Iterable[Value]) -> bool:
         """Whether arrays of these types find room in it, one at a time: always, unless it cannot grow."""
+        if self.result is not None:
+            return all(v.type == self.result.type for v in values)
         return not self.local or all(0 < static_bytes(v) <= self.room for v in values)
 
 
