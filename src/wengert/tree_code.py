@@ -43,13 +43,19 @@ def fetch_code(tree: TreeDef, tests: Sequence[tuple[str, Any]]) -> Fetch | None:
 
 def assemble_code(tree: TreeDef, leaves: Sequence[str]) -> Assemble | None:
     """A function from a sequence `f` to a tree of this structure whose leaves are the expressions `leaves` in `f`."""
-    names: dict[str, Any] = {"_object": _object}
-    expression = _expression(tree, iter(leaves), names, itertools.count())
+    names: dict[str, Any] = {}
+    expression = tree_expression(tree, leaves, names)
     if expression is None:
         return None
     exec(compile(f"def assemble(f):\n    return {expression}\n", "<wengert assemble>", "exec"), names)
     found: Assemble = names["assemble"]
     return found
+
+
+def tree_expression(tree: TreeDef, leaves: Sequence[str], names: dict[str, Any]) -> str | None:
+    """Python source of a tree of this structure; what it refers to is added to `names`. None if it cannot be written."""
+    names["_object"] = _object
+    return _expression(tree, iter(leaves), names, itertools.count())
 
 
 def _indent(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves, flatten_call, is_differentiable, leaf_key, leaf_test
+from wengert.api.hot import MISSING, HotCode, hot_code, result_source
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
 from wengert.api.program import Program, Stats, Variant
@@ -22,8 +24,8 @@ from wengert.frontend.trace import Traced
 from wengert.tape.backward import pull_back
 from wengert.tape.evaluate import EvalBuilder
 from wengert.tree import TreeDef, map_leaves
-from wengert.tree_code import Fetch, assemble_code, fetch_code
-from wengert.types import F32
+from wengert.tree_code import Fetch, assemble_code, fetch_code, tree_expression
+from wengert.types import F32, F64
 
 ArgNums = int | Sequence[int]
 
@@ -38,6 +40,19 @@ class Transformed:
         functools.update_wrapper(self, fn, updated=())
 
     program: Program
+    _arguments: tuple[Any, ...] | None = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """By name where the function was decorated in its module, else by what it was made of; compiled code is not pickled."""
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name
+        if self._arguments is None:
+            raise TypeError(f"cannot pickle {type(self).__name__} of {name}: pickle the function and transform it again")
+        return type(self), self._arguments
 
     @property
     def stats(self) -> Stats:
@@ -70,22 +85,25 @@ class Jit(Transformed):
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn, "jit")
         self.program = Program(fn, lower_jit, strict=True, write_back=True)
-        self._fast: dict[tuple[type, ...], Callable[..., Any]] = {}
+        self._hot_code: HotCode | None = None
+        self._arguments = (fn,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, compiling it first if these types are new."""
-        self.program.counts.calls += 1
-        if not kwargs:
-            fast = self._fast.get(tuple(map(type, args)))
-            if fast is not None and not is_eager():
-                return fast(*args)[0]
-        if is_tracing():
-            return nested.call(self.inner(), args, kwargs)
         try:
+            hot = self._hot_code
+            if hot is not None:
+                found = hot(args, kwargs)
+                if found is not MISSING:
+                    return found
+            self.program.counts.calls += 1
+            if is_tracing():
+                return nested.call(self.inner(), args, kwargs)
             return self._call(args, kwargs)
         except ValueError as error:
             if not self.program.may_retry(error, args, kwargs):
                 raise
+        self._hot_code = None
         return self(*args, **kwargs)
 
     def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -93,12 +111,15 @@ class Jit(Transformed):
         if variant is None:
             self.program.counts.eager_calls += 1
             return self.fn(*args, **kwargs)
-        traced = variant.traced
-        plain = not (traced.guards or traced.captures or variant.sizes or kwargs or traced.updates or traced.writes)
-        single = traced.out_leaves == [0] and traced.out_numpy == [False] and traced.out_tree.kind == "leaf"
-        if plain and single and all(type(a) is float for a in args):
-            self._fast[tuple(map(type, args))] = variant.compiled.entry
-        return rebuild(traced, variant.run(leaves, args, kwargs))
+        result = rebuild(variant.traced, variant.run(leaves, args, kwargs))
+        if not kwargs and not self.program.with_sizes:
+            if variant.hot is None:
+                names: dict[str, Any] = {}
+                source = result_source(variant.traced, names)
+                code = hot_code(variant, args, source, names, self.program.counts) if source is not None else None
+                variant.hot = code or False
+            self._hot_code = variant.hot or None
+        return result
 
 
 def jit(fn: Callable[..., Any]) -> Jit:
@@ -135,21 +156,28 @@ class Grad(Transformed):
         self.has_aux = has_aux
         self.with_value = with_value
         self.integers = integers
+        self._arguments = (fn, argnums, has_aux, with_value, integers)
+        self._hot_code: HotCode | None = None
         self.program = Program(fn, functools.partial(lower_grad, what=self.what, has_aux=has_aux))
         self._hot: dict[Any, _HotCall] = {}
         self._last: _HotCall | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient (and value) at these arguments."""
-        self.program.counts.calls += 1
-        if is_tracing() or is_eager():
-            return self._call(args, kwargs)
         try:
+            code = self._hot_code
+            if code is not None:
+                found = code(args, kwargs)
+                if found is not MISSING:
+                    return found
+            self.program.counts.calls += 1
+            if is_tracing() or is_eager():
+                return self._call(args, kwargs)
             return self._compiled(args, kwargs)
         except ValueError as error:
             if not self.program.may_retry(error, args, kwargs):
                 raise
-        self._last = None
+        self._last = self._hot_code = None
         self._hot.clear()
         return self(*args, **kwargs)
 
@@ -163,12 +191,15 @@ class Grad(Transformed):
         key = (tree, *[leaf_key(leaf) for leaf in leaves])
         hot = self._hot.get(key)
         if hot is not None and hot.variant.fits(leaves):
-            self._last = hot
+            self._last, self._hot_code = hot, hot.code
             return self._finish(*hot.run(leaves))
         result, used = self._call_noting(args, kwargs)
         if used is not None and not self.program.with_sizes:
             used.fetch = fetch_code(tree, [leaf_test(leaf) for leaf in leaves])
             self._last = self._hot[key] = used
+            if not kwargs and not self.has_aux:
+                used.code = used.compile(args, self.with_value, isinstance(self.argnums, int), self.program.counts)
+            self._hot_code = used.code
         return result
 
     def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -216,11 +247,13 @@ class _HotCall:
         variant: the compilation.
         fetch: gives the leaves of `(args, kwargs)` if they have the same structure and types.
         assemble: from the compiled results to the function's result and the gradients, one tree per chosen argument.
+        code: all of it in one, if the arguments are numbers and arrays by position.
     """
 
     def __init__(self, variant: Variant, count: int, selected: list[tuple[TreeDef, list[bool]]]) -> None:
         self.variant = variant
         self.fetch: Fetch | None = None
+        self.code: HotCode | None = None
         traced = variant.traced
         start = len(variant.function.results) - count
         expressions: list[str] = []
@@ -228,6 +261,7 @@ class _HotCall:
             for moved in moves:
                 expressions.append(f"f[{start}]" if moved else "None")
                 start += moved
+        self.expressions = expressions
         trees = TreeDef("list", list, (), tuple(tree for tree, _ in selected))
         self.assemble = assemble_code(trees, expressions)
         self.trees, self.moves = trees, [m for _, moves in selected for m in moves]
@@ -239,6 +273,19 @@ class _HotCall:
     def run(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The function's result and the gradients in the structure of the chosen arguments."""
         return self.unpacked(self.variant.compiled.entry(*self.variant.inputs(leaves)))
+
+    def compile(self, args: Sequence[Any], with_value: bool, single: bool, counts: Stats) -> HotCode | None:
+        """Code for further calls with arguments like these."""
+        names: dict[str, Any] = {}
+        shape = self.trees.children[0] if single else TreeDef("tuple", tuple, (), self.trees.children)
+        result = tree_expression(shape, self.expressions, names)
+        if result is None or self.place is None:
+            return None
+        if with_value:
+            names["number"] = self.number
+            plain = self.number is float and self.variant.function.results[self.place].tensor.dtype == F64
+            result = f"({'' if plain else 'number'}(f[{self.place}]), {result})"
+        return hot_code(self.variant, args, result, names, counts)
 
     def unpacked(self, found: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The function's result and the gradients, from the compiled results."""

@@ -8,6 +8,9 @@ from contextvars import ContextVar
 
 _eager: ContextVar[bool] = ContextVar("wengert_eager", default=False)
 
+eager_now = _eager.get
+"""Whether an `eager()` block is in force, at the least cost."""
+
 
 class EagerFallbackWarning(UserWarning):
     """A function could not be staged and runs eagerly: the same result, at the speed of Python."""

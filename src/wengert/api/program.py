@@ -69,6 +69,7 @@ class Variant:
     compiled: Compiled
     statics: list[tuple[int, Any]]
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
+    hot: Any = None
     knows_sizes: bool = False
     arrays: list[int] = field(init=False)
     written: list[int] = field(init=False)

@@ -10,7 +10,6 @@ import typer
 
 from wengert.cli.doctor import find_trouble, report_lines
 from wengert.cli.target import Target, load_target
-from wengert.codegen.store import Store, folder
 from wengert.errors import ArgumentError, WengertError
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ def doctor() -> None:
 @app.command()
 def cache(clear: Annotated[bool, typer.Option("--clear", help="Drop all of it.")] = False) -> None:
     """Show, or drop, the native code that is kept on disk."""
+    from wengert.codegen.store import Store, folder
+
     place = folder()
     if place is None:
         typer.echo("this platform has no folder for native code; name one by WENGERT_CACHE_DIR")

@@ -203,6 +203,8 @@ class Trace:
 
 
 _current: ContextVar[Trace | None] = ContextVar("wengert_trace", default=None)
+trace_now = _current.get
+"""The trace that is running in this thread or None, at the least cost."""
 
 
 def current() -> Trace:

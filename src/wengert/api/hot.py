@@ -1,0 +1,127 @@
+"""Further calls with arguments of one kind: Python source made for them, from the arguments to native code and back.
+
+A call of a transformed function finds out what its arguments are, which compilation fits, and how its results go back into the
+structures that the user expects. Nearly always the answers are those of the call before, so code is made that only checks this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wengert.api.arguments import leaf_test
+from wengert.api.mode import eager_now
+from wengert.frontend.context import trace_now
+from wengert.frontend.growing import ListResult
+from wengert.frontend.trace import Traced
+from wengert.tree import TreeDef, flatten
+from wengert.tree_code import tree_expression
+from wengert.types import TensorType
+
+if TYPE_CHECKING:
+    from wengert.api.program import Stats, Variant
+
+HotCode = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+"""Takes the arguments of a call; gives its result, or `MISSING` where they are not what the code is made for."""
+
+MISSING: Any = object()
+_NUMPY_NUMBERS = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}
+
+
+def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[str, Any], counts: Stats) -> HotCode | None:
+    """Code for further calls with arguments of the kinds of `args`, all numbers or arrays; None if it cannot be made.
+
+    Args:
+        variant: the compilation.
+        args: of the present call, which has none by name.
+        result: Python source of the call's result in terms of `f`, the tuple of the compiled results.
+        names: what that source refers to.
+        counts: where calls are counted.
+    """
+    traced = variant.traced
+    leaves, tree = flatten(tuple(args))
+    flat = tree.cls is tuple and all(child.kind == "leaf" for child in tree.children)
+    if not flat or traced.updates is not None or traced.writes or variant.written:
+        return None
+    space: dict[str, Any] = {
+        **names, "trace_now": trace_now, "eager_now": eager_now, "MISSING": MISSING, "counts": counts, "ndarray": np.ndarray,
+        "entry": variant.compiled.entry, "holds": traced.guards_hold, "fits": variant.fits, "captures": traced.read_captures,
+    }  # fmt: skip
+    variables = [f"a{k}" for k in range(len(leaves))]
+    tests = [_test(leaf, k, space) for k, leaf in enumerate(leaves)]
+    tests += _conditions(variant, leaves, space) or [f"fits(({''.join(f'{v}, ' for v in variables)}))"]
+    passed = [variables[k] for k in traced.param_leaves]
+    if traced.captures:
+        passed.append("*captures()")
+    source = f"""def hot(args, kwargs):
+    if kwargs or len(args) != {len(leaves)} or trace_now() is not None or eager_now():
+        return MISSING
+    {"".join(f"{v}, " for v in variables)} = args
+    if not ({" and ".join(tests)}):
+        return MISSING
+    counts.calls += 1
+    f = entry({", ".join(passed)})
+    return {result}
+"""
+    if not leaves:
+        return None
+    exec(compile(source, "<wengert call>", "exec"), space)  # source made above from types
+    found: HotCode = space["hot"]
+    return found
+
+
+def _test(leaf: Any, k: int, space: dict[str, Any]) -> str:
+    """The condition that argument `a<k>` is of the kind of `leaf`; binds the sizes of an array to `s<k>`."""
+    if type(leaf) is np.ndarray and 1 not in leaf.shape:
+        space[f"k{k}"] = leaf.dtype
+        return f"type(a{k}) is ndarray and a{k}.dtype is k{k} and len(s{k} := a{k}.shape) == {leaf.ndim} and 1 not in s{k}"
+    source, space[f"k{k}"] = leaf_test(leaf)
+    return f"({source.format(x=f'a{k}', k=f'k{k}')})"
+
+
+def _conditions(variant: Variant, leaves: Sequence[Any], space: dict[str, Any]) -> list[str]:
+    """What `variant.fits` asks, written out; nothing if it asks about sizes of captured arrays or of such with unit axes."""
+    traced = variant.traced
+    involved = [array for _, terms in variant.sizes for array, _, _ in terms]
+    if any(k >= len(traced.param_leaves) for k in involved):
+        return []
+    looked_at = [*(traced.param_leaves[k] for k in involved), *(leaf for leaf, _ in traced.static_sizes)]
+    if any(type(leaves[k]) is not np.ndarray or 1 in leaves[k].shape for k in looked_at):
+        return []
+    space.update({f"static{k}": value for k, value in variant.statics})
+    found = [f"a{k} == static{k}" for k, _ in variant.statics]
+    found += [f"s{leaf}[{axis}] == {size}" for (leaf, axis), size in traced.static_sizes.items()]
+    for slack, terms in variant.sizes:
+        parts = [f"{c} * s{traced.param_leaves[k]}[{axis}]" for k, axis, c in terms]
+        found.append(f"{' + '.join([str(slack), *parts])} >= 0")
+    if traced.guards:
+        found.append("holds()")
+    return found or ["True"]
+
+
+def result_source(traced: Traced, names: dict[str, Any]) -> str | None:
+    """Source of the function's own result in terms of `f`; None if it holds what is no result of native code."""
+    leaves = []
+    for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
+        if not isinstance(place, int):
+            return None
+        leaves.append(number_source(traced, place, is_numpy, names))
+    if _holds_list_results(traced.out_tree):
+        return None
+    return tree_expression(traced.out_tree, leaves, names)
+
+
+def number_source(traced: Traced, place: int, is_numpy: bool, names: dict[str, Any]) -> str:
+    """Source of a result: a number becomes NumPy's where the function would give that."""
+    declared = traced.function.results[place].type
+    if not is_numpy or not isinstance(declared, TensorType) or declared.dims or declared.dtype.name not in _NUMPY_NUMBERS:
+        return f"f[{place}]"
+    kind = _NUMPY_NUMBERS[declared.dtype.name]
+    names[kind.__name__] = kind
+    return f"{kind.__name__}(f[{place}])"
+
+
+def _holds_list_results(tree: TreeDef) -> bool:
+    return tree.cls is ListResult or any(map(_holds_list_results, tree.children))

@@ -1,0 +1,178 @@
+"""Further calls with arguments of one kind take a short way, which gives the same and notices everything that changes."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.api.hot import MISSING
+
+FACTOR = 2.0
+TABLE = np.array([1.0, 2.0])
+
+
+def cubic(a: float, b: float, c: float) -> float:
+    return a * b * c + c * c
+
+
+def scaled(x: Any) -> Any:
+    return np.sum(x * x) * FACTOR
+
+
+def looked_up(x: Any) -> Any:
+    return np.sum(x * TABLE)
+
+
+def pair(a: float, x: Any) -> Any:
+    return {"sum": a + np.sum(x), "both": (x * a, [a])}
+
+
+def dot(x: Any, y: Any) -> Any:
+    return np.sum(x[1:] * y[:-1])
+
+
+def power(x: float, n: int) -> float:
+    return x**n if n > 2 else x
+
+
+@wg.jit
+def decorated(x: float) -> float:
+    return x * 3.0
+
+
+def is_hot(fn: Any, *args: Any) -> bool:
+    return fn._hot_code is not None and fn._hot_code(args, {}) is not MISSING
+
+
+def test_all_ways_are_short() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    for make, args in ((cubic, (1.0, 2.0, 3.0)), (scaled, (x,)), (looked_up, (x[:2],)), (pair, (2.0, x))):
+        made = wg.jit(make)
+        first = made(*args)
+        assert is_hot(made, *args)
+        np.testing.assert_equal(made(*args), first)
+        assert type(made(*args)) is type(first)
+    for transform in (wg.grad, wg.value_and_grad):
+        for fn, args in ((cubic, (1.0, 2.0, 3.0)), (scaled, (x,)), (dot, (x, x))):
+            for argnums in (0, tuple(range(len(args)))):
+                made = transform(fn, argnums=argnums)
+                first = made(*args)
+                assert is_hot(made, *args)
+                np.testing.assert_equal(made(*args), first)
+                assert type(made(*args)) is type(first)
+                value = made(*args)[0] if transform is wg.value_and_grad else None
+                assert value is None or type(value) is type(first[0])
+
+
+def test_counters_count_every_call_once() -> None:
+    made = wg.grad(cubic)
+    for _ in range(5):
+        made(1.0, 2.0, 3.0)
+    made(np.float64(1.0), 2.0, 3.0)
+    assert made.stats.calls == 6
+
+
+def test_other_arguments_go_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = wg.jit(scaled)
+    x = np.array([1.0, 2.0, 3.0])
+    assert made(x) == 28.0
+    assert made(np.array([5.0])) == 50.0
+    assert made(x[None, :]) == 28.0
+    assert made(np.array([1, 2, 3])) == 28
+    assert made(x[::2]) == 20.0
+    assert made(2.0) == 8.0
+    assert made(x=x) == 28.0
+    assert made(np.float32([1.0, 2.0])) == 10.0
+    with pytest.raises(TypeError):
+        made(x, x)
+    assert made(x) == 28.0
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3.0)
+    assert made(x) == 42.0
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3)
+    assert made(x) == 42.0
+
+
+def test_captured_arrays_are_read_again() -> None:
+    made = wg.grad(looked_up)
+    x = np.array([1.0, 1.0])
+    try:
+        np.testing.assert_array_equal(made(x), [1.0, 2.0])
+        TABLE[0] = 7.0
+        np.testing.assert_array_equal(made(x), [7.0, 2.0])
+    finally:
+        TABLE[0] = 1.0
+
+
+def test_sizes_that_do_not_fit() -> None:
+    made = wg.grad(dot)
+    x = np.arange(5.0)
+    for n in (5, 2, 3, 5):
+        np.testing.assert_array_equal(made(x[:n], x[:n]), np.concatenate([[0.0], x[: n - 1]]))
+    with pytest.raises(ValueError, match="shape"):
+        made(x, x[:3])
+    np.testing.assert_array_equal(made(x, x), [0.0, 0.0, 1.0, 2.0, 3.0])
+
+
+def test_whole_numbers_that_the_code_depends_on() -> None:
+    made = wg.jit(power)
+    for n in (1, 2, 3, 4, 1, 3, 3, 5):
+        assert made(2.0, n) == power(2.0, n)
+
+
+def test_inside_of_traces_and_eager_blocks() -> None:
+    inner = wg.grad(cubic)
+    inner(1.0, 2.0, 3.0)
+    assert wg.grad(lambda a: inner(a, a, 1.0))(3.0) == 1.0
+    with wg.eager(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert inner(1.0, 2.0, 3.0) == 6.0
+    assert inner.stats.eager_calls == 1
+    hot = wg.jit(cubic)
+    hot(1.0, 2.0, 3.0)
+    with wg.eager():
+        assert hot(1.0, 2.0, 3.0) == 15.0
+    assert hot.stats.eager_calls == 1
+
+
+def test_pickle() -> None:
+    x = np.array([1.0, 2.0])
+    for made in (wg.jit(scaled), wg.grad(scaled), wg.value_and_grad(scaled), wg.grad(pair_loss, argnums=(0, 1), has_aux=True)):
+        args = (x,) if made.fn is scaled else (2.0, x)
+        expected = made(*args)
+        again = pickle.loads(pickle.dumps(made))
+        np.testing.assert_equal(again(*args), expected)
+        assert again.__name__ == made.__name__
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(wg.jit(lambda x: x))
+
+
+def pair_loss(a: float, x: Any) -> Any:
+    return a * np.sum(x), x + 1.0
+
+
+def test_many_threads_on_one_function() -> None:
+    made = wg.value_and_grad(scaled)
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        for k in range(300):
+            n = 2 + (seed * 7 + k) % 40
+            x = np.full(n, float(seed + 1))
+            value, slope = made(x if k % 3 else np.repeat(x, 2)[::2])
+            if value != 2.0 * n * (seed + 1) ** 2 or (slope != 4.0 * x).any():
+                wrong.append((seed, k, value))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
