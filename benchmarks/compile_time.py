@@ -65,7 +65,7 @@ def long_source(lines: int) -> str:
         "t = np.exp(-s * s * {c}) + b",
         "u = u + np.cos(u * {c}) * s",
         "s = s + np.sum(u * x) * {c} / len(x)",
-        "t = t + np.sqrt(1.0 + s * s) if t < {c} else t - a",
+        "t = np.where(t < {c}, t + np.sqrt(1.0 + s * s), t - a)",
     )
     for k in range(lines):
         text.append("    " + kinds[k % len(kinds)].format(c=round(0.1 + 0.001 * k, 4)))
