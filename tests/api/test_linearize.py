@@ -307,3 +307,13 @@ def test_linear_transpose_inside_of_a_program() -> None:
 def test_a_clipped_gradient_is_not_linear(mode: str) -> None:
     with run_in(mode), pytest.raises(WengertError):
         wg.linearize(lambda x: wg.clip_gradient(x, value=1.0) * 5.0, X)[1](V)
+
+
+def test_results_that_are_constants():
+    def with_constants(x):
+        return x * x, 2.0, np.zeros(3), 0.0 * np.ones(len(x))
+
+    x = np.array([1.0, 2.0])
+    value, pullback = wg.vjp(with_constants, x)
+    assert value[1] == 2.0
+    assert pullback((x, 1.0, np.ones(3), x))[0] == pytest.approx(2 * x * x)

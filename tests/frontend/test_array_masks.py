@@ -211,7 +211,7 @@ def test_lengths_that_do_not_fit():
         y[x > 0] = x[:2]
         return y
 
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match="cannot assign 2 input values"):
         wg.jit(f)(X)
 
 

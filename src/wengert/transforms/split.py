@@ -132,7 +132,7 @@ def halves(fn: Function, count: int, results: int) -> Halves:
     """
     early, late = fn.params[: len(fn.params) - count], fn.params[len(fn.params) - count :]
     both = parts(fn, late, fn.results[results:])
-    made = {r for i in both.late for r in i.results}
+    made = {r for i in both.late for r in i.results} - {r for i in both.early for r in i.results}
     if any(r in made or r in late for r in fn.results[:results]):
         raise InternalError(f"a result of the first part of {fn.name} depends on what is only known later")
     builder = Builder(fn.span)
