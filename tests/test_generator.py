@@ -9,7 +9,7 @@ from wengert.testing.programs.campaign import run_many
 from wengert.testing.programs.compare import ProgramMismatchError, compare, compare_program, load, unload
 from wengert.testing.programs.generate import Program
 
-COUNT = int(os.environ.get("WENGERT_PROGRAMS", "800"))
+COUNT = int(os.environ.get("WENGERT_PROGRAMS", "600"))
 
 
 @pytest.mark.slow

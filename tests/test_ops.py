@@ -24,7 +24,22 @@ from wengert.types import F64, TensorType
 
 # Regions, stacks, effects and calls with rules of their own have structural derivatives, tested with the transforms; markers
 # that are inside of transforms only, and `undef`, have no value.
-STRUCTURAL = {"const", "undef", "if", "for", "while", "call", "stack_new", "push", "pop", "check", "host_print", "host_call"}
+STRUCTURAL = {
+    "const",
+    "undef",
+    "if",
+    "for",
+    "while",
+    "call",
+    "stack_new",
+    "push",
+    "pop",
+    "stack_save",
+    "stack_load",
+    "check",
+    "host_print",
+    "host_call",
+}
 STRUCTURAL |= {"custom", "detach", "shadow", "attach", "with_pullback", "pullback"}
 STRUCTURAL |= {"checkpoint_begin", "checkpoint_end", "checkpoint"}
 TESTED = sorted(set(REGISTRY) - STRUCTURAL)

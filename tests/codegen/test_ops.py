@@ -118,6 +118,10 @@ SPECIAL += [float("inf"), float("-inf"), float("nan")]
 SINGLE = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 2.5, 1e-40, -1e-40, 1e30, -1e30, 88.0, -104.0, 1e10, -1e10, *SPECIAL[-3:]]
 
 
+FROM_DOUBLES = {"polygamma"}
+"""Functions whose numbers in single precision are compared with those in double: SciPy's lose digits near roots."""
+
+
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
 def test_special_floats(op: OpDef, dtype: str) -> None:
@@ -130,6 +134,11 @@ def test_special_floats(op: OpDef, dtype: str) -> None:
     for attrs in op.extra.get("attrs", ({},)):
         function = one_op(op, [TensorType(DTYPES[dtype], a.shape) for a in args], attrs)
         (expected,) = run(function, args)
+        if dtype == "f32" and op.name in FROM_DOUBLES:
+            widened = [a.astype(np.float64) for a in args]
+            double = one_op(op, [TensorType(DTYPES["f64"], a.shape) for a in args], attrs)
+            with np.errstate(over="ignore"):
+                expected = run(double, widened)[0].astype(np.float32)
         (found,) = compile(function)(*args)
         finite = np.isfinite(expected.astype(float))
         rtol, atol = (1e-14, 1e-300) if dtype == "f64" else (2e-6, 1e-40)

@@ -1,7 +1,7 @@
 """Transformations of transformations, two and three levels deep, on programs with every kind of control flow.
 
 Expected values come from Taylor series on which the plain Python program runs (`jets.py`). The quick tests go through all
-programs and all transformations; the slow ones through all pairs and a sample of the triples, compiled.
+programs and all transformations; the long ones (`scripts/test -m long`) through all pairs and a sample of the triples, compiled.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def test_triples(triple: tuple[str, ...]) -> None:
     check(chosen.choice(NAMES), triple, eager=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("pair", PAIRS, ids=shown)
 def test_all_pairs_compiled(pair: tuple[str, ...]) -> None:
     for name in NAMES:
         check(name, pair)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("triple", random.Random(11).sample(TRIPLES, 48), ids=shown)
 def test_more_triples_compiled(triple: tuple[str, ...]) -> None:
     check(random.Random(shown(triple)).choice(NAMES), triple)
