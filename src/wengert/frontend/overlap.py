@@ -84,12 +84,8 @@ def _replay_step(step: Step, seen: np.ndarray) -> np.ndarray | None:
     if isinstance(step, Transpose):
         return seen.transpose(step.perm)
     if isinstance(step, Reshape) and all(isinstance(d, int) for d in step.dims):
-        shown = seen.view()
-        try:
-            shown.shape = step.dims  # type: ignore[assignment]
-        except AttributeError:  # NumPy would have made a copy
-            return None
-        return shown
+        shown = seen.reshape(step.dims)  # type: ignore[arg-type]
+        return shown if np.may_share_memory(shown, seen) else None  # NumPy made a copy
     if not isinstance(step, Index):
         return None
     keys = [_key(entry) for entry in step.entries]
