@@ -10,23 +10,17 @@ from wengert.ir.core import Instr
 from wengert.types import I64, DType
 
 # NaN comes behind every number, as NumPy sorts.
+_LESS_FLOAT = """define internal i1 @wg_less_{name}({type} %a, {type} %b) alwaysinline nounwind {{
+  %below = fcmp olt {type} %a, %b
+  %last = fcmp uno {type} %b, %b
+  %number = fcmp ord {type} %a, %a
+  %before = and i1 %last, %number
+  %r = or i1 %below, %before
+  ret i1 %r
+}}"""
 _LESS = {
-    "f64": """define internal i1 @wg_less_f64(double %a, double %b) alwaysinline nounwind {
-  %below = fcmp olt double %a, %b
-  %last = fcmp uno double %b, %b
-  %number = fcmp ord double %a, %a
-  %before = and i1 %last, %number
-  %r = or i1 %below, %before
-  ret i1 %r
-}""",
-    "f32": """define internal i1 @wg_less_f32(float %a, float %b) alwaysinline nounwind {
-  %below = fcmp olt float %a, %b
-  %last = fcmp uno float %b, %b
-  %number = fcmp ord float %a, %a
-  %before = and i1 %last, %number
-  %r = or i1 %below, %before
-  ret i1 %r
-}""",
+    "f64": _LESS_FLOAT.format(name="f64", type="double"),
+    "f32": _LESS_FLOAT.format(name="f32", type="float"),
     "i64": """define internal i1 @wg_less_i64(i64 %a, i64 %b) alwaysinline nounwind {
   %r = icmp slt i64 %a, %b
   ret i1 %r

@@ -1,7 +1,7 @@
 """Elementary functions as straight-line LLVM, so that the loops around them vectorise. At most 2.2 ulp from the true value
 (1 for exp, log, log1p, sin and cos).
 
-Each kernel is written once through `_Kernel`, whose methods emit an instruction and return its result. Range reduction needs
+Each kernel is written once through `Kernel`, whose methods emit an instruction and return its result. Range reduction needs
 fused multiply-add; without it in hardware the C library is called instead.
 
 References:
@@ -18,11 +18,9 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from wengert.codegen import scalars, special, vecmath_single
-from wengert.codegen.text import float_literal
+from wengert.codegen.kernels import DOUBLE, Kernel
 
-# Adding it rounds to an integer, which is then in the low bits.
-SHIFTER = 1.5 * 2.0**52
-SHIFTER_BITS = 0x4338000000000000
+SHIFTER, SHIFTER_BITS = DOUBLE.shifter, DOUBLE.shifter_bits
 # Halves of log(2): FULL is the nearest double, REST what is missing; HIGH has 32 bits, so that k * HIGH is exact.
 LOG2_FULL, LOG2_REST = 0.6931471805599453, 2.3190468138462996e-17
 LOG2_HIGH, LOG2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -34,86 +32,10 @@ SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 ONE_BITS = 0x3FF0000000000000
 
 
-class _Kernel:
-    """Emits the body of one function of a double `%x`."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def let(self, text: str) -> str:
-        name = f"%v{len(self.lines)}"
-        self.lines.append(f"  {name} = {text}")
-        return name
-
-    @staticmethod
-    def of(x: str | float) -> str:
-        return x if isinstance(x, str) else float_literal(x)
-
-    def add(self, a: str | float, b: str | float) -> str:
-        return self.let(f"fadd double {self.of(a)}, {self.of(b)}")
-
-    def sub(self, a: str | float, b: str | float) -> str:
-        return self.let(f"fsub double {self.of(a)}, {self.of(b)}")
-
-    def mul(self, a: str | float, b: str | float) -> str:
-        return self.let(f"fmul double {self.of(a)}, {self.of(b)}")
-
-    def div(self, a: str | float, b: str | float) -> str:
-        return self.let(f"fdiv double {self.of(a)}, {self.of(b)}")
-
-    def fma(self, a: str | float, b: str | float, c: str | float) -> str:
-        values = ", ".join(f"double {self.of(v)}" for v in (a, b, c))
-        return self.let(f"call double @llvm.fma.f64({values})")
-
-    def neg(self, a: str) -> str:
-        return self.let(f"fneg double {a}")
-
-    def abs(self, a: str) -> str:
-        return self.let(f"call double @llvm.fabs.f64(double {a})")
-
-    def sign_of(self, a: str, sign: str) -> str:
-        return self.let(f"call double @llvm.copysign.f64(double {a}, double {sign})")
-
-    def select(self, relation: str, a: str | float, b: str | float, yes: str | float, no: str | float) -> str:
-        """`yes` where `a relation b` (an fcmp predicate) holds, else `no`."""
-        test = self.let(f"fcmp {relation} double {self.of(a)}, {self.of(b)}")
-        return self.let(f"select i1 {test}, double {self.of(yes)}, double {self.of(no)}")
-
-    def bits(self, a: str) -> str:
-        return self.let(f"bitcast double {a} to i64")
-
-    def double(self, a: str) -> str:
-        return self.let(f"bitcast i64 {a} to double")
-
-    def integer(self, operation: str, a: str, b: str | int) -> str:
-        return self.let(f"{operation} i64 {a}, {b}")
-
-    def power_of_two(self, k: str) -> str:
-        """2**k for k in [-1022, 1023]."""
-        return self.double(self.integer("shl", self.integer("add", k, 1023), 52))
-
-    def from_integer(self, k: str) -> str:
-        """A small integer as a double, without a conversion instruction (which AVX2 has not)."""
-        return self.sub(self.double(self.integer("add", k, SHIFTER_BITS)), SHIFTER)
-
-    def polynomial(self, x: str, coefficients: Iterable[float]) -> str:
-        """Even and odd parts by Horner's rule; coefficients of x**0, x**1, ..."""
-        terms = list(coefficients)
-        square = self.mul(x, x)
-        even, odd = (self._horner(square, part) for part in (terms[0::2], terms[1::2]))
-        return self.fma(odd, x, even)
-
-    def _horner(self, x: str, coefficients: list[float]) -> str | float:
-        total: str | float = coefficients[-1]
-        for c in reversed(coefficients[:-1]):
-            total = self.fma(total, x, c)
-        return total
-
-
 # --- exponentials --------------------------------------------------------------------------------------------------
 
 
-def _reduced(k: _Kernel, x: str) -> tuple[str, str]:
+def _reduced(k: Kernel, x: str) -> tuple[str, str]:
     """n and r with x = n * log(2) + r, |r| <= log(2) / 2."""
     shifted = k.fma(x, 1.0 / LOG2_FULL, SHIFTER)
     rounded = k.sub(shifted, SHIFTER)
@@ -122,13 +44,13 @@ def _reduced(k: _Kernel, x: str) -> tuple[str, str]:
     return k.integer("sub", k.bits(shifted), SHIFTER_BITS), r
 
 
-def _exp_minus_one(k: _Kernel, r: str) -> str:
+def _exp_minus_one(k: Kernel, r: str) -> str:
     """e**r - 1 by its Taylor series to r**13, whose remainder is below 1e-17 for |r| <= log(2) / 2."""
     series = k.polynomial(r, [1.0 / math.factorial(n) for n in range(2, 14)])
     return k.fma(k.mul(r, r), series, r)
 
 
-def _halves(k: _Kernel, n: str) -> tuple[str, str, str]:
+def _halves(k: Kernel, n: str) -> tuple[str, str, str]:
     """2**a, 2**b and 2**-b with a + b = n: two steps, so that overflow and subnormals come out rounded once."""
     half = k.integer("ashr", n, 1)
     rest = k.integer("sub", n, half)
@@ -136,7 +58,7 @@ def _halves(k: _Kernel, n: str) -> tuple[str, str, str]:
     return k.power_of_two(half), k.power_of_two(rest), k.power_of_two(negated)
 
 
-def _exp(k: _Kernel) -> str:
+def _exp(k: Kernel) -> str:
     low = k.select("olt", "%x", -746.0, -746.0, "%x")
     x = k.select("ogt", low, 710.0, 710.0, low)
     n, r = _reduced(k, x)
@@ -145,7 +67,7 @@ def _exp(k: _Kernel) -> str:
     return k.mul(k.fma(near, first, first), second)
 
 
-def _expm1_of(k: _Kernel, argument: str) -> str:
+def _expm1_of(k: Kernel, argument: str) -> str:
     low = k.select("olt", argument, -60.0, -60.0, argument)
     x = k.select("ogt", low, 710.0, 710.0, low)
     n, r = _reduced(k, x)
@@ -154,12 +76,12 @@ def _expm1_of(k: _Kernel, argument: str) -> str:
     return k.mul(k.fma(near, first, k.sub(first, inverse)), second)
 
 
-def _expm1(k: _Kernel) -> str:
+def _expm1(k: Kernel) -> str:
     # A tiny argument is its own result, signed zero included.
     return k.select("olt", k.abs("%x"), 1e-20, "%x", _expm1_of(k, "%x"))
 
 
-def _tanh(k: _Kernel) -> str:
+def _tanh(k: Kernel) -> str:
     """t / (t + 2) with t = expm1(2|x|)."""
     size = k.abs("%x")
     size = k.select("ogt", size, 22.0, 22.0, size)
@@ -170,13 +92,13 @@ def _tanh(k: _Kernel) -> str:
 # --- logarithms ----------------------------------------------------------------------------------------------------
 
 
-def _split(k: _Kernel, bits: str) -> tuple[str, str]:
+def _split(k: Kernel, bits: str) -> tuple[str, str]:
     """n and m with x = 2**n * m, m in [sqrt(1/2), sqrt(2))."""
     n = k.integer("ashr", k.integer("sub", bits, SQRT_HALF_BITS), 52)
-    return n, k.double(k.integer("sub", bits, k.integer("shl", n, 52)))
+    return n, k.number(k.integer("sub", bits, k.integer("shl", n, 52)))
 
 
-def _log_one_plus(k: _Kernel, f: str, n: str, correction: str | float) -> str:
+def _log_one_plus(k: Kernel, f: str, n: str, correction: str | float) -> str:
     """log(1 + f) + n log(2) + correction."""
     s = k.div(f, k.add(f, 2.0))
     z = k.mul(s, s)
@@ -186,8 +108,8 @@ def _log_one_plus(k: _Kernel, f: str, n: str, correction: str | float) -> str:
     return k.fma(n, LOG2_HIGH, k.sub(f, k.sub(half, small)))
 
 
-def _log(k: _Kernel) -> str:
-    tiny = k.let(f"fcmp olt double %x, {float_literal(2.0**-1022)}")
+def _log(k: Kernel) -> str:
+    tiny = k.let(f"fcmp olt double %x, {k.of(2.0**-1022)}")
     scaled = k.mul("%x", 2.0**54)
     x = k.let(f"select i1 {tiny}, double {scaled}, double %x")
     n, m = _split(k, k.bits(x))
@@ -196,7 +118,7 @@ def _log(k: _Kernel) -> str:
     return _log_edges(k, found, "%x", "%x")
 
 
-def _log_edges(k: _Kernel, found: str, x: str, argument: str) -> str:
+def _log_edges(k: Kernel, found: str, x: str, argument: str) -> str:
     """infinity, 0, negative numbers and NaN, by the logarithm's argument `x`."""
     found = k.select("oeq", x, math.inf, math.inf, found)
     found = k.select("oeq", x, 0.0, -math.inf, found)
@@ -204,7 +126,7 @@ def _log_edges(k: _Kernel, found: str, x: str, argument: str) -> str:
     return k.select("uno", argument, argument, argument, found)
 
 
-def _log1p(k: _Kernel) -> str:
+def _log1p(k: Kernel) -> str:
     """log(u) for u = 1 + x, with what rounding u has lost; near 0, where nothing is scaled, of x itself."""
     u = k.add("%x", 1.0)
     n, m = _split(k, k.bits(u))
@@ -234,7 +156,7 @@ COSINE = (
 )  # fmt: skip
 
 
-def _sine(k: _Kernel, turn: int) -> str:
+def _sine(k: Kernel, turn: int) -> str:
     """sin(x + turn * pi / 2): the sine or cosine of the reduced angle r + rest, by quadrant, with its sign."""
     shifted = k.fma("%x", 2.0 / math.pi, SHIFTER)
     minus = k.neg(k.sub(shifted, SHIFTER))
@@ -259,10 +181,10 @@ def _sine(k: _Kernel, turn: int) -> str:
     odd = k.let(f"trunc i64 {quadrant} to i1")
     chosen = k.let(f"select i1 {odd}, double {cosine}, double {sine}")
     sign = k.integer("shl", k.integer("and", quadrant, 2), 62)
-    return k.double(k.integer("xor", k.bits(chosen), sign))
+    return k.number(k.integer("xor", k.bits(chosen), sign))
 
 
-KERNELS: dict[str, Callable[[_Kernel], str]] = {
+KERNELS: dict[str, Callable[[Kernel], str]] = {
     "exp": _exp, "expm1": _expm1, "tanh": _tanh, "log": _log, "log1p": _log1p,
     "sin": lambda k: _sine(k, 0), "cos": lambda k: _sine(k, 1),
 }  # fmt: skip
@@ -271,10 +193,9 @@ KERNELS: dict[str, Callable[[_Kernel], str]] = {
 @cache
 def kernel(name: str) -> str:
     """The LLVM function `@wg.<name>`."""
-    k = _Kernel()
+    k = Kernel(DOUBLE)
     result = KERNELS[name](k)
-    head = f"define internal double @wg.{name}(double %x) alwaysinline nounwind willreturn memory(none) {{"
-    return "\n".join([head, *k.lines, f"  ret double {result}", "}"])
+    return k.function(f"wg.{name}", result)
 
 
 def helpers(names: Iterable[str]) -> list[str]:

@@ -16,12 +16,9 @@ import math
 from collections.abc import Callable
 from functools import cache
 
-from wengert.codegen.text import literal
-from wengert.types import F32
+from wengert.codegen.kernels import SINGLE, Kernel
 
-# Adding it rounds to an integer, which is then in the low bits.
-SHIFTER = 1.5 * 2.0**23
-SHIFTER_BITS = 0x4B400000
+SHIFTER, SHIFTER_BITS = SINGLE.shifter, SINGLE.shifter_bits
 # Halves of log(2): the nearest float and what is missing; the first of the second pair has 16 bits, so that k times it is exact.
 LOG2_FULL, LOG2_REST = 0.693147182464599609375, -1.904654299957767e-09
 LOG2_HIGH, LOG2_LOW = 0.693145751953125, 1.4286067653e-06
@@ -31,77 +28,15 @@ TANGENT = [-1.0 / 3.0, 2.0 / 15.0, -17.0 / 315.0, 62.0 / 2835.0, -1382.0 / 15592
 LOGARITHM = [2.0 / n for n in (3, 5, 7, 9, 11)]
 
 
-class Single:
-    """Emits the body of one function of a float `%x`."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def let(self, text: str) -> str:
-        """Write an instruction and return the name of its result."""
-        name = f"%v{len(self.lines)}"
-        self.lines.append(f"  {name} = {text}")
-        return name
-
-    @staticmethod
-    def of(x: str | float) -> str:
-        """An operand: a name, or a constant rounded to single precision."""
-        return x if isinstance(x, str) else literal(x, F32)
-
-    def op(self, name: str, a: str | float, b: str | float) -> str:
-        """`fadd`, `fsub`, `fmul` or `fdiv`."""
-        return self.let(f"{name} float {self.of(a)}, {self.of(b)}")
-
-    def fma(self, a: str | float, b: str | float, c: str | float) -> str:
-        """`a * b + c`, rounded once."""
-        return self.let(f"call float @llvm.fma.f32({', '.join(f'float {self.of(v)}' for v in (a, b, c))})")
-
-    def neg(self, a: str) -> str:
-        """`-a`."""
-        return self.let(f"fneg float {a}")
-
-    def abs(self, a: str) -> str:
-        """`|a|`."""
-        return self.let(f"call float @llvm.fabs.f32(float {a})")
-
-    def select(self, relation: str, a: str | float, b: str | float, yes: str | float, no: str | float) -> str:
-        """`yes` where `a relation b` (an fcmp predicate) holds, else `no`."""
-        test = self.let(f"fcmp {relation} float {self.of(a)}, {self.of(b)}")
-        return self.let(f"select i1 {test}, float {self.of(yes)}, float {self.of(no)}")
-
-    def bits(self, a: str) -> str:
-        """The representation of a float."""
-        return self.let(f"bitcast float {a} to i32")
-
-    def single(self, a: str) -> str:
-        """The float of a representation."""
-        return self.let(f"bitcast i32 {a} to float")
-
-    def integer(self, operation: str, a: str, b: str | int) -> str:
-        """An operation on i32."""
-        return self.let(f"{operation} i32 {a}, {b}")
-
-    def power_of_two(self, k: str) -> str:
-        """2**k for k in [-126, 127]."""
-        return self.single(self.integer("shl", self.integer("add", k, 127), 23))
-
-    def horner(self, x: str, coefficients: list[float]) -> str | float:
-        """A polynomial; coefficients of x**0, x**1, ..."""
-        total: str | float = coefficients[-1]
-        for c in reversed(coefficients[:-1]):
-            total = self.fma(total, x, c)
-        return total
-
-
 # --- exponentials --------------------------------------------------------------------------------------------------
 
 
-def _clamped(k: Single, x: str, low: float, high: float) -> str:
+def _clamped(k: Kernel, x: str, low: float, high: float) -> str:
     x = k.select("olt", x, low, low, x)
     return k.select("ogt", x, high, high, x)
 
 
-def _reduced(k: Single, x: str) -> tuple[str, str]:
+def _reduced(k: Kernel, x: str) -> tuple[str, str]:
     """n and e**r - 1, with x = n * log(2) + r, |r| <= log(2) / 2."""
     shifted = k.fma(x, 1.0 / math.log(2.0), SHIFTER)
     minus = k.neg(k.op("fsub", shifted, SHIFTER))
@@ -110,31 +45,31 @@ def _reduced(k: Single, x: str) -> tuple[str, str]:
     return k.integer("sub", k.bits(shifted), SHIFTER_BITS), near
 
 
-def _halves(k: Single, n: str) -> tuple[str, str, str]:
+def _halves(k: Kernel, n: str) -> tuple[str, str, str]:
     """2**a, 2**b and 2**-b with a + b = n: two steps, so that overflow and subnormals come out rounded once."""
     half = k.integer("ashr", n, 1)
     rest = k.integer("sub", n, half)
     return k.power_of_two(half), k.power_of_two(rest), k.power_of_two(k.integer("sub", "0", rest))
 
 
-def _exp(k: Single) -> str:
+def _exp(k: Kernel) -> str:
     n, near = _reduced(k, _clamped(k, "%x", -104.0, 89.0))
     first, second, _ = _halves(k, n)
     return k.op("fmul", k.fma(near, first, first), second)
 
 
-def _expm1_of(k: Single, argument: str) -> str:
+def _expm1_of(k: Kernel, argument: str) -> str:
     n, near = _reduced(k, _clamped(k, argument, -20.0, 89.0))
     first, second, inverse = _halves(k, n)
     return k.op("fmul", k.fma(near, first, k.op("fsub", first, inverse)), second)
 
 
-def _expm1(k: Single) -> str:
+def _expm1(k: Kernel) -> str:
     # A tiny argument is its own result, signed zero included.
     return k.select("olt", k.abs("%x"), 1e-10, "%x", _expm1_of(k, "%x"))
 
 
-def _tanh(k: Single) -> str:
+def _tanh(k: Kernel) -> str:
     """t / (t + 2) with t = expm1(2|x|), and Taylor's series near 0."""
     size = k.abs("%x")
     size = k.select("ogt", size, 10.0, 10.0, size)
@@ -148,14 +83,14 @@ def _tanh(k: Single) -> str:
 # --- logarithms ----------------------------------------------------------------------------------------------------
 
 
-def _split(k: Single, x: str) -> tuple[str, str]:
+def _split(k: Kernel, x: str) -> tuple[str, str]:
     """n and m with x = 2**n * m, m in [sqrt(1/2), sqrt(2))."""
     bits = k.bits(x)
     n = k.integer("ashr", k.integer("sub", bits, SQRT_HALF_BITS), 23)
-    return n, k.single(k.integer("sub", bits, k.integer("shl", n, 23)))
+    return n, k.number(k.integer("sub", bits, k.integer("shl", n, 23)))
 
 
-def _log_one_plus(k: Single, f: str, n: str, correction: str | float) -> str:
+def _log_one_plus(k: Kernel, f: str, n: str, correction: str | float) -> str:
     """log(1 + f) + n log(2) + correction."""
     count = k.let(f"sitofp i32 {n} to float")
     s = k.op("fdiv", f, k.op("fadd", f, 2.0))
@@ -166,7 +101,7 @@ def _log_one_plus(k: Single, f: str, n: str, correction: str | float) -> str:
     return k.fma(count, LOG2_HIGH, k.op("fsub", f, k.op("fsub", half, small)))
 
 
-def _edges(k: Single, found: str, x: str, argument: str) -> str:
+def _edges(k: Kernel, found: str, x: str, argument: str) -> str:
     """infinity, 0, negative numbers and NaN, by the logarithm's argument `x`."""
     found = k.select("oeq", x, math.inf, math.inf, found)
     found = k.select("oeq", x, 0.0, -math.inf, found)
@@ -174,7 +109,7 @@ def _edges(k: Single, found: str, x: str, argument: str) -> str:
     return k.select("uno", argument, argument, argument, found)
 
 
-def _log(k: Single) -> str:
+def _log(k: Kernel) -> str:
     tiny = k.let(f"fcmp olt float %x, {k.of(2.0**-126)}")
     scaled = k.op("fmul", "%x", 2.0**25)
     n, m = _split(k, k.let(f"select i1 {tiny}, float {scaled}, float %x"))
@@ -182,7 +117,7 @@ def _log(k: Single) -> str:
     return _edges(k, _log_one_plus(k, k.op("fsub", m, 1.0), n, 0.0), "%x", "%x")
 
 
-def _log1p(k: Single) -> str:
+def _log1p(k: Kernel) -> str:
     """log(u) for u = 1 + x, with what rounding u has lost; near 0, where nothing is scaled, of x itself."""
     u = k.op("fadd", "%x", 1.0)
     n, m = _split(k, u)
@@ -197,7 +132,7 @@ def _log1p(k: Single) -> str:
     return _edges(k, found, u, "%x")
 
 
-KERNELS: dict[str, Callable[[Single], str]] = {
+KERNELS: dict[str, Callable[[Kernel], str]] = {
     "exp": _exp, "expm1": _expm1, "tanh": _tanh, "log": _log, "log1p": _log1p,
 }  # fmt: skip
 
@@ -205,7 +140,6 @@ KERNELS: dict[str, Callable[[Single], str]] = {
 @cache
 def kernel(name: str) -> str:
     """The LLVM function `@wg.<name>.f32`."""
-    k = Single()
+    k = Kernel(SINGLE)
     result = KERNELS[name](k)
-    head = f"define internal float @wg.{name}.f32(float %x) alwaysinline nounwind willreturn memory(none) {{"
-    return "\n".join([head, *k.lines, f"  ret float {result}", "}"])
+    return k.function(f"wg.{name}.f32", result)

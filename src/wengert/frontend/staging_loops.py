@@ -74,12 +74,7 @@ def _run_short(
                 if size > UNROLL_BODY and size * (length - 1) > UNROLL_SIZE:
                     large.add(info)
                     break
-            item = sequence.item(position)
-            if isinstance(stopped, Value):
-                _run_unless(stopped, info, item, body, variables)
-            else:
-                body(item)
-            stopped = has_stopped(info, variables)
+            stopped = _run_one(stopped, info, sequence.item(position), body, variables)
             if stopped is True:
                 return
         else:
@@ -100,13 +95,20 @@ def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], va
     """The loop as Python runs it, until a flag stops it."""
     stopped: bool | Value = False
     for item in iterable:
-        if isinstance(stopped, Value):
-            _run_unless(stopped, info, item, body, variables)
-        else:
-            body(item)
-        stopped = has_stopped(info, variables)
+        stopped = _run_one(stopped, info, item, body, variables)
         if stopped is True:
             return
+
+
+def _run_one(
+    stopped: bool | Value, info: BranchInfo, item: Any, body: Callable[[Any], None], variables: Variables
+) -> bool | Value:
+    """Run the body on one item unless the loop has `stopped`; whether it has then."""
+    if isinstance(stopped, Value):
+        _run_unless(stopped, info, item, body, variables)
+    else:
+        body(item)
+    return has_stopped(info, variables)
 
 
 def has_stopped(info: BranchInfo, variables: Variables) -> bool | Value:
