@@ -66,6 +66,23 @@ def test_a_size_of_one_that_the_function_computes():
     assert gradient.stats.eager_calls == 1
 
 
+def caught(x):
+    try:
+        y = np.sum(x[x > 0] * x)
+    except ValueError:
+        y = 100.0 * x[0]
+    return y
+
+
+@pytest.mark.filterwarnings("ignore::wengert.EagerFallbackWarning")
+def test_a_try_takes_only_sizes_that_do_not_go_together():
+    compiled, gradient = wg.jit(caught), wg.grad(caught)
+    cases = (([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), ([-1.0, 2.0, -3.0], [2.0, 0.0, 2.0]), ([-1.0, 2.0, 3.0], [100.0, 0.0, 0.0]))
+    for x, slope in cases:
+        assert compiled(np.array(x)) == caught(np.array(x))
+        assert gradient(np.array(x)) == pytest.approx(slope)
+
+
 def test_sizes_that_do_not_go_together_are_an_error_as_ever():
     with pytest.raises(ValueError, match="could not be broadcast"):
         wg.jit(summed)(X, Y[:3])

@@ -207,7 +207,7 @@ class Failures:
         name = instr.op.name
         if name == "check":
             cls = exception_class(str(instr.attrs.get("exception", "RuntimeError")))
-            if "_factory" in instr.attrs or not self.catches(cls):
+            if "_factory" in instr.attrs or "_sizes" in instr.attrs or not self.catches(cls):
                 return False
             text = text_from_template(str(instr.attrs.get("message", "")), [box(v) for v in instr.operands[1:]])
             self.fork(builder, instr.operands[0], cls(text))
@@ -217,7 +217,9 @@ class Failures:
                 self.fork_index(builder, instr.operands[0], instr.operands[1], str(instr.attrs.get("what") or "axis"))
             return False
         for inner in walk([i for r in instr.regions for i in r.instrs]):
-            if inner.op.name == "check" and self.catches(exception_class(str(inner.attrs.get("exception")))):
+            if inner.op.name != "check" or "_sizes" in inner.attrs:
+                continue
+            if self.catches(exception_class(str(inner.attrs.get("exception")))):
                 raise StagingError("an exception from inside of this construct cannot be staged in a `try`", self.trace.span)
         return False
 
