@@ -84,6 +84,17 @@ def moved(x, i, j, n, m):
     return weighed(y) + weighed(z)
 
 
+def downwards(x):
+    y = x * 1.5
+    y[3:1:-1] = y[5:1:-2]
+    y[5::-2] = y[::-1][2:5]
+    return weighed(y)
+
+
+def test_a_target_that_runs_downwards():
+    agree_everywhere(downwards, np.arange(9.0))
+
+
 def test_positions_that_are_known_only_at_run_time():
     compiled = wg.jit(moved)
     gradient = wg.grad(moved)

@@ -35,6 +35,7 @@ from wengert.frontend.staging_managers import manage
 from wengert.frontend.staging_state import ArmEnded, bear
 from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
 from wengert.ir.core import Value
+from wengert.types import BOOL
 
 
 class Hooks:
@@ -444,9 +445,18 @@ def _compared(name: str, a: Any, b: Any) -> Any:
         return _contains(b, a)
     if name == "not in":
         return _negated(_contains(b, a))
-    if name == "is":
-        return a is b
-    return a is not b if name == "is not" else loads.apply(name, a, b)
+    if name not in ("is", "is not"):
+        return loads.apply(name, a, b)
+    same = _is_same(a, b)
+    return same if name == "is" else _negated(same)
+
+
+def _is_same(a: Any, b: Any) -> Any:
+    """`a is b`: there is one True and one False in Python, so a traced bool of Python's is what it is equal to."""
+    for constant, traced in ((a, b), (b, a)):
+        if isinstance(constant, bool) and type(traced) is Scalar and not traced.numpy and traced.value.tensor.dtype is BOOL:
+            return traced if constant else traced ^ True
+    return a is b
 
 
 def _not(value: Value) -> Value:

@@ -19,6 +19,7 @@ from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box, lift
 from wengert.frontend.capture_paths import Path
+from wengert.frontend.choices import Choice, narrowed
 from wengert.frontend.growing import is_growing
 from wengert.frontend.scalars import Scalar, type_of
 from wengert.frontend.staging_forms import UNSET
@@ -239,6 +240,10 @@ class Templates:
 
     def of(self, value: Any, what: str) -> Make:
         """What makes `value` for a call; `what` names the place that it is stored in."""
+        value = narrowed(value)
+        if type(value) is Choice:
+            code, makers = self.leaf(value.code, what), [self.of(option, what) for option in value.options]
+            return lambda env: makers[int(code(env))](env)
         known = self.known.get(id(value))
         if known is not None:
             return known[1]

@@ -155,6 +155,8 @@ def _is_outside(k: Affine, size: Affine) -> bool:
 def _copy_one_by_one(base: Array, target: list[_Line], source: list[_Line], size: Affine) -> None:
     b = builder()
     strides = [product_of(base.dims[axis + 1 :]) for axis in range(len(base.dims))]
+    if sum(step for _, step in target) < 0:  # both from the other end, so that the target runs upwards
+        target, source = ([_from_the_end(line, size) for line in lines] for lines in (target, source))
     to, start = _offset(target, strides), _offset(source, strides)
     along = b.const(0)
     for (_, step), stride in zip(source, strides, strict=True):
@@ -172,6 +174,11 @@ def _copy_one_by_one(base: Array, target: list[_Line], source: list[_Line], size
 
     (after,) = for_loop(size, [base.value], body)
     base.write(after)
+
+
+def _from_the_end(line: _Line, size: Affine) -> _Line:
+    start, step = line
+    return dim_add(start, dim_scale(dim_add(size, -1), step)), -step
 
 
 def _offset(lines: list[_Line], strides: list[Affine]) -> Value:

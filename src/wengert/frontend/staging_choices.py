@@ -51,6 +51,8 @@ def dispatch(choice: Any, use: Use) -> Any:
     choice = narrowed(choice)
     if type(choice) is not Choice:
         return use(choice)
+    if not possible(choice):  # what is known of choices contradicts itself: no run comes here
+        raise ArmEnded(failure_of(AssertionError("unreachable")))
     first = possible(choice)[0]
     test = is_one_of(choice, [first])
     assert isinstance(test, Value)

@@ -142,5 +142,5 @@ def polyval(p: Any, x: Any) -> Any:
         return PASS
     total = apply(np.multiply, x, 0)
     for coefficient in [p[k] for k in range(len(p))]:
-        total = total * x + coefficient
+        total = total * x + (np.asarray(coefficient)[()] if not any_box(coefficient) else coefficient)
     return total

@@ -8,13 +8,13 @@ import numpy as np
 
 from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array
-from wengert.frontend.elementwise import apply, select
+from wengert.frontend.boxes import any_box, as_array, dtype_of
+from wengert.frontend.elementwise import apply, astype, select
 from wengert.frontend.emit import builder, fail, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import affine_of, axis_number, python_shape, reshaped, static_int
 from wengert.frontend.table_numpy_shape import join
-from wengert.types import dim_scale
+from wengert.types import F64, dim_scale, widened
 
 
 @register(np.repeat)
@@ -154,4 +154,7 @@ def modf(x: Any, *out: Any, **options: Any) -> Any:
 @register(np.ldexp)
 def ldexp(x: Any, i: Any, /) -> Any:
     """`np.ldexp`: `x * 2**i`."""
-    return apply(np.multiply, x, apply(np.exp2, i)) if any_box(x, i) else PASS
+    if not any_box(x, i):
+        return PASS
+    kind = widened(dtype_of(as_array(x)), F64)
+    return apply(np.multiply, x, astype(apply(np.exp2, apply(np.multiply, i, 1.0)), kind))

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from wengert.frontend.boxes import any_box, as_array, dtype_of, refuse_options
-from wengert.frontend.elementwise import apply, select, write_out
+from wengert.frontend.elementwise import apply, astype, select, write_out
+from wengert.frontend.emit import dtype_from
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.table_numpy_reduce import safe_root
+from wengert.types import F64, widened
 
 
 def _filled(a: Any, number: Any) -> Any:
@@ -70,8 +72,9 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
     """`np.nanmean`."""
     if not any_box(a, out):
         return PASS
-    total = handle(np.sum, _filled(a, 0.0), axis=axis, dtype=float if dtype is None else dtype, keepdims=keepdims is True)
-    found = apply(np.divide, total, _count(a, axis, keepdims is True))
+    kind = widened(dtype_of(as_array(a)), F64) if dtype is None else dtype_from(dtype)
+    total = handle(np.sum, _filled(a, 0.0), axis=axis, dtype=kind, keepdims=keepdims is True)
+    found = apply(np.divide, total, astype(_count(a, axis, keepdims is True), kind))
     return found if out is None else write_out(out, found, True, "np.nanmean")
 
 
@@ -85,7 +88,7 @@ def nanvar(
     refuse_options("np.nanvar", out=(out, None), dtype=(dtype, None), **{k: (v, np._NoValue) for k, v in options.items()})
     centred = apply(np.subtract, a, nanmean(a, axis, keepdims=True))
     squares = handle(np.sum, _filled(apply(np.multiply, centred, centred), 0.0), axis=axis, keepdims=keepdims is True)
-    freedom = apply(np.subtract, _count(a, axis, keepdims is True), ddof)
+    freedom = astype(apply(np.subtract, _count(a, axis, keepdims is True), ddof), dtype_of(squares))
     enough = apply(np.greater, freedom, 0.0)
     return select(enough, apply(np.divide, squares, select(enough, freedom, 1.0)), np.nan)
 
