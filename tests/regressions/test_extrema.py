@@ -1,10 +1,11 @@
-"""The gradient of an extremum finds the element that it is, also where that element is computed in two loops."""
+"""An extremum is equal to the element that it is, also where that element is computed in two loops."""
 
 import math
 
 import numpy as np
 import pytest
 
+import wengert as wg
 from wengert.testing.check_grads import check_grads
 from wengert.testing.modes import assert_modes_agree
 
@@ -59,3 +60,56 @@ def test_modes_and_differences(f, args, without, monkeypatch):
     monkeypatch.setenv("WENGERT_DISABLE", without)
     assert_modes_agree(f, args)
     check_grads(f, args)
+
+
+def distance_from_the_largest(a, b, c):
+    p = a * b
+    y = p + c
+    return np.sum(np.sqrt(np.max(y) - y) * p)
+
+
+def where_it_is_the_largest(a, b, c):
+    p = a * b
+    y = p + c
+    q = np.maximum(np.max(y), 0.0)
+    s = y - np.max(y)
+    found = np.sum(np.where(y >= q, p * p, 0.0)) + np.sum(np.where(s == 0, p, 0.0))
+    return found + np.sum(np.where(y >= y[np.argmax(y)], p, 0.0))
+
+
+def best_of_a_loop(a, b, c):
+    best = -np.inf
+    for i in range(len(a)):
+        best = max(best, a[i] * b[i] + c[i])
+    total = 0.0
+    for i in range(len(a)):
+        p = a[i] * b[i]
+        if p + c[i] == best:
+            total += p
+    return total
+
+
+@pytest.mark.parametrize("f", [distance_from_the_largest, where_it_is_the_largest, best_of_a_loop])
+def test_numbers_computed_twice_are_equal(f):
+    compiled = wg.jit(f)
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        args = rng.normal(size=(3, 37))
+        assert compiled(*args) == pytest.approx(f(*args), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [65, 100_000])
+def test_a_message_shows_an_array_that_would_be_returned(n):
+    def f(x, n):
+        y = np.zeros(n)
+        for i in range(n):
+            y[i] = x * i
+        if y[n - 1] > 5.0:
+            raise ValueError(f"{y}")
+        return y
+
+    with pytest.raises(ValueError) as expected:
+        f(1.0, n)
+    with pytest.raises(ValueError) as found:
+        wg.jit(f)(1.0, n)
+    assert str(found.value) == str(expected.value)

@@ -109,6 +109,8 @@ def _site(
             continue
         assert isinstance(place, Mem)
         if outlives and place.buffer.local:
+            if not place.buffer.room:
+                raise InternalError("an array in the memory of a result is shown in a message", instr.span)
             size = low.w.let(f"mul i64 {low.product(place.sizes)}, {dtype.itemsize}")
             moved[len(words)] = size, -(-place.buffer.room // 8)
         words += [("ptr", place.pointer), *(("i64", s) for s in place.sizes)]

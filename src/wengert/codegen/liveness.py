@@ -1,14 +1,11 @@
-"""When values die: the last use of every value in every region, nested uses counted at the instruction that holds them.
-
-Also which values must not be computed twice.
-"""
+"""When values die: the last use of every value in every region, nested uses counted at the instruction that holds them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from wengert.ir.core import Instr, Region, Value, walk
+from wengert.ir.core import Instr, Region, Value
 
 
 @dataclass
@@ -64,23 +61,3 @@ class Uses:
         last.update(dict.fromkeys(region.results, len(region.instrs)))
         self._last[region] = last
         self._free[region] = frozenset(v for v in last if v not in defined)
-
-
-_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-
-
-def compared_values(body: Region) -> frozenset[Value]:
-    """Arrays of floats that are compared with numbers that may stem from them, such as their largest element.
-
-    Computed twice they could differ in the last bit, as `a * b + c` is rounded once or twice, whichever LLVM finds better in a
-    loop; then no element would equal the largest one.
-    """
-    found: set[Value] = set()
-    extrema: set[Value] = set()
-    for instr in walk(body.instrs):
-        name = instr.op.name
-        if name in ("min", "max") or (name in ("broadcast", "reshape") and instr.operands[0] in extrema):
-            extrema.update(instr.results)
-        elif name in ("eq", "ne") or (name in _COMPARISONS and not extrema.isdisjoint(instr.operands)):
-            found.update(v for v in instr.operands if v.rank and v.is_float)
-    return frozenset(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wengert.codegen.interfaces import Interface
-from wengert.codegen.liveness import Frame, Uses, compared_values
+from wengert.codegen.liveness import Frame, Uses
 from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack, static_bytes
 from wengert.codegen.text import MEMORY, REGISTER, Writer
 from wengert.errors import InternalError, Span
@@ -124,7 +124,6 @@ class Lowering:
         # Compiling a long function takes longer than what is gained where its pieces stand in place.
         self.is_long = sum(1 for _ in walk(self.function.instrs)) > LONG
         self.uses = Uses(self.body)
-        self.compared = compared_values(self.body)
 
     # --- values -------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
+from wengert.ir.calls import walk_all
 from wengert.ir.core import Function, Value
 from wengert.types import TensorType
 
@@ -145,6 +146,7 @@ define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {
 # Defined in SUPPORT, so not to be declared again.
 # Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
 KEPT_BYTES = 1 << 26
+_NO_LIMIT = 1 << 62
 # Above this many pairs of a buffer and an exit, LLVM would spend most of its time on merging the buffers' addresses.
 MOST_MERGED = 2000
 # Number of the metadata node that is the alias domain of the first function.
@@ -169,7 +171,9 @@ def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
     found = interfaces(function)
     low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
-    low.output, low.destined = _output, _destined(low.function)
+    # A message is made when the results are gone, and before what is kept is used again.
+    shows = _shows_arrays(function)
+    low.output, low.destined = _output, {} if shows else _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low)], [low]
     for interface in found.values():
@@ -186,7 +190,7 @@ def lower(function: Function, options: Options) -> Module:
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
         declaration(),
-        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
+        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=_NO_LIMIT if shows else KEPT_BYTES),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         *low.routines.values(),
@@ -343,6 +347,11 @@ def _records_in_memory(low: Lowering) -> frozenset[Buffer]:
 def _drop(w: Writer, slot: str) -> None:
     found = w.let(f"load ptr, ptr {slot}")
     w.call("void", "Py_DecRef", [("ptr", found)])  # does nothing to a null pointer
+
+
+def _shows_arrays(function: Function) -> bool:
+    """Whether the message of an exception may show an array."""
+    return any(i.op.name == "check" and any(v.rank for v in i.operands) for i in walk_all(function))
 
 
 def _destined(function: Function) -> dict[Value, int]:

@@ -214,9 +214,9 @@ def settle_readers(low: Lowering, buffers: Iterable[Buffer]) -> None:
 
 
 def is_costly(low: Lowering, value: Value) -> bool:
-    """Whether storing an array is better than computing it again, or needed for its numbers to be the same at every use."""
+    """Whether storing an array is better than computing it again."""
     place = low.env[value]
-    return isinstance(place, Lazy) and not place.uniform and (place.cost >= SHARED_COST or value in low.compared)
+    return isinstance(place, Lazy) and not place.uniform and place.cost >= SHARED_COST
 
 
 def shared_parts(low: Lowering, doing: set[Value]) -> list[Value]:

@@ -1,7 +1,7 @@
 """Elementwise ops on scalar SSA values: op name -> LLVM instructions. Array code calls the same table inside its loops.
 
-IEEE semantics throughout: the only liberty is `contract` (a * b + c may round once). Integer division by zero gives 0 and
-never traps.
+IEEE semantics throughout, without liberties: what is computed twice is the same number both times, and NumPy's. `a * b + c`
+rounds twice, since LLVM would fuse it in one loop and not in another. Integer division by zero gives 0 and never traps.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def intrinsic(w: Writer, name: str, type: str, operands: Sequence[str], flags: s
 def _arithmetic(name: str) -> Emit:
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
         if dtype.is_float:
-            return w.let(f"f{name} contract {REGISTER[dtype.name]} {x[0]}, {x[1]}")
+            return w.let(f"f{name} {REGISTER[dtype.name]} {x[0]}, {x[1]}")
         return w.let(f"{name} i64 {x[0]}, {x[1]}")
 
     return rule
 
 
 def _neg(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-    return w.let(f"fneg contract {REGISTER[dtype.name]} {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
+    return w.let(f"fneg {REGISTER[dtype.name]} {x[0]}" if dtype.is_float else f"sub i64 0, {x[0]}")
 
 
 def _abs(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
@@ -100,7 +100,7 @@ def _zmul(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> s
     """A product that is 0 where a factor is, whatever the other one is."""
     kind = REGISTER[dtype.name]
     first, second = w.let(f"fcmp une {kind} {x[0]}, 0.0"), w.let(f"fcmp une {kind} {x[1]}, 0.0")
-    product = w.let(f"fmul contract {kind} {x[0]}, {x[1]}")
+    product = w.let(f"fmul {kind} {x[0]}, {x[1]}")
     return w.let(f"select i1 {w.let(f'and i1 {first}, {second}')}, {kind} {product}, {kind} 0.0")
 
 
@@ -119,7 +119,7 @@ def _python_division(quotient: bool) -> Emit:
 def _ipow(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
     """Power by squaring: for a static exponent e, log2(e) squarings and the products of the bits of e."""
     exponent = int(attrs["exponent"])
-    times = f"fmul contract {REGISTER[dtype.name]}" if dtype.is_float else "mul i64"
+    times = f"fmul {REGISTER[dtype.name]}" if dtype.is_float else "mul i64"
     one = float_literal(1.0) if dtype.is_float else "1"
     result, square, left = "", x[0], abs(exponent)
     while left:

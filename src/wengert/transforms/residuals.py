@@ -124,8 +124,6 @@ def can_recompute(instr: Instr) -> bool:
     op = instr.op
     if op.effects or instr.regions or op.cost > RECOMPUTE_COST:
         return False
-    if op.name in ("eq", "ne") and instr.operands[0].is_float:
-        return False  # numbers computed again may differ in the last bit
     return op.kind in ("elementwise", "shape", "constant") or op.name == "index"
 
 
