@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from contextlib import nullcontext
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import wengert as wg
+from wengert.api.program import shared_program
+from wengert.api.split import SplitProgram
 from wengert.errors import ArgumentError, WengertError
 from wengert.tree import flatten
 
@@ -163,9 +166,7 @@ def test_one_compilation_serves_all_calls() -> None:
     for scale in (1.0, 2.0, 3.0):
         _, pull = wg.vjp(f, scale * X)
         np.testing.assert_allclose(pull(V)[0], V * (np.sin(scale * X) + scale * X * np.cos(scale * X)))
-    from wengert.api.split import _shared_program
-
-    assert _shared_program(f).counts.compilations == 1
+    assert shared_program(f, SplitProgram).counts.compilations == 1
 
 
 @MODES
@@ -317,3 +318,35 @@ def test_results_that_are_constants():
     value, pullback = wg.vjp(with_constants, x)
     assert value[1] == 2.0
     assert pullback((x, 1.0, np.ones(3), x))[0] == pytest.approx(2 * x * x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.floor(x),
+        lambda x: x + np.round(x),
+        lambda x: 1.0 if x > 0.5 else 0.0,
+        lambda x: x + wg.stop_gradient(x * x),
+    ],
+)
+def test_steps_and_cuts_are_not_linear(f):
+    with pytest.raises(wg.ArgumentError, match="linear function"):
+        wg.linear_transpose(f, 0.3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    name: str
+    factor: float = dataclasses.field(compare=False)
+
+    def __call__(self, x):
+        return self.factor * x * x
+
+
+def test_equal_objects_are_not_the_same_function():
+    for factor in (1.0, 5.0):
+        f = Scaled("a", factor)
+        value, pull = wg.vjp(f, 3.0)
+        assert (value, pull(1.0)) == (9.0 * factor, (6.0 * factor,))
+        assert wg.linearize(f, 3.0)[0] == 9.0 * factor
+        assert wg.jvp(f, (3.0,), (1.0,)) == (9.0 * factor, 6.0 * factor)

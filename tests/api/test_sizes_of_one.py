@@ -114,3 +114,37 @@ def test_a_size_of_one_repeats_under_every_transformation():
         assert wg.jvp(summed, (X, given), (weights, 0.0 * given))[1] == pytest.approx(slope @ weights, rel=1e-14)
         assert wg.hvp(summed)(X, given, weights) == pytest.approx(wg.hessian(summed)(X, given) @ weights, rel=1e-13)
         assert wg.vmap(summed, in_axes=(0, None))(np.stack([X, X]), given) == pytest.approx([summed(X, given)] * 2)
+
+
+def printing(n, y, z):
+    def down(k, total):
+        if k <= 0:
+            return total
+        print("down", k)
+        return down(k - 1, total + 1.0)
+
+    count = down(n, 0.0)
+    return y[:n] + z + count
+
+
+def test_a_function_that_prints_in_a_recursion_is_not_run_twice(capsys):
+    compiled = wg.jit(printing)
+    compiled(3, Y, X)
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        compiled(1, Y, X)
+    assert capsys.readouterr().out.count("down") == 1
+    assert compiled(1, Y, X) == pytest.approx(printing(1, Y, X))
+
+
+def test_an_error_of_an_inner_function_is_not_tried_again_outside():
+    log = []
+    inner = wg.jit(lambda v, n: (print(n), np.sum(v[:n] + v))[1])
+
+    def example(v):
+        log.append(len(v))
+        return inner(v, 2)
+
+    with pytest.raises(ValueError), wg.eager():
+        wg.vmap(example)(np.ones((2, 4)))
+    assert len(log) == 1

@@ -460,3 +460,11 @@ def test_axes_of_batched_products() -> None:
         np.testing.assert_allclose(found, XS @ W.T if out_axis == 0 else (XS @ W.T).T, rtol=1e-13)
     nested = wg.vmap(wg.vmap(lambda w, x: w @ x, in_axes=(None, 0)), in_axes=(None, 1))(W, np.stack([XS, 2.0 * XS], axis=1))
     np.testing.assert_allclose(nested, np.stack([XS @ W.T, 2.0 * XS @ W.T]), rtol=1e-13)
+
+
+def test_no_examples_have_no_common_result():
+    def f(w):
+        return wg.vmap(lambda x, w: w * 2.0, in_axes=(0, None), out_axes=None)(np.zeros((0, 3)), w)
+
+    with pytest.raises((wg.ArgumentError, ValueError), match="no examples"):
+        wg.jit(f)(4.0)

@@ -61,9 +61,9 @@ def checkpoint(*, budget: str | int) -> Callable[[Callable[..., Any]], Checkpoin
 def checkpoint(fn: Callable[..., Any] | None = None, *, budget: str | int | None = None) -> Any:
     """`fn`, of which a gradient remembers less: what it needs on its way back it computes again. Also a decorator.
 
-    Values and gradients are the same to the last bit. Without a budget, only what `fn` is given and what it returns is kept, and
-    its inside is computed once more. With a budget, the loops of `fn` (those that stand in no other loop) keep only some of
-    their rounds, and the rounds between are run again.
+    Values and gradients (of first order) are the same to the last bit. Without a budget, only what `fn` is given and what it
+    returns is kept, and its inside is computed once more. With a budget, the loops of `fn` (those that stand in no other loop)
+    keep only some of their rounds, and the rounds between are run again.
 
     Args:
         fn: a function; called like any other, it may read and write what is around it.

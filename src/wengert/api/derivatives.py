@@ -101,9 +101,9 @@ class Jit(Transformed):
                 return nested.call(self.inner(), args, kwargs)
             return self._call(args, kwargs)
         except ValueError as error:
+            self._hot_code = None  # the next call asks for its variant again
             if not self.program.may_retry(error, args, kwargs):
                 raise
-        self._hot_code = None
         return self(*args, **kwargs)
 
     def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -175,10 +175,10 @@ class Grad(Transformed):
                 return self._call(args, kwargs)
             return self._compiled(args, kwargs)
         except ValueError as error:
+            self._last = self._hot_code = None  # the next call asks for its variant again
+            self._hot.clear()
             if not self.program.may_retry(error, args, kwargs):
                 raise
-        self._last = self._hot_code = None
-        self._hot.clear()
         return self(*args, **kwargs)
 
     def _compiled(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from wengert.api import nested
 from wengert.api.arguments import differentiable_leaves
 from wengert.api.lowering import lower_jvp
-from wengert.api.program import Program
+from wengert.api.program import Program, shared_program
 from wengert.api.results import matching_leaves, split_tangents, tree_of_gradients
 from wengert.api.split import point_of, runs_natively
 from wengert.errors import ArgumentError
@@ -18,16 +17,8 @@ from wengert.frontend.trace import Traced
 from wengert.tape.backward import push_forward
 
 
-@functools.lru_cache(maxsize=512)
-def _shared_program(fn: Callable[..., Any]) -> Program:
+def _forward_program(fn: Callable[..., Any]) -> Program:
     return Program(fn, lower_jvp)
-
-
-def _program(fn: Callable[..., Any]) -> Program:
-    try:
-        return _shared_program(fn)
-    except TypeError:  # an unhashable callable object
-        return Program(fn, lower_jvp)
 
 
 def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -54,7 +45,7 @@ def _pushed(
     fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int], directions: Sequence[Any]
 ) -> tuple[Traced, list[Any]]:
     """The results and their tangents."""
-    program = _program(fn)
+    program = shared_program(fn, _forward_program)
     variant, leaves = program.variant(primals, {}, positions)
     if variant is not None:
         try:

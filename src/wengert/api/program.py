@@ -6,7 +6,9 @@ import functools
 import sys
 import threading
 import time
+import types
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -21,7 +23,8 @@ from wengert.codegen import compile as compile_native
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced, counter, trace
-from wengert.ir.core import Function, walk
+from wengert.ir.calls import walk_all
+from wengert.ir.core import Function
 from wengert.passes.inline_custom import inline_custom
 from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
@@ -201,19 +204,26 @@ class Program:
         """
         if not getattr(error, "wengert_sizes", False) or is_eager() or is_tracing():
             return False
-        if any(_has_host_effects(v.traced.function) for found in self.variants.values() for v in found):
+        retry = self._next_try(args, kwargs)
+        if not retry:
+            error.wengert_sizes = False  # type: ignore[attr-defined]  # for functions around this one it is any ValueError
+        return retry
+
+    def _next_try(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+        """Note how these sizes are to run the next time; whether that may be at once."""
+        functions = [v.traced.function for found in self.variants.values() for v in found]
+        if not functions:
             return False
         leaves, tree = flatten_call(args, kwargs)
         key = _shapes_key(tree, leaves)
         now = self.with_sizes.get(key, "")
+        if len(self.with_sizes) >= MAX_VARIANTS:
+            self.with_sizes.clear()
         if now == "eager before":
             self.with_sizes[key] = "sizes"
             return False
-        step = "eager" if now else "sizes"
-        if len(self.with_sizes) >= MAX_VARIANTS:
-            self.with_sizes.clear()
-        self.with_sizes[key] = step
-        return True
+        self.with_sizes[key] = "eager" if now else "sizes"
+        return not any(map(_has_host_effects, functions))
 
     def _trace(self, args: Sequence[Any], kwargs: dict[str, Any], static: frozenset[Any] = frozenset()) -> Traced:
         started, before = time.perf_counter(), counter.count
@@ -262,6 +272,29 @@ class Program:
         return traced, builder
 
 
+Own = TypeVar("Own", bound=Program)
+_MOST_SHARED = 512
+_shared: OrderedDict[Any, tuple[Callable[..., Any], Program]] = OrderedDict()
+_shared_lock = threading.Lock()
+
+
+def shared_program(fn: Callable[..., Any], make: Callable[[Callable[..., Any]], Own]) -> Own:
+    """The program that `make` made of this very function (or method of this very object) before, or a new one.
+
+    Functions that are merely equal, as objects with `__call__` may be, compute different things.
+    """
+    is_method = isinstance(fn, types.MethodType)
+    key = (make, id(fn.__self__), id(fn.__func__)) if is_method else (make, id(fn))  # type: ignore[attr-defined]
+    with _shared_lock:
+        found = _shared.get(key)
+        if found is None:
+            found = _shared[key] = (fn, make(fn))  # holds the function, so that its id stays its own
+            while len(_shared) > _MOST_SHARED:
+                _shared.popitem(last=False)
+        _shared.move_to_end(key)
+    return cast(Own, found[1])
+
+
 def _shapes_key(tree: TreeDef, leaves: Sequence[Any]) -> Any:
     """What sizes may depend on."""
     return tree, *[leaf.shape if isinstance(leaf, np.ndarray) else _number_key(leaf) for leaf in leaves]
@@ -273,7 +306,7 @@ def _number_key(leaf: Any) -> Any:
 
 def _has_host_effects(function: Function) -> bool:
     """Whether a second run would be seen: it prints, or calls what may remember the call."""
-    return any(i.op.name in ("host_print", "host_call") and not i.attrs.get("pure") for i in walk(function.instrs))
+    return any(i.op.name in ("host_print", "host_call") and not i.attrs.get("pure") for i in walk_all(function))
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])

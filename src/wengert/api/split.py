@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from wengert.api.lowering import check_forward, lower_vjp, params_of
-from wengert.api.program import Program, Variant, size_conditions
+from wengert.api.program import Program, Variant, shared_program, size_conditions
 from wengert.api.results import checked_direction, matching_cotangents, rebuild, split_tangents
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
@@ -221,17 +220,9 @@ def zeros_of(result: Any) -> Any:
     return np.zeros_like(result) if isinstance(result, np.ndarray | np.float32) else 0.0
 
 
-@functools.lru_cache(maxsize=512)
-def _shared_program(fn: Callable[..., Any]) -> SplitProgram:
-    return SplitProgram(fn)
-
-
 def point_of(fn: Callable[..., Any], primals: Sequence[Any], positions: Sequence[int], again: Again) -> Point:
     """`fn` run at `primals`, ready for derivatives with respect to the flat leaves at `positions`."""
-    try:
-        program = _shared_program(fn)
-    except TypeError:  # an unhashable callable object
-        program = SplitProgram(fn)
+    program = shared_program(fn, SplitProgram)
     for _ in range(MOST_RETRIES):
         variant, leaves = program.variant(primals, {}, positions)
         if variant is None:

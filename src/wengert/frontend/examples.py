@@ -188,8 +188,10 @@ class _Examples:
         made = {t: value for t, value in whole.items() if value is not None}
         written = {t.yielded for t in made}
         instrs = tuple([i for i in self.builder.instrs if written.isdisjoint(i.results)])
-        if any(t.axis is None for t in targets) and not isinstance(self.count, int):
+        if any(t.axis is None for t in targets):
             message = "vmap of no examples has no output that is the same for all of them"
+            if self.count == 0:
+                raise ArgumentError(message, self.trace.span)
             ensure(b.gt(self.trips, b.const(0)), "ValueError", message)
         rest = [t for t in targets if t not in made]
         init = [b.full(t.param.dims, 0, t.param.tensor.dtype) for t in rest]
