@@ -1,0 +1,1 @@
+"""Programs whose native speed is measured, in plain Python and NumPy: nothing in them knows of any compiler."""
