@@ -36,6 +36,10 @@ Lower = Callable[[Traced, Sequence[int]], Function]
 """From a trace, and the flat positions to differentiate at, to the function to compile."""
 
 
+_compiling = threading.RLock()
+"""One thread traces and compiles at a time. Tracing calls the user's code, which may read what others write; and functions
+that use each other would wait for each other if each had a lock of its own."""
+
 MAX_VARIANTS = 64
 """Compilations kept per kind of arguments, as they differ in baked-in integers or captured state; the oldest goes first."""
 
@@ -144,7 +148,6 @@ class Program:
         self.refused: set[Any] = set()
         self.with_sizes: dict[Any, str] = {}
         self.counts = Stats()
-        self._lock = threading.RLock()
         self._noticed = False
         self._reason: StagingError | None = None
 
@@ -162,12 +165,15 @@ class Program:
         if wanted == "eager":  # this once: the sizes that it computes may go together next time
             self.with_sizes[_shapes_key(tree, leaves)] = "eager before"
             return None, leaves
-        for variant in self.variants.get(key, ()):
-            if variant.fits(leaves) and (variant.knows_sizes or not wanted):
-                if wanted:
-                    self.with_sizes[_shapes_key(tree, leaves)] = "sizes"
-                return variant, leaves
-        with self._lock:
+        found = self._known(key, leaves, bool(wanted))
+        if found is not None:
+            if wanted:
+                self.with_sizes[_shapes_key(tree, leaves)] = "sizes"
+            return found, leaves
+        with _compiling:
+            found = self._known(key, leaves, bool(wanted))  # another thread may have been here
+            if found is not None:
+                return found, leaves
             if key in self.refused:
                 return None, leaves
             try:
@@ -180,10 +186,12 @@ class Program:
                 self.refused.add(key)
                 self._reason = None if error.quiet else error
                 return None, leaves
-            known = self.variants.setdefault(key, [])
-            known.insert(0, variant)
-            del known[MAX_VARIANTS:]
+            self.variants[key] = [variant, *self.variants.get(key, ())][:MAX_VARIANTS]
         return variant, leaves
+
+    def _known(self, key: Any, leaves: Sequence[Any], sizes: bool) -> Variant | None:
+        """A compilation for such arguments that is still good."""
+        return next((v for v in self.variants.get(key, ()) if v.fits(leaves) and (v.knows_sizes or not sizes)), None)
 
     def _compile(
         self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int], sizes: bool

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from wengert.codegen.control import adopt, adopt_stack
 from wengert.codegen.interfaces import Interface, is_scalar
+from wengert.codegen.interpreter_lock import STACK_LIMIT
 from wengert.codegen.lowering import COLD, LIKELY, Handler, Lowering, Site
 from wengert.codegen.nests import assign, save
 from wengert.codegen.stacks import STACK_SCOPE, move_stacks, new_stack
@@ -20,10 +21,6 @@ from wengert.ir.calls import bind_symbols
 from wengert.ir.core import Instr, Value
 from wengert.ir.op import get_op
 from wengert.types import StackType
-
-STACK_LIMIT = "@wg.stack"
-"""The lowest address that frames of the present thread may reach, then the number of that thread."""
-
 
 # --- the caller ------------------------------------------------------------------------------------------------------
 
@@ -174,7 +171,7 @@ def _require_room(low: Lowering, interface: Interface) -> None:
     attrs = {"exception": "RecursionError", "message": message}
     low.sites.append(Site(Instr(get_op("check"), (), (), attrs, (), function.span), ()))
     here = w.let(f"ptrtoint ptr {w.slot('i8')} to i64")
-    limit = w.let(f"load i64, ptr {STACK_LIMIT}")
+    limit = w.let(f"load i64, ptr {w.let(f'getelementptr inbounds i64, ptr %operands, i64 {STACK_LIMIT}')}")
     deeper = w.fresh("deeper")
     w.branch(w.let(f"icmp ult i64 {here}, {limit}"), low.fail(len(low.sites)), deeper, COLD)
     w.label(deeper)

@@ -83,21 +83,18 @@ def _call_python(low: Lowering, status: int, stores: Sequence[str]) -> None:
 
 
 def _leave_unless(low: Lowering, condition: str, instr: Instr, values: Sequence[Value]) -> None:
-    status, stores = _site(low, instr, values, outlives=True)
+    status, stores = _site(low, instr, values)
     passed = low.w.fresh("passed")
-    low.w.branch(condition, passed, low.fail(status, stores), LIKELY)
+    if any(v.rank for v in values):  # the message is made here, while the arrays are there
+        stores = [*stores, f"%{low.w.fresh('shown')} = call i32 @wg_print(i64 {status}, ptr %operands)"]
+    code = PYTHON_ERROR if any(v.rank for v in values) else status
+    low.w.branch(condition, passed, low.fail(code, stores), LIKELY)
     low.w.label(passed)
 
 
-def _site(
-    low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[str] = (), outlives: bool = False
-) -> tuple[int, list[str]]:
-    """A new site: its status, and the stores that put its operands, and `sizes`, into the operand buffer.
-
-    With `outlives`, they are read when the frame of the function is gone: what lies there goes behind them.
-    """
+def _site(low: Lowering, instr: Instr, values: Sequence[Value], sizes: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """A new site: its status, and the stores that put its operands, and `sizes`, into the operand buffer."""
     words: list[tuple[str, str]] = []
-    moved: dict[int, tuple[str, int]] = {}
     kinds: list[Any] = []
     save(low, [v for v in values if v.rank and not _is_plain(low, v)], "shown in a message")
     for value in values:
@@ -108,23 +105,13 @@ def _site(
             kinds.append(dtype.name)
             continue
         assert isinstance(place, Mem)
-        if outlives and place.buffer.local:
-            if not place.buffer.room:
-                raise InternalError("an array in the memory of a result is shown in a message", instr.span)
-            size = low.w.let(f"mul i64 {low.product(place.sizes)}, {dtype.itemsize}")
-            moved[len(words)] = size, -(-place.buffer.room // 8)
         words += [("ptr", place.pointer), *(("i64", s) for s in place.sizes)]
         kinds.append((dtype.name, value.rank))
     words += [("i64", size) for size in sizes]
     kinds += ["i64"] * len(sizes)
     low.sites.append(Site(instr, tuple(kinds)))
-    stores, end = [], len(words)
-    for k, (size, room) in moved.items():
-        behind = "%" + low.w.fresh("behind")
-        stores.append(f"{behind} = getelementptr inbounds i64, ptr %operands, i64 {end}")
-        stores.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {behind}, ptr {words[k][1]}, i64 {size}, i1 false)")
-        words[k], end = ("ptr", behind), end + room
-    low.operand_words = max(low.operand_words, end)
+    stores = []
+    low.operand_words = max(low.operand_words, len(words))
     for k, (type, word) in enumerate(words):
         at = "%" + low.w.fresh("word")
         stores.append(f"{at} = getelementptr inbounds i64, ptr %operands, i64 {k}")
@@ -191,7 +178,7 @@ def raise_status(sites: Sequence[Site], address: int, status: int) -> NoReturn:
 
 
 def run_site(sites: Sequence[Site], address: int, status: int) -> list[Any]:
-    """Run a `host_print` or a `host_call`.
+    """Run a `host_print` or a `host_call`, or raise the error of a check whose message shows arrays.
 
     Returns:
         What must stay alive until native code has copied it: arrays whose addresses are in the operand buffer now.
@@ -201,6 +188,8 @@ def run_site(sites: Sequence[Site], address: int, status: int) -> list[Any]:
     if instr.op.name == "host_print":
         print_values(instr.attrs, values)
         return []
+    if instr.op.name == "check":
+        raise_check(instr.attrs, instr.span, values)
     sizes = iter(values[len(instr.operands) :])
     found = call_host(instr.attrs, instr.results, values[: len(instr.operands)], lambda _: next(sizes), instr.span)
     for k, value in enumerate(found):

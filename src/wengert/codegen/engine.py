@@ -180,6 +180,7 @@ def python_symbols() -> dict[str, int]:
     functions = (
         "PyFloat_FromDouble", "PyLong_FromLongLong", "PyLong_AsLongLong", "PyErr_Occurred", "PyTuple_New",
         "PyTuple_SetItem", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef", "PyThread_get_thread_native_id",
+        "PyEval_SaveThread", "PyEval_RestoreThread",
     )  # fmt: skip
     found = {}
     for name in functions:

@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from wengert.codegen.engine import vector_width
+from wengert.codegen.interpreter_lock import HEAD_WORDS, RELEASES, STACK_LIMIT, STATE, hold, release, work
 from wengert.codegen.table import address_of
 from wengert.codegen.text import REGISTER, Writer
 from wengert.errors import InternalError
@@ -80,27 +81,58 @@ class _Entry:
                 arguments.append(f"{REGISTER[kind]} {found}")
         dims = self.dims(shapes)
         slots = [w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results]
-        operands = w.slot("i64", count=words)
+        before = w.slot("i64", count=HEAD_WORDS + words)
+        operands = w.let(f"getelementptr inbounds i64, ptr {before}, i64 {HEAD_WORDS}")
         if is_recursive:
-            self.measure_stack()
+            self.measure_stack(operands)
+        w.do(f"store ptr null, ptr {self.word(operands, STATE)}")
+        w.do(f"store i64 {self.releases(dims)}, ptr {self.word(operands, RELEASES)}")
+        release(w, operands)
         passed = [f"ptr {operands}", *(f"i64 {d}" for d in dims), *arguments, *(f"ptr {s}" for s in slots)]
         status = w.let(f"call i64 @wg.kernel({', '.join(passed)})")
+        hold(w, operands)
         self.stop_unless(f"icmp eq i64 {status}, 0", "failed")
         self.results(slots)
         self.failures(status, operands)
 
-    def measure_stack(self) -> None:
+    def word(self, operands: str, distance: int) -> str:
+        """The address of a word before the operand buffer."""
+        return self.w.let(f"getelementptr inbounds i64, ptr {operands}, i64 {distance}")
+
+    def releases(self, dims: list[str]) -> str:
+        """Whether this call lets other Python threads run, as an i64."""
+        w, found = self.w, work(self.function)
+        if found.unknown:
+            return "1"
+        env = dict(zip(self.function.dims, dims, strict=True))
+        flag = "false"
+        for shape in found.shapes:
+            count = ""
+            for d in shape:
+                size = self.affine(d, env)
+                count = w.let(f"mul i64 {count}, {size}") if count else size
+            flag = w.let(f"or i1 {flag}, {w.let(f'icmp sge i64 {count}, {found.many}')}")
+        return w.let(f"zext i1 {flag} to i64") if found.shapes else "0"
+
+    def measure_stack(self, operands: str) -> None:
         """Find out how far down frames may reach, if this is another thread than last time."""
         w = self.w
         thread = w.call("i64", "PyThread_get_thread_native_id", [])
         last = w.let("load i64, ptr getelementptr inbounds (i64, ptr @wg.stack, i64 1)")
-        ready, measure = w.fresh("ready"), w.fresh("measure")
-        w.branch(w.let(f"icmp eq i64 {thread}, {last}"), ready, measure, ", !prof !1")
+        same, measure, keep, ready = w.fresh("same"), w.fresh("measure"), w.fresh("keep"), w.fresh("ready")
+        record = self.word(operands, STACK_LIMIT)
+        w.branch(w.let(f"icmp eq i64 {thread}, {last}"), same, measure, ", !prof !1")
         w.label(measure)
-        called = [("ptr", address_of(w, "measure")), ("i64", "0"), ("ptr", "@wg.stack")]
+        called = [("ptr", address_of(w, "measure")), ("i64", "0"), ("ptr", record)]
         found = w.call("ptr", "wg_call", called)
         w.call("void", "Py_DecRef", [("ptr", found)])
-        w.branch(w.let(f"icmp eq ptr {found}, null"), "nothing", ready, ", !prof !2")
+        w.branch(w.let(f"icmp eq ptr {found}, null"), "nothing", keep, ", !prof !2")
+        w.label(keep)  # other threads may have run since the question, but not from here on
+        w.do(f"call void @llvm.memcpy.p0.p0.i64(ptr @wg.stack, ptr {record}, i64 16, i1 false)")
+        w.jump(ready)
+        w.label(same)
+        w.do(f"store i64 {w.let('load i64, ptr @wg.stack')}, ptr {record}")
+        w.jump(ready)
         w.label(ready)
 
     # --- arguments ----------------------------------------------------------------------------------------------

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wengert.codegen import angles, arrays, calls, control, effects, linalg, matmul, order, reductions, spectral, stacks, vecmath
+from wengert.codegen import (
+    angles,
+    arrays,
+    calls,
+    control,
+    effects,
+    interpreter_lock,
+    linalg,
+    matmul,
+    order,
+    reductions,
+    spectral,
+    stacks,
+    vecmath,
+)
 from wengert.codegen.calls import close_callee, open_callee, write_return
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
@@ -18,7 +32,6 @@ from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
-from wengert.ir.calls import walk_all
 from wengert.ir.core import Function, Value
 from wengert.types import TensorType
 
@@ -30,7 +43,23 @@ HANDLERS: dict[str, Any] = {
 
 SUPPORT = """@wg.stack = internal global [2 x i64] zeroinitializer, align 8
 @wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
-define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity) noinline nounwind {{
+@wg.busy = internal global i8 0
+define internal i1 @wg_claim() noinline nounwind {{
+  %old = atomicrmw xchg ptr @wg.busy, i8 1 acquire
+  %mine = icmp eq i8 %old, 0
+  ret i1 %mine
+}}
+define internal void @wg_leave(i1 %mine) noinline nounwind {{
+  br i1 %mine, label %yes, label %no
+yes:
+  store atomic i8 0, ptr @wg.busy release, align 1
+  ret void
+no:
+  ret void
+}}
+define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity, i1 %mine) noinline nounwind {{
+  br i1 %mine, label %look, label %no
+look:
   %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
   %held = load ptr, ptr %at
   %free = icmp eq ptr %held, null
@@ -46,11 +75,11 @@ no:
   call void @free(ptr %p)
   ret void
 }}
-define internal void @wg_keep_record(i64 %k, ptr captures(none) %record) noinline nounwind {{
+define internal void @wg_keep_record(i64 %k, ptr captures(none) %record, i1 %mine) noinline nounwind {{
   %p = load ptr, ptr %record
   %place = getelementptr inbounds i8, ptr %record, i64 8
   %capacity = load i64, ptr %place
-  call void @wg_keep(i64 %k, ptr %p, i64 %capacity)
+  call void @wg_keep(i64 %k, ptr %p, i64 %capacity, i1 %mine)
   ret void
 }}
 define internal ptr @wg_reserve(ptr captures(none) %record, i64 %size) noinline nounwind {{
@@ -136,9 +165,11 @@ done:
   ret ptr %result
 }}
 define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {{
+  call void @wg_hold(ptr %operands)
   %show = load ptr, ptr {show}
   %r = call ptr @wg_call(ptr %show, i64 %site, ptr %operands)
   call void @Py_DecRef(ptr %r)
+  call void @wg_release_lock(ptr %operands)
   %raised = icmp eq ptr %r, null
   %status = zext i1 %raised to i32
   ret i32 %status
@@ -146,7 +177,6 @@ define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {
 # Defined in SUPPORT, so not to be declared again.
 # Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
 KEPT_BYTES = 1 << 26
-_NO_LIMIT = 1 << 62
 # Above this many pairs of a buffer and an exit, LLVM would spend most of its time on merging the buffers' addresses.
 MOST_MERGED = 2000
 # Number of the metadata node that is the alias domain of the first function.
@@ -156,6 +186,7 @@ _SUPPORT_DECLARATIONS = {
     "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
     "PyObject_Vectorcall": "declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
     "Py_DecRef": "declare void @Py_DecRef(ptr)",
+    **interpreter_lock.DECLARATIONS,
 }
 
 
@@ -171,9 +202,7 @@ def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
     found = interfaces(function)
     low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
-    # A message is made when the results are gone, and before what is kept is used again.
-    shows = _shows_arrays(function)
-    low.output, low.destined = _output, {} if shows else _destined(low.function)
+    low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low)], [low]
     for interface in found.values():
@@ -190,7 +219,8 @@ def lower(function: Function, options: Options) -> Module:
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
         declaration(),
-        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=_NO_LIMIT if shows else KEPT_BYTES),
+        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
+        interpreter_lock.SUPPORT,
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         *low.routines.values(),
@@ -269,6 +299,8 @@ def _return(low: Lowering) -> None:
     """Compute the results into new NumPy arrays and registers, free everything, and return the status."""
     w, results = low.w, low.function.results
     made: list[str] = []
+    if any(r.rank for r in results):
+        interpreter_lock.hold(w)
     tasks: list[Task] = []
     for k, value in enumerate(results):
         if value.rank == 0:
@@ -281,6 +313,8 @@ def _return(low: Lowering) -> None:
             w.do(f"store ptr null, ptr {slot}")
             continue
         tasks.append(store_task(low, value, _new_array(low, value, f"%r{k}")))
+    if tasks:
+        interpreter_lock.release(w)
     groups: dict[object, list[Task]] = {}
     for task in tasks:
         groups.setdefault(task.value.dims, []).append(task)
@@ -292,6 +326,8 @@ def _return(low: Lowering) -> None:
     incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
     status = w.let(f"phi i64 {incoming}")
     _keep_buffers(low)
+    if low.placed or made:
+        interpreter_lock.hold(w)
     for _, slot in low.placed.values():  # arrays that were not returned after all
         _drop(w, slot)
     if made:
@@ -307,17 +343,26 @@ def _return(low: Lowering) -> None:
 def _keep_buffers(low: Lowering) -> None:
     """Keep the memory of this call for the next one."""
     w, in_memory = low.w, _records_in_memory(low)
+    mine = w.let("call i1 @wg_claim()") if low.buffers else ""
     for k, buffer in enumerate(low.buffers, low.first_kept):
         if buffer in in_memory:
-            w.do(f"call void @wg_keep_record(i64 {k}, ptr {buffer.pointer})")
+            w.do(f"call void @wg_keep_record(i64 {k}, ptr {buffer.pointer}, i1 {mine})")
             continue
         held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
-        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size)])
+        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size), ("i1", mine)])
+    if mine:
+        w.do(f"call void @wg_leave(i1 {mine})")
 
 
 def _take_kept(low: Lowering) -> list[str]:
-    """Take the memory that the last call left behind; a call inside of this one finds none and gets its own."""
-    lines, in_memory = [], _records_in_memory(low)
+    """Take the memory that the last call left behind; a call inside of this one finds none and gets its own.
+
+    So does one of another thread that looks while this one takes.
+    """
+    if not low.buffers:
+        return []
+    in_memory = _records_in_memory(low)
+    lines = ["  %mine = call i1 @wg_claim()", "  br i1 %mine, label %taking, label %begin", "taking:"]
     for k, buffer in enumerate(low.buffers, low.first_kept):
         if buffer in in_memory:
             lines.append(f"  call void @wg_take_record(i64 {k}, ptr {buffer.pointer})")
@@ -331,7 +376,7 @@ def _take_kept(low: Lowering) -> list[str]:
             f"  store ptr %kept{k}, ptr {buffer.pointer}",
             f"  store i64 %size{k}, ptr {buffer.capacity}",
         ]
-    return lines
+    return [*lines, "  call void @wg_leave(i1 true)"]
 
 
 def _records_in_memory(low: Lowering) -> frozenset[Buffer]:
@@ -347,11 +392,6 @@ def _records_in_memory(low: Lowering) -> frozenset[Buffer]:
 def _drop(w: Writer, slot: str) -> None:
     found = w.let(f"load ptr, ptr {slot}")
     w.call("void", "Py_DecRef", [("ptr", found)])  # does nothing to a null pointer
-
-
-def _shows_arrays(function: Function) -> bool:
-    """Whether the message of an exception may show an array."""
-    return any(i.op.name == "check" and any(v.rank for v in i.operands) for i in walk_all(function))
 
 
 def _destined(function: Function) -> dict[Value, int]:
@@ -374,7 +414,9 @@ def _destined(function: Function) -> dict[Value, int]:
 def _output(low: Lowering, result: Value, position: int) -> Buffer:
     """A new NumPy array for a result that is still to be computed; a slot of its own keeps it until then."""
     slot = low.w.slot("ptr", "null")
+    interpreter_lock.hold(low.w)
     array = _new_array(low, result, slot)
+    interpreter_lock.release(low.w)
     buffer = Buffer(array.buffer.scope, True, local=array.pointer, result=result)
     low.placed[position] = buffer, slot
     return buffer
