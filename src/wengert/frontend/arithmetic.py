@@ -16,7 +16,7 @@ from wengert.frontend.elementwise import apply
 from wengert.frontend.emit import builder, fail, to_dtype
 from wengert.frontend.python_numbers import compare, to_int
 from wengert.frontend.registry import OPERATORS, handle
-from wengert.frontend.scalars import Scalar
+from wengert.frontend.scalars import Kinds, Scalar, kinds_of, type_of
 from wengert.ir.core import Value
 from wengert.ir.op import OpDef, get_op
 from wengert.ops import elementwise as _ops  # noqa: F401 - fills the registry
@@ -57,6 +57,8 @@ def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
     may_raise = name == "truediv"
 
     def operator(x: Any, y: Any) -> Any:
+        if (type(x) is Scalar and x.kinds) or (type(y) is Scalar and y.kinds):
+            return _of_any_kind(operator, name, x, y)
         if op is not None:
             numpy = _is_numpy(x) or _is_numpy(y)
             found = None if may_raise and not numpy and not (type(y) is float and y) else _short_cut(op, x, y)
@@ -73,8 +75,38 @@ def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
     OPERATORS[name] = operator
 
 
+def _of_any_kind(rule: Rule, name: str, x: Any, y: Any) -> Any:
+    """An operator on numbers of which the class is not sure: nor is that of the result."""
+    first, second = kinds_of(x), kinds_of(y)
+    found = rule(_of_its_type(x), _of_its_type(y))
+    if type(found) is not Scalar or name == "truediv":
+        return found
+    kinds = {_result(name, a, b) for a in first for b in second} | ({type_of(found)} if name == "pow" else set())
+    return Scalar(found.value, found.numpy, _joined(kinds, found))
+
+
+def _of_its_type(x: Any) -> Any:
+    return Scalar(x.value, x.numpy) if type(x) is Scalar else x
+
+
+def _result(name: str, a: type, b: type) -> type:
+    """The class of what an operator gives for numbers of two classes."""
+    numpy = issubclass(a, np.generic) or issubclass(b, np.generic)
+    if name in ("and", "or", "xor") and all(issubclass(kind, bool | np.bool_) for kind in (a, b)):
+        return np.bool_ if numpy else bool
+    whole = all(issubclass(kind, bool | int | np.bool_ | np.integer) for kind in (a, b))
+    return (np.int64 if numpy else int) if whole else np.float64 if numpy else float
+
+
+def _joined(kinds: set[type], found: Scalar) -> Kinds:
+    return frozenset(kinds) if kinds != {type_of(found)} else None
+
+
 def _unary(name: str, ufunc: Any, python_rule: Rule) -> None:
     def operator(x: Any) -> Any:
+        if type(x) is Scalar and x.kinds:
+            found = operator(_of_its_type(x))
+            return Scalar(found.value, found.numpy, _joined({_result(name, k, k) for k in x.kinds}, found))
         if is_complex(x):
             return OPERATORS["complex"](name, x)
         return python_rule(x) if is_python_number(x) else apply(ufunc, x)

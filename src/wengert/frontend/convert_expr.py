@@ -139,6 +139,9 @@ class ExpressionRewriter:
         hook = getattr(node, "wengert_hook", None)
         if hook is not None:
             return self.call("pattern", node, hook, *self.exprs(node.args))
+        read = getattr(node, "wengert_reads", None)
+        if read is not None:
+            return self.call("read_set", node, read, node.args[0], self.thunk(node.args[1]))
         if isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and self.me:
             node.args = [ast.Name("__class__", ast.Load()), ast.Name(self.me, ast.Load())]
         if self.is_sum(node):

@@ -139,10 +139,8 @@ class _Marker:
         """One statement with what belongs to it."""
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             return [node]
-        parts = [getattr(node, name) for name in ("test", "iter", "subject") if hasattr(node, name)]
-        parts += getattr(node, "items", [])
         compound = isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try | ast.Match)
-        before = self.tests(parts if compound else [node], node)
+        before = self.tests(node, compound)
         for name in ("body", "orelse", "finalbody"):
             inner = getattr(node, name, None)
             if isinstance(inner, list) and inner:
@@ -168,16 +166,102 @@ class _Marker:
         """The tests again: a `while` reads its condition after every iteration."""
         return [_require(t.wengert_requires, t) for t in tests]  # type: ignore[attr-defined]
 
-    def tests(self, nodes: Sequence[ast.AST], place: ast.stmt) -> list[ast.stmt]:
-        """Tests that the variables read in `nodes` are set."""
-        read = loads(nodes) - _named_within(nodes)
-        if isinstance(place, ast.AugAssign) and isinstance(place.target, ast.Name):
-            read.add(place.target.id)
-        return [_require(name, place) for name in sorted(read & self.names)]
+    def tests(self, node: Any, compound: bool) -> list[ast.stmt]:
+        """Tests that what a statement (if `compound`, its head) reads is set; reads that need not happen get their own."""
+        guard = _Guard(self.names - _named_within([node]))
+        if compound:
+            for name in ("test", "iter", "subject"):
+                if hasattr(node, name):
+                    setattr(node, name, guard.visit(getattr(node, name)))
+            for item in getattr(node, "items", []):
+                guard.visit(item)
+        else:
+            guard.visit(node)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            guard.sure.add(node.target.id)
+        return [_require(name, node) for name in sorted(guard.sure & self.names)]
 
     def sets(self, nodes: Sequence[ast.AST], place: ast.stmt) -> list[ast.stmt]:
         """Flags for the variables stored in `nodes`."""
         return [_assign(flag_of(name), True, place) for name in sorted(stores(nodes) & self.names)]
+
+
+class _Guard(ast.NodeTransformer):
+    """Puts a test in place of each read that Python need not come to, and collects the other ones.
+
+    Attributes:
+        names: the variables that may be unset.
+        sure: those that are read in any case.
+        deferred: whether what is visited need not run: an arm of a ternary, what follows `and`, an item of a comprehension.
+    """
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self.sure: set[str] = set()
+        self.deferred = False
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not isinstance(node.ctx, ast.Load) or node.id not in self.names:
+            return node
+        if self.deferred:
+            return _checked(node)
+        self.sure.add(node.id)
+        return node
+
+    def later(self, nodes: Sequence[Any]) -> list[Any]:
+        """Parts that need not run."""
+        saved, self.deferred = self.deferred, True
+        found = [self.visit(n) for n in nodes]
+        self.deferred = saved
+        return found
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        node.values = [self.visit(node.values[0]), *self.later(node.values[1:])]
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        node.test = self.visit(node.test)
+        node.body, node.orelse = self.later([node.body, node.orelse])
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        node.left, node.comparators[0] = self.visit(node.left), self.visit(node.comparators[0])
+        node.comparators[1:] = self.later(node.comparators[1:])
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        node.test = self.visit(node.test)
+        if node.msg is not None:
+            node.msg = self.later([node.msg])[0]
+        return node
+
+    def comprehension(self, node: Any) -> ast.expr:
+        """A list, set or dict made by a loop: only what the first loop runs over is read in any case."""
+        node.generators[0].iter = self.visit(node.generators[0].iter)
+        saved, self.names = self.names, self.names - stores([g.target for g in node.generators])
+        for position, generator in enumerate(node.generators):
+            if position:
+                generator.iter = self.later([generator.iter])[0]
+            generator.ifs = self.later(generator.ifs)
+        for name in ("elt", "key", "value"):
+            if getattr(node, name, None) is not None:
+                setattr(node, name, self.later([getattr(node, name)])[0])
+        self.names = saved
+        return node
+
+    visit_ListComp = visit_SetComp = visit_DictComp = comprehension
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        node.args = self.visit(node.args)
+        return node
+
+
+def _checked(node: ast.Name) -> ast.expr:
+    """A read that the rewriter turns into a call of the hook `read_set`."""
+    parts: list[ast.expr] = [ast.Name(flag_of(node.id), ast.Load()), node]
+    new = ast.Call(ast.Constant(None), parts, [])
+    new.wengert_reads = node.id  # type: ignore[attr-defined]
+    return ast.fix_missing_locations(ast.copy_location(new, node))
 
 
 def _require(name: str, place: Any) -> ast.stmt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import types
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,17 +17,38 @@ from wengert.frontend.context import Trace
 from wengert.frontend.outside_values import children, opened
 from wengert.frontend.scalars import type_of
 
+_CONTAINERS = (list, dict, set, deque)
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), np.ndarray, type, types.ModuleType, types.FunctionType)
 
 
 def note_eager(trace: Trace, obj: Any, place: str, get: Callable[[], Any], put: Callable[[Any], None]) -> None:
-    """In eager mode a store may reach objects that outlive the trace: they get plain numbers when it ends."""
-    if trace.eager:
-        trace.extra.setdefault("eager_stores", {}).setdefault((id(obj), place), (obj, get, put))
+    """Called before a store in eager mode: it may reach objects that outlive the trace, which get plain numbers when it ends."""
+    if not trace.eager:
+        return
+    stores = trace.extra.setdefault("eager_stores", {})
+    if (id(obj), place) not in stores:
+        old = get()
+        stores[id(obj), place] = (obj, get, put, lambda: put(old))
+
+
+def note_contents(trace: Trace, obj: Any) -> None:
+    """Called before the contents of a container change in eager mode."""
+    if not trace.eager or (id(obj), "") in trace.extra.setdefault("eager_stores", {}):
+        return
+    old = copy.copy(obj) if type(obj) in _CONTAINERS else None
+
+    def undo() -> None:
+        if old is not None:
+            obj.clear()
+            (obj.update if isinstance(obj, dict | set) else obj.extend)(old)
+
+    trace.extra["eager_stores"][id(obj), ""] = (obj, lambda: obj, lambda new: None, undo)
 
 
 def unbox_stores(trace: Trace, leaves: Sequence[Any]) -> None:
     """Replace boxes that eager code stored outside by the numbers and arrays they stand for, and write captured arrays.
+
+    Where an array must not be written, nothing is: what has been stored is taken back.
 
     Args:
         trace: the trace.
@@ -35,12 +57,18 @@ def unbox_stores(trace: Trace, leaves: Sequence[Any]) -> None:
     outside = trace.captures.outside
     known = {id(array): value for array, _, value, _ in outside.arrays.values()}
     unboxing = _Unboxing(trace, known)
-    for _, get, put in trace.extra.pop("eager_stores", {}).values():
+    stores = list(trace.extra.pop("eager_stores", {}).values())
+    try:
+        _refuse_shared_arrays(trace, leaves)
+    except UnsupportedError:
+        for *_, undo in reversed(stores):
+            undo()
+        raise
+    for _, get, put, _ in stores:
         value = get()
         new = unboxing.plain(value)
         if new is not value:
             put(new)
-    _refuse_shared_arrays(trace, leaves)
     written = [(value, array) for array, _, value, start in outside.arrays.values() if array.value is not start]
     for value, array in written:
         value[...] = trace.known(array.value)

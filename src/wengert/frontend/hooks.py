@@ -11,7 +11,7 @@ import types
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -33,9 +33,9 @@ from wengert.frontend.staging_failures import is_ours
 from wengert.frontend.staging_iter import StagedArray, StagedRows, staged
 from wengert.frontend.staging_managers import manage
 from wengert.frontend.staging_state import ArmEnded, bear
+from wengert.frontend.table_builtins import is_same_object
 from wengert.frontend.text import TracedException, TracedText, failure_of, join_text
 from wengert.ir.core import Value
-from wengert.types import BOOL
 
 
 class Hooks:
@@ -125,6 +125,11 @@ class Hooks:
             raise error
         if known is not True:
             staging.emit_check(trace.builder, known, failure_of(error))
+
+    def read_set(self, site: int, name: str, flag: Any, read: Callable[[], Any]) -> Any:
+        """A variable that may be unset, read in a part of an expression that need not run."""
+        self.require_set(site, name, flag)
+        return read()
 
     # --- operators ----------------------------------------------------------------------------------------------
 
@@ -393,8 +398,10 @@ class Hooks:
                     args = () if message is None else (self.assertion,)
                     raise ArmEnded(failure_of(TracedException(AssertionError, args, {})))
             return known
-        args = () if message is None else (message(),)
-        staging.emit_check(trace.builder, known, failure_of(TracedException(AssertionError, args, {})))
+        if message is None:
+            staging.emit_check(trace.builder, known, failure_of(AssertionError))
+        else:
+            staging.choose(Scalar(known), bool, lambda: _fail(message()))
         return True
 
     def message(self) -> Any:
@@ -415,6 +422,10 @@ class Hooks:
             found=f"{listed} of {fn.__qualname__ if fn is not None else 'this function'}",
             fix="move it out of the differentiated function",
         )
+
+
+def _fail(message: Any) -> NoReturn:
+    raise ArmEnded(failure_of(TracedException(AssertionError, (message,), {})))
 
 
 def _rows(spread: Any, element: Any, conditions: Any, iterable: Any) -> Any:
@@ -447,16 +458,8 @@ def _compared(name: str, a: Any, b: Any) -> Any:
         return _negated(_contains(b, a))
     if name not in ("is", "is not"):
         return loads.apply(name, a, b)
-    same = _is_same(a, b)
+    same = is_same_object(a, b)
     return same if name == "is" else _negated(same)
-
-
-def _is_same(a: Any, b: Any) -> Any:
-    """`a is b`: there is one True and one False in Python, so a traced bool of Python's is what it is equal to."""
-    for constant, traced in ((a, b), (b, a)):
-        if isinstance(constant, bool) and type(traced) is Scalar and not traced.numpy and traced.value.tensor.dtype is BOOL:
-            return traced if constant else traced ^ True
-    return a is b
 
 
 def _not(value: Value) -> Value:

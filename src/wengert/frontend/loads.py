@@ -23,7 +23,7 @@ from wengert.frontend.emit import builder, ensure, logical_and
 from wengert.frontend.growing import is_growing
 from wengert.frontend.registry import OPERATORS, PASS, operator_rule
 from wengert.frontend.rows import can_be_rows
-from wengert.frontend.scalars import Scalar
+from wengert.frontend.scalars import Scalar, kinds_of
 from wengert.frontend.staging_choices import binary, dispatch, spread, unary
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import (
@@ -154,14 +154,15 @@ def item(obj: Any, index: Any) -> Any:
 
 def _is_table(obj: list[Any] | tuple[Any, ...]) -> bool:
     """Whether all items are Python numbers: then an array of them has the item at any position (floats, if one is a float)."""
-    kinds = {python_type(e) if isinstance(e, Scalar) else type(e) for e in obj}
+    kinds = frozenset[type]().union(*map(kinds_of, obj))
     return bool(kinds) and kinds <= {float, int}
 
 
 def _look_up(obj: list[Any] | tuple[Any, ...], index: Scalar) -> Any:
     """`obj[index]` for a position that is not known while tracing."""
     _check_position(obj, index)
-    return OPERATORS["item"](Array(lift(list(obj)))[index])
+    found, kinds = OPERATORS["item"](Array(lift(list(obj)))[index]), frozenset[type]().union(*map(kinds_of, obj))
+    return Scalar(found.value, found.numpy, kinds) if len(kinds) > 1 and type(found) is Scalar else found
 
 
 def _check_position(obj: Any, index: Scalar) -> None:

@@ -10,16 +10,14 @@ import numpy as np
 from wengert.frontend import loads
 from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
-from wengert.frontend.scalars import Scalar, type_of
+from wengert.frontend.table_builtins import is_same_object
 
 _SELF_MATCHING = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)
 
 
 def is_singleton(subject: Any, value: Any) -> Any:
     """Whether the subject is None, True or False: of a traced bool, its value."""
-    if isinstance(subject, Scalar) and isinstance(value, bool) and type_of(subject) is bool:
-        return subject == value
-    return subject is value
+    return is_same_object(subject, value)
 
 
 def is_sequence(subject: Any, count: int, has_star: bool) -> bool:

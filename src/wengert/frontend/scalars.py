@@ -7,7 +7,7 @@ A `Scalar` follows the number it stands for: a Python float raises ZeroDivisionE
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -108,6 +108,9 @@ def _plain(box: Any, reason: str) -> Any:
     )
 
 
+Kinds: TypeAlias = frozenset[type] | None
+
+
 @register_leaf
 class Scalar(Operators):
     """A traced number; immutable.
@@ -115,12 +118,14 @@ class Scalar(Operators):
     Attributes:
         value: the IR value, of rank 0.
         numpy: whether it stands for a NumPy scalar (`np.float64`) rather than a Python number (`float`).
+        kinds: the classes of the numbers that it may stand for, where it is not sure which: what branches have left.
     """
 
-    __slots__ = ("numpy", "value")
+    __slots__ = ("kinds", "numpy", "value")
 
-    def __init__(self, value: Value, numpy: bool = False) -> None:
+    def __init__(self, value: Value, numpy: bool = False, kinds: Kinds = None) -> None:
         self.value = value
+        self.kinds = kinds
         # Python has no number of 32 bits.
         self.numpy = numpy or value.type.dtype is F32  # type: ignore[union-attr]
 
@@ -235,8 +240,19 @@ _NUMPY: dict[DType, type] = {BOOL: np.bool_, I64: np.int64, F32: np.float32}
 
 def type_of(scalar: Scalar) -> type:
     """The class of the number that `scalar` stands for: `float`, `np.float64`, ..."""
-    dtype = scalar.value.tensor.dtype
-    return _NUMPY.get(dtype, np.float64) if scalar.numpy else _PYTHON.get(dtype, float)
+    return class_of(scalar.value.tensor.dtype, scalar.numpy)
+
+
+def class_of(dtype: DType, numpy: bool) -> type:
+    """The class of numbers of a dtype, NumPy's or Python's."""
+    return _NUMPY.get(dtype, np.float64) if numpy else _PYTHON.get(dtype, float)
+
+
+def kinds_of(number: Any) -> frozenset[type]:
+    """The classes that a number, static or traced, may be of."""
+    if type(number) is Scalar:
+        return number.kinds or frozenset((type_of(number),))
+    return frozenset((type(number),))
 
 
 def box_scalar(value: Value, numpy: bool = False) -> Any:

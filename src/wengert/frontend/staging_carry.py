@@ -27,6 +27,7 @@ from wengert.frontend.staging_forms import (
     form_of,
     join,
     lower,
+    of_kinds,
     raise_up,
     take_apart,
     typed,
@@ -309,16 +310,19 @@ class Carry:
         except CannotMergeError as error:
             raise CannotMergeError(f"{label} is {error} in different iterations", error.size) from None
 
+    def exit_value(self, item: Carried, outcome: Outcome) -> Any:
+        """The value of a carried item at the end of the body, in the form that the body gave it."""
+        if isinstance(item.place, int):
+            return outcome.variables[item.place]
+        written = outcome.stores.get(item.place.key)
+        return item.param if written is None else written[1]
+
     def exit_of(self, item: Carried, outcome: Outcome) -> Any:
         """The value of a carried item at the end of the body."""
         known = outcome.conformed.get(id(item))
         if known is not None and known[0] == item.form:
             return known[1]
-        if isinstance(item.place, int):
-            found = outcome.variables[item.place]
-        else:
-            written = outcome.stores.get(item.place.key)
-            found = item.param if written is None else written[1]
+        found = self.exit_value(item, outcome)
         with self.trace.building(outcome.builder):
             found = conform(item.form, found)
         outcome.conformed[id(item)] = (item.form, found)
@@ -406,7 +410,8 @@ class Carry:
         made: dict[Any, Any] = {}
         supply = enumerate(results)
         for item, item_keys in zip(self.items.values(), keys, strict=True):
-            new = raise_up(item.form, _paired(supply, item_keys, item.count), made)
+            form = of_kinds(item.form, form_of(self.exit_value(item, outcome))) if surely_ran else item.form
+            new = raise_up(form, _paired(supply, item_keys, item.count), made)
             if not isinstance(new, Value):
                 bear(self.trace, new)
                 if isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):

@@ -10,7 +10,7 @@ import math
 import types
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_opti
 from wengert.frontend.context import current
 from wengert.frontend.emit import joined_dtype, to_dtype, value_of
 from wengert.frontend.growing import Pattern, Rows, is_growing
-from wengert.frontend.scalars import Scalar
+from wengert.frontend.scalars import Kinds, Scalar, class_of
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
 from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
@@ -62,12 +62,14 @@ class Leaf:
         type: of traced leaves.
         numpy: for scalars, whether they stand for a NumPy number.
         obj: the object of a static leaf.
+        kinds: for scalars, the classes they may be of, if that is not sure.
     """
 
     kind: str
     type: TensorType | None = None
     numpy: bool = False
     obj: Any = None
+    kinds: Kinds = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def typed(leaf: Leaf, made: dict[int, Value]) -> TensorType:
 
 def _leaf_of(obj: Any) -> Leaf:
     if isinstance(obj, Scalar):
-        return Leaf("scalar", obj.value.tensor, obj.numpy)
+        return Leaf("scalar", obj.value.tensor, obj.numpy, None, obj.kinds)
     if isinstance(obj, Array):
         return Leaf("array", TensorType(obj.element, obj.dims))
     if isinstance(obj, Value):
@@ -389,7 +391,19 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         raise CannotMergeError(f"an array {first} or an array {second}", size)
     if x.type.rank and x.type.dtype != y.type.dtype:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
-    return Leaf(x.kind, x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy))), x.numpy or y.numpy)
+    kinds = _kinds(a, x) | _kinds(b, y) if x.kind == "scalar" else frozenset()
+    declared = x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy)))
+    return Leaf(x.kind, declared, x.numpy or y.numpy, None, kinds if len(kinds) > 1 else None)
+
+
+def _kinds(leaf: Leaf, traced: Leaf) -> frozenset[type]:
+    """The classes of the numbers that a leaf stands for."""
+    if leaf.kind == "static":
+        return frozenset((type(leaf.obj.obj),))
+    if traced.kinds is not None:
+        return traced.kinds
+    assert traced.type is not None
+    return frozenset((class_of(traced.type.dtype, traced.numpy),))
 
 
 def traced_form(form: Form) -> Form:
@@ -405,6 +419,21 @@ def _traced(leaf: Leaf) -> Leaf:
     if isinstance(obj, np.ndarray):
         return Leaf("array", TensorType(dtype_of(obj), obj.shape)) if obj.dtype.kind in "fiub" else leaf
     return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf
+
+
+def of_kinds(form: Form, other: Form) -> Form:
+    """`form`, with numbers of the classes that they have in `other`, if its structure is the same."""
+    if form.structure != other.structure or all(leaf.kinds is None for leaf in form.leaves):
+        return form
+    pairs = zip(form.leaves, other.leaves, strict=True)
+    return Form(form.structure, tuple(a if a.kinds is None else replace(a, kinds=_sure(a, b)) for a, b in pairs))
+
+
+def _sure(leaf: Leaf, other: Leaf) -> Kinds:
+    """The classes of a leaf which is known to be `other`; None where that is what its own type says."""
+    kinds = _kinds(other, _traced(other)) if other.kind in ("scalar", "static") else leaf.kinds
+    assert leaf.type is not None and kinds is not None
+    return None if kinds == {class_of(leaf.type.dtype, leaf.numpy)} else kinds
 
 
 def _shown(form: Form) -> str:
@@ -487,6 +516,8 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
         return UNSET
     value, key = next(values)
     if leaf.kind != "array":
+        if leaf.kinds is not None and not current().eager:
+            return Scalar(value, leaf.numpy, leaf.kinds)
         return value if leaf.kind in ("value", "length") else box(value, leaf.numpy)
     if key not in made:
         made[key] = box(value, True)

@@ -17,7 +17,7 @@ from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.boxes import any_box
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace
-from wengert.frontend.eager_stores import note_eager
+from wengert.frontend.eager_stores import note_contents, note_eager
 from wengert.frontend.outside import Stored
 from wengert.frontend.staging_forms import UNSET
 from wengert.frontend.staging_state import read_cell, write_cell
@@ -67,8 +67,8 @@ def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
         snapshot(trace, obj)
         obj[index] = value
     elif not is_journaled(trace) or not isinstance(obj, dict):
+        note_contents(trace, obj)
         obj[index] = value
-        note_eager(trace, obj, "", lambda: obj, lambda new: None)
     else:
         _journal_item(trace, obj, index, value)
 
@@ -91,6 +91,7 @@ def delete_item(trace: Trace, obj: Any, index: Any) -> None:
     check_writable(trace, obj)
     if is_journaled(trace):
         snapshot(trace, obj)
+    note_contents(trace, obj)
     del obj[index]
 
 
@@ -132,8 +133,8 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any, store: Callable
         path = captures.path_of(obj)
         captures.outside.note(Stored(obj, "attribute", name, path, get, put, get()), captures.load)
     if not is_journaled(trace):
-        store(obj, name, value)
         note_eager(trace, obj, name, get, put)
+        store(obj, name, value)
         return
     trace.journal.write((id(obj), "attribute", name), obj, get, put, value)
 
@@ -192,7 +193,7 @@ def before_change(trace: Trace, obj: Any) -> None:
     check_writable(trace, obj)
     if is_journaled(trace):
         snapshot(trace, obj)
-    note_eager(trace, obj, "", lambda: obj, lambda new: None)
+    note_contents(trace, obj)
 
 
 def snapshot(trace: Trace, obj: Any) -> None:

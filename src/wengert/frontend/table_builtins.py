@@ -9,7 +9,7 @@ import builtins
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from wengert.frontend.elementwise import select
 from wengert.frontend.emit import builder, fail, logical_and, logical_or, to_dtype, unsupported
 from wengert.frontend.python_numbers import to_int, truth, wrap
 from wengert.frontend.registry import OPERATORS, PASS, handle, register
-from wengert.frontend.scalars import Scalar, type_of
+from wengert.frontend.scalars import Scalar, kinds_of, type_of
 from wengert.frontend.shapes import python_shape, static_int
 from wengert.frontend.table_numpy import rounded
 from wengert.frontend.text_inputs import InputText
@@ -215,18 +215,46 @@ def length(x: Any, /) -> Any:
 @register(isinstance)
 def is_instance(x: Any, kinds: Any, /) -> Any:
     """`isinstance(x, kinds)`, by what `x` stands for."""
-    return issubclass(python_type(x), kinds) if is_box(x) else PASS
+    if not is_box(x):
+        return PASS
+    if not isinstance(x, Scalar) or x.kinds is None:
+        return issubclass(python_type(x), kinds)
+    answers = {issubclass(kind, kinds) for kind in x.kinds}
+    return answers.pop() if len(answers) == 1 else _refuse_kinds(x)
 
 
 @register(type)
 def type_handler(*args: Any) -> Any:
     """`type(x)`: the type of what `x` stands for."""
-    return python_type(args[0]) if len(args) == 1 and is_box(args[0]) else PASS
+    if len(args) != 1 or not is_box(args[0]):
+        return PASS
+    x = args[0]
+    return _refuse_kinds(x) if isinstance(x, Scalar) and x.kinds is not None else python_type(x)
+
+
+def is_same_object(a: Any, b: Any) -> Any:
+    """`a is b`: there is one True and one False in Python, so a traced bool of Python's is what it is equal to."""
+    for constant, traced in ((a, b), (b, a)):
+        if not isinstance(constant, bool) or type(traced) is not Scalar or bool not in kinds_of(traced):
+            continue
+        if traced.kinds is not None:
+            _refuse_kinds(traced)
+        return traced if constant else traced ^ True
+    return a is b
 
 
 def python_type(x: Scalar | Array) -> type:
     """The class of the object that a box stands for."""
     return type_of(x) if isinstance(x, Scalar) else np.ndarray
+
+
+def _refuse_kinds(x: Scalar) -> NoReturn:
+    raise StagingError(
+        "Python needs the class of a number, which data decides on",
+        current().span,
+        found=" or ".join(sorted(kind.__name__ for kind in x.kinds or ())),
+        fix="give it numbers of one class in all branches, and before loops: 0.0 in place of 0",
+    )
 
 
 def stop_gradient(tree: Any) -> Any:
