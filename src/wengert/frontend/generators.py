@@ -17,11 +17,11 @@ from wengert.frontend.boxes import box
 from wengert.frontend.calls import call
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.forms import UNSET, CannotMergeError
 from wengert.frontend.generator_objects import Consume, Replay, Slot, StagedGenerator
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_exceptions import Handler, attempt, end_with, keep_outcome
-from wengert.frontend.staging_forms import UNSET, CannotMergeError
 from wengert.frontend.staging_iter import staged
 from wengert.frontend.staging_state import Variables, run_region, write_cell
 from wengert.frontend.stores import touch_cell

@@ -12,11 +12,11 @@ from wengert.frontend.calls import SPECIAL, call
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.emit import ensure
+from wengert.frontend.forms import UNSET
 from wengert.frontend.generator_objects import Consume, Slot, StagedGenerator
 from wengert.frontend.generators import expression, fold, pushes
 from wengert.frontend.loads import apply
 from wengert.frontend.registry import PASS
-from wengert.frontend.staging_forms import UNSET
 from wengert.frontend.staging_iter import staged
 
 

@@ -16,6 +16,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.capture_paths import Guard, Path, compile_reader
 from wengert.frontend.context import Trace
+from wengert.frontend.forms import UNSET
 from wengert.frontend.growing import is_growing
 from wengert.frontend.outside_values import (
     Make,
@@ -29,7 +30,6 @@ from wengert.frontend.outside_values import (
     place_of,
 )
 from wengert.frontend.scalars import Scalar
-from wengert.frontend.staging_forms import UNSET
 from wengert.ir.core import Value
 
 Way = tuple[tuple[str, Any], ...]

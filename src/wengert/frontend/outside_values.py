@@ -20,9 +20,9 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box, lift
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.choices import Choice, narrowed
+from wengert.frontend.forms import UNSET
 from wengert.frontend.growing import is_growing
 from wengert.frontend.scalars import Scalar, type_of
-from wengert.frontend.staging_forms import UNSET
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
 

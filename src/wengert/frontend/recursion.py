@@ -18,22 +18,13 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box
 from wengert.frontend.complexes import Complex
 from wengert.frontend.context import NeedsPythonValue, Trace
+from wengert.frontend.forms import UNSET, CannotMergeError, Form
 from wengert.frontend.recursion_close import Draft, close, complete, draft_call
 from wengert.frontend.recursion_forms import Argument, Arguments, Moving, Part, Result, Same, Shared, moving_of, origin_of
 from wengert.frontend.recursion_watch import is_same_function
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import (
-    UNSET,
-    CannotMergeError,
-    Form,
-    form_of,
-    join,
-    lower,
-    mutable_parts,
-    raise_up,
-    take_apart,
-)
+from wengert.frontend.staging_forms import form_of, join, lower, mutable_parts, raise_up, take_apart
 from wengert.frontend.staging_state import (
     Location,
     NoValueYet,

@@ -17,9 +17,10 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, lift, lift_as
 from wengert.frontend.context import Trace
 from wengert.frontend.emit import joined_dtype
+from wengert.frontend.forms import CannotMergeError, is_number, is_same
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import CannotMergeError, is_number, is_same, mutable_parts
+from wengert.frontend.staging_forms import mutable_parts
 from wengert.frontend.staging_state import bear, freeze
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten

@@ -13,8 +13,8 @@ from typing import Any
 from wengert.errors import ArgumentError
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
+from wengert.frontend.forms import UNSET, is_number, is_same
 from wengert.frontend.scalars import Scalar
-from wengert.frontend.staging_forms import UNSET, is_number, is_same
 from wengert.tree import flatten
 
 DEPTH_LIMIT = 50

@@ -15,10 +15,10 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_number, lift, lift_as
 from wengert.frontend.context import current
 from wengert.frontend.emit import builder, common_dtype, difference, ensure, is_at_least, logical_and, to_dtype, value_of
+from wengert.frontend.forms import CannotMergeError
 from wengert.frontend.growing import ListResult, Rows, is_growing
 from wengert.frontend.indexing import slice_entry, wrap_position
 from wengert.frontend.staging_forms import (
-    CannotMergeError,
     form_of,
     join,
     lower_item,

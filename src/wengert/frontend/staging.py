@@ -16,25 +16,14 @@ from wengert.frontend.boxes import box
 from wengert.frontend.choices import Choice, assume, implied, narrowed, note_test
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.forms import DEAD, UNSET, CannotMergeError, Form, Unset
 from wengert.frontend.growing import is_growing
 from wengert.frontend.python_numbers import truth
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import (
-    DEAD,
-    UNSET,
-    CannotMergeError,
-    Form,
-    Unset,
-    conform,
-    form_of,
-    join,
-    lower,
-    raise_up,
-    take_apart,
-)
+from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart
 from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,

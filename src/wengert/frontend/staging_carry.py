@@ -16,22 +16,10 @@ from wengert.frontend import staging_guesses
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import (
-    IN_LIST,
-    UNSET,
-    CannotMergeError,
-    Form,
-    conform,
-    form_of,
-    join,
-    lower,
-    of_kinds,
-    raise_up,
-    take_apart,
-    typed,
-)
+from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart, typed
 from wengert.frontend.staging_state import (
     Location,
     Outcome,

@@ -19,10 +19,11 @@ from typing import Any
 from wengert.errors import StagingError, WengertError
 from wengert.frontend.boxes import box, is_box
 from wengert.frontend.context import NeedsPythonValue, Trace
+from wengert.frontend.forms import DEAD, UNSET, CannotMergeError
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging import Branch, emit_check
 from wengert.frontend.staging_builder import Fork, TraceBuilder
-from wengert.frontend.staging_forms import DEAD, UNSET, CannotMergeError, form_of, join
+from wengert.frontend.staging_forms import form_of, join
 from wengert.frontend.staging_state import (
     ArmEnded,
     Failure,

@@ -6,89 +6,34 @@ Two forms join where arms of a branch meet or a loop closes: equal static leaves
 from __future__ import annotations
 
 import itertools
-import math
-import types
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box, dtype_of, lift, lift_as
+from wengert.frontend.boxes import box, lift, lift_as
 from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_option, recode
 from wengert.frontend.context import current
 from wengert.frontend.emit import joined_dtype, to_dtype, value_of
+from wengert.frontend.forms import (
+    DEAD,
+    IN_LIST,
+    UNSET,
+    CannotMergeError,
+    Form,
+    Leaf,
+    StaticLeaf,
+    Unset,
+    kinds_of_leaf,
+    traced_leaf,
+)
 from wengert.frontend.growing import Pattern, Rows, is_growing
-from wengert.frontend.scalars import Kinds, Scalar, class_of
+from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
 from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
-
-
-class Unset:
-    """The type of `UNSET`, which stands for a variable or item without a value, and of `DEAD`, whose value nobody reads."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-UNSET: Final = Unset()
-DEAD: Final = Unset()
-IN_LIST: Final = "what has been put into a list whose length is known only at run time"
-
-
-class CannotMergeError(Exception):
-    """Two values have no common form; the message says why, without a place.
-
-    Attributes:
-        size: where only sizes differ: a symbolic one, which might turn out to be equal if it were known.
-    """
-
-    def __init__(self, message: str, size: Value | None = None) -> None:
-        super().__init__(message)
-        self.size = size
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One leaf of a form.
-
-    Attributes:
-        kind: "static", "scalar", "array" (a box), "value" (a bare IR value), "length" (of a growing list) or "unset".
-        type: of traced leaves.
-        numpy: for scalars, whether they stand for a NumPy number.
-        obj: the object of a static leaf.
-        kinds: for scalars, the classes they may be of, if that is not sure.
-    """
-
-    kind: str
-    type: TensorType | None = None
-    numpy: bool = False
-    obj: Any = None
-    kinds: Kinds = None
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form of a value: its structure (None for a bare leaf that is no container) and its leaves."""
-
-    structure: TreeDef
-    leaves: tuple[Leaf, ...]
-
-    @property
-    def is_unset(self) -> bool:
-        """Whether there is no value."""
-        return len(self.leaves) == 1 and self.leaves[0].kind == "unset"
-
-    @property
-    def is_static(self) -> bool:
-        """Whether nothing in it is traced."""
-        return all(leaf.kind in ("static", "unset") for leaf in self.leaves)
-
 
 _LEAF: Final = flatten(0)[1]
 
@@ -138,39 +83,7 @@ def _leaf_of(obj: Any) -> Leaf:
         return Leaf("value", obj.tensor)
     if isinstance(obj, Unset):
         return Leaf("unset", obj=obj if obj is DEAD else None)
-    return Leaf("static", obj=_Static(obj))
-
-
-class _Static:
-    """Compares static leaves: numbers and texts by value, everything else by identity."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: Any) -> None:
-        self.obj = obj
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and is_same(self.obj, other.obj)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def is_same(a: Any, b: Any) -> bool:
-    """Whether two static objects are interchangeable."""
-    if a is b:
-        return True
-    if isinstance(a, types.MethodType) and isinstance(b, types.MethodType):
-        return a.__func__ is b.__func__ and a.__self__ is b.__self__
-    if type(a) is not type(b) or not isinstance(a, int | float | str | bytes | np.generic):
-        return False
-    if isinstance(a, float):
-        return a == b and math.copysign(1.0, a) == math.copysign(1.0, b)
-    return bool(a == b)
-
-
-def is_number(obj: Any) -> bool:
-    """Whether `obj` is a static number that can become a traced one."""
-    return isinstance(obj, bool | int | float | np.bool_ | np.integer | np.float64 | np.float32)
+    return Leaf("static", obj=StaticLeaf(obj))
 
 
 # --- joining ---------------------------------------------------------------------------------------------------------
@@ -186,7 +99,7 @@ def join(a: Form, b: Form) -> Form:
         known, other = (b, a) if a.is_unset else (a, b)
         if other.leaves[0].obj is DEAD:
             return known
-        return Form(known.structure, tuple(map(_traced, known.leaves)))
+        return Form(known.structure, tuple(map(traced_leaf, known.leaves)))
     if a.structure == b.structure and not _patterns_differ(a, b):
         try:
             return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
@@ -285,7 +198,7 @@ def _same_kind(a: Form, b: Form) -> bool:
         return False
     if x.kind != "leaf":
         return x.cls is y.cls and (x.kind != "tuple" or len(x.children) == len(y.children))
-    p, q = _traced(a.leaves[0]), _traced(b.leaves[0])
+    p, q = traced_leaf(a.leaves[0]), traced_leaf(b.leaves[0])
     return p == q or "static" not in (p.kind, q.kind)
 
 
@@ -318,7 +231,7 @@ def _filler(form: Form) -> Any:
 
 
 def _static(obj: Any) -> Leaf:
-    return Leaf("static", obj=_Static(obj))
+    return Leaf("static", obj=StaticLeaf(obj))
 
 
 def _children(form: Form) -> list[Form]:
@@ -352,7 +265,7 @@ def reduce_forms(forms: Sequence[Form]) -> Form:
     for form in forms:
         if any(leaf.kind in ("length", "value") for leaf in form.leaves):
             raise CannotMergeError("a list of lists whose lengths are known only at run time")
-        form = Form(form.structure, tuple(map(_traced, form.leaves)))
+        form = Form(form.structure, tuple(map(traced_leaf, form.leaves)))
         try:
             found = form if found is None else join(found, form)
         except CannotMergeError as error:
@@ -378,7 +291,7 @@ def pattern_of(form: Form) -> Pattern:
 def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if a == b:
         return a
-    x, y = _traced(a), _traced(b)
+    x, y = traced_leaf(a), traced_leaf(b)
     if "static" in (x.kind, y.kind):
         raise _KindsDifferError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     if (x.kind == "array") != (y.kind == "array"):
@@ -391,49 +304,9 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         raise CannotMergeError(f"an array {first} or an array {second}", size)
     if x.type.rank and x.type.dtype != y.type.dtype:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
-    kinds = _kinds(a, x) | _kinds(b, y) if x.kind == "scalar" else frozenset()
+    kinds = kinds_of_leaf(a, x) | kinds_of_leaf(b, y) if x.kind == "scalar" else frozenset()
     declared = x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy)))
     return Leaf(x.kind, declared, x.numpy or y.numpy, None, kinds if len(kinds) > 1 else None)
-
-
-def _kinds(leaf: Leaf, traced: Leaf) -> frozenset[type]:
-    """The classes of the numbers that a leaf stands for."""
-    if leaf.kind == "static":
-        return frozenset((type(leaf.obj.obj),))
-    if traced.kinds is not None:
-        return traced.kinds
-    assert traced.type is not None
-    return frozenset((class_of(traced.type.dtype, traced.numpy),))
-
-
-def traced_form(form: Form) -> Form:
-    """`form` with its static numbers and arrays traced."""
-    return Form(form.structure, tuple(map(_traced, form.leaves)))
-
-
-def _traced(leaf: Leaf) -> Leaf:
-    """A static number or array as the traced leaf it can become."""
-    if leaf.kind != "static":
-        return leaf
-    obj = leaf.obj.obj
-    if isinstance(obj, np.ndarray):
-        return Leaf("array", TensorType(dtype_of(obj), obj.shape)) if obj.dtype.kind in "fiub" else leaf
-    return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf
-
-
-def of_kinds(form: Form, other: Form) -> Form:
-    """`form`, with numbers of the classes that they have in `other`, if its structure is the same."""
-    if form.structure != other.structure or all(leaf.kinds is None for leaf in form.leaves):
-        return form
-    pairs = zip(form.leaves, other.leaves, strict=True)
-    return Form(form.structure, tuple(a if a.kinds is None else replace(a, kinds=_sure(a, b)) for a, b in pairs))
-
-
-def _sure(leaf: Leaf, other: Leaf) -> Kinds:
-    """The classes of a leaf which is known to be `other`; None where that is what its own type says."""
-    kinds = _kinds(other, _traced(other)) if other.kind in ("scalar", "static") else leaf.kinds
-    assert leaf.type is not None and kinds is not None
-    return None if kinds == {class_of(leaf.type.dtype, leaf.numpy)} else kinds
 
 
 def _shown(form: Form) -> str:

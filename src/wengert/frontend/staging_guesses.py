@@ -12,9 +12,10 @@ import numpy as np
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
+from wengert.frontend.forms import UNSET, CannotMergeError, Form, traced_form
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, CannotMergeError, Form, form_of, join, take_apart, traced_form
+from wengert.frontend.staging_forms import form_of, join, take_apart
 from wengert.frontend.staging_state import Location, Outcome, is_poisoned, read_cell
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from wengert.errors import StagingError, WengertError
 from wengert.frontend.boxes import box, lift
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.forms import UNSET, CannotMergeError
 from wengert.frontend.staging import conjunction, decide, stage_branch
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
-from wengert.frontend.staging_forms import UNSET, CannotMergeError
 from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedRest, StagedSequence, staged
 from wengert.frontend.staging_state import NoValueYet, Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value

@@ -15,8 +15,9 @@ from wengert.errors import Span
 from wengert.frontend.arrays import Array
 from wengert.frontend.choices import FACTS, Facts, facts
 from wengert.frontend.context import Trace
+from wengert.frontend.forms import DEAD, UNSET, Unset
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import DEAD, UNSET, Unset, mutable_parts
+from wengert.frontend.staging_forms import mutable_parts
 from wengert.ir.core import Value
 
 

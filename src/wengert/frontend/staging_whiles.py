@@ -8,9 +8,9 @@ from typing import Any
 from wengert.errors import StagingError
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
+from wengert.frontend.forms import UNSET, CannotMergeError
 from wengert.frontend.staging import decide
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import UNSET, CannotMergeError
 from wengert.frontend.staging_iter import PYTHON_LIMIT
 from wengert.frontend.staging_loops import StagedLoop, has_stopped, settle, skipped_without_value
 from wengert.frontend.staging_state import ArmEnded, Variables

@@ -18,8 +18,8 @@ from wengert.frontend.boxes import any_box
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.context import Trace
 from wengert.frontend.eager_stores import note_contents, note_eager
+from wengert.frontend.forms import UNSET
 from wengert.frontend.outside import Stored
-from wengert.frontend.staging_forms import UNSET
 from wengert.frontend.staging_state import read_cell, write_cell
 
 _MUTATING = {
