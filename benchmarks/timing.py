@@ -16,15 +16,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_PLATFORMS": "cpu",
-    "JAX_ENABLE_X64": "1",
-}
+PEERS = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "WENGERT_NUM_THREADS")
 
 SAMPLE_SECONDS = 0.005
 """Shortest time one sample may take; faster contenders are called several times a sample."""
@@ -33,19 +26,30 @@ SAMPLE_SECONDS = 0.005
 def confine_to_one_core() -> int:
     """Pin this process to one core and its numerical libraries to one thread.
 
-    Libraries read these variables when they are imported, so a process that lacks them replaces
-    itself by one that has them before anything heavy is loaded.
-
     Returns:
         The number of the core.
     """
-    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ONE_THREAD})
+    return confine(1)
+
+
+def confine(threads: int) -> int:
+    """Pin this process to as many cores as threads, and its numerical libraries to as many threads.
+
+    Libraries read variables when they are imported, so a process that lacks them replaces
+    itself by one that has them before anything heavy is loaded.
+
+    Returns:
+        The number of the last core.
+    """
+    wanted = PEERS | dict.fromkeys(THREADS, str(threads))
+    wanted["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
     if not hasattr(os, "sched_setaffinity"):  # only Linux can pin
         return -1
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
+    cores = sorted(os.sched_getaffinity(0))[-threads:]
+    os.sched_setaffinity(0, cores)
+    return cores[-1]
 
 
 @dataclass

@@ -76,6 +76,23 @@ def windows(x):
     return total(np.lib.stride_tricks.sliding_window_view(x, 3).sum(axis=1), np.modf(x)[0], np.ldexp(x, 2), np.fix(x) * x)
 
 
+def windows_of_images(x):
+    image = np.reshape(x[:5], (5, 1)) * x[None, :5]
+    both = np.lib.stride_tricks.sliding_window_view(image, (2, 3), axis=(0, 1))
+    rows = np.lib.stride_tricks.sliding_window_view(image[:, 1:], 4, axis=0)
+    every = np.lib.stride_tricks.sliding_window_view(image.T, (5, 5))
+    return total((both * both[0, 0]).max(axis=(2, 3)), rows[1:, ::2, ::-1] ** 2, every, both.reshape(-1, 6) @ x[:6])
+
+
+def windows_see_what_is_written_later(x):
+    signal = np.zeros(len(x)) + x
+    seen = np.lib.stride_tricks.sliding_window_view(signal, 2)
+    before = seen.sum()
+    for i in range(1, len(x)):
+        signal[i] += seen[i - 1, 0] * seen[i - 1, 1]
+    return before + total(seen, signal)
+
+
 def narrow_numbers(x):
     counts = np.zeros(3, dtype=np.int32)
     counts[1] = 2
@@ -88,7 +105,7 @@ def from_iterables(x):
     return total(first, np.stack([x * k for k in range(3)]), np.array(x, ndmin=2), np.array([[x[0], 1], [2, x[1]]], dtype=float))
 
 
-VECTORS = [pad, calculus, polynomials, windows, narrow_numbers]
+VECTORS = [pad, calculus, polynomials, windows, windows_of_images, windows_see_what_is_written_later, narrow_numbers]
 
 
 @pytest.mark.parametrize("f", VECTORS, ids=lambda f: f.__name__)

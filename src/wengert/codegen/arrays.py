@@ -375,9 +375,50 @@ def write_rows(adds: bool) -> Handler:
     return handler
 
 
+def add_windows(low: Lowering, instr: Instr) -> None:
+    """Windows added element by element, in the order of the windows."""
+    x, part = instr.operands
+    axis = instr.attrs["axis"]
+    whole = owned(low, x)
+    if whole.buffer in low.array(part).reads:
+        save(low, [part], "read while its array is written")
+
+    def body(index: Index) -> None:
+        low.memo = {}
+        address = low.address(whole, under_windows(low, axis, index))
+        new = element(low, part, index)
+        new = combine(low, "sum", whole.dtype, low.load(whole.dtype, address, whole.buffer), new)
+        low.store(whole.dtype, new, address, whole.buffer)
+        low.memo = {}
+
+    nest(low, low.sizes(part), body)
+    low.bind(instr.result, low.memory(instr.result, whole.buffer, whole.pointer))
+
+
+def windows(low: Lowering, instr: Instr) -> None:
+    """The operand seen with the stride of an axis twice."""
+    x, axis, result = instr.operands[0], instr.attrs["axis"], instr.result
+    place, sizes = settled(low, x), low.sizes(result)
+    if isinstance(place, Mem):
+        strides = (*place.strides, place.strides[axis])
+        low.bind(result, Mem(place.dtype, place.buffer, place.pointer, sizes, strides))
+        return
+    if place.uniform:
+        low.bind(result, Lazy(place.dtype, sizes, place.element, uniform=place.uniform, flat=True))
+        return
+    low.bind(result, remapped(place, result, x, sizes, lambda low, index: under_windows(low, axis, index)))
+
+
+def under_windows(low: Lowering, axis: int, index: Index) -> Index:
+    """Where element `index` of windows is in the array that they slide over."""
+    place = low.w.let(f"add nsw i64 {index[axis]}, {index[-1]}")
+    return (*index[:axis], place, *index[axis + 1 : -1])
+
+
 HANDLERS: dict[str, Handler] = {
     "const": const, "elementwise": elementwise, "broadcast": broadcast, "transpose": transpose, "reshape": reshape,
     "assume_shape": assume_shape, "recall": assume_shape, "iota": iota, "make_array": make_array, "undef": undef, "index": index,
     "update": write_part(store_task), "add_at": write_part(accumulate_task), "gather": gather,
     "scatter_add": write_rows(True), "scatter": write_rows(False), "resize": resize,
+    "windows": windows, "add_windows": add_windows,
 }  # fmt: skip

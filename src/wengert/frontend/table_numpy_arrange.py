@@ -10,11 +10,12 @@ from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of
 from wengert.frontend.elementwise import apply, astype, select
-from wengert.frontend.emit import builder, fail, unsupported, value_of
+from wengert.frontend.emit import builder, difference, ensure, fail, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import affine_of, axis_number, python_shape, reshaped, static_int
 from wengert.frontend.table_numpy_shape import join
-from wengert.types import F64, dim_scale, widened
+from wengert.frontend.views import Windows, whole
+from wengert.types import F64, Affine, dim_add, dim_scale, widened
 
 
 @register(np.repeat)
@@ -122,21 +123,32 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 @register(np.lib.stride_tricks.sliding_window_view)
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False) -> Any:
-    """`sliding_window_view` along one axis, as an array that must not be written to."""
-    if not any_box(x):
+    """`sliding_window_view` along one axis or several, as a view that must not be written to."""
+    if not any_box(x, window_shape):
         return PASS
-    whole = as_array(x)
-    width = window_shape[0] if isinstance(window_shape, tuple | list) and len(window_shape) == 1 else window_shape
-    if isinstance(width, tuple | list) or (axis is None and whole.ndim != 1) or isinstance(axis, tuple | list):
-        unsupported("sliding_window_view is supported along one axis", "slice the array in a loop", StagingError)
-    number = axis_number(0 if axis is None else axis, whole.ndim)
-    moved = as_array(handle(np.moveaxis, whole, number, -1))
-    starts = handle(np.arange, moved.shape[-1] - width + 1)
-    places = apply(np.add, starts.reshape((-1, 1)), handle(np.arange, width))
-    found = as_array(handle(np.moveaxis, moved[..., places], -2, number))
-    made = Array(found.value)
+    view = as_array(x)
+    widths = list(window_shape) if isinstance(window_shape, tuple | list) else [window_shape]
+    axes = list(range(view.ndim)) if axis is None else list(axis) if isinstance(axis, tuple | list) else [axis]
+    if len(widths) != len(axes):
+        given = f"window_shape of length {len(widths)} and axis of length {len(axes)}"
+        fail(ValueError, "sliding_window_view takes one width per axis", found=given)
+    for width, place in zip(widths, axes, strict=True):
+        view = _windows(view, affine_of(width, "a window of sliding_window_view"), axis_number(place, as_array(x).ndim))
+    made = view.through(whole(view.dims)) if view is x else view
     made.frozen = "the result of sliding_window_view"
     return made
+
+
+def _windows(x: Array, width: Affine, axis: int) -> Array:
+    """Windows along one axis of an array."""
+    starts = dim_add(difference(x.dims[axis], width), 1)
+    too_small = (width, 0, "`window_shape` cannot contain negative values")
+    for size, least, message in (too_small, (starts, 1, "window shape cannot be larger than input array shape")):
+        if not isinstance(size, int):
+            ensure(builder().ge(value_of(size), builder().const(least)), "ValueError", message)
+        elif size < least:
+            fail(ValueError, message, found=str(width))
+    return x.through(Windows((*x.dims[:axis], starts, *x.dims[axis + 1 :], width), axis))
 
 
 @register(np.modf)

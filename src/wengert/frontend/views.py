@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from wengert.errors import InternalError
 from wengert.frontend.emit import builder, value_of, values_of
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
@@ -176,6 +177,22 @@ class Expand(Reshape):
     """A reshape that only inserts axes of size 1; `axes` says where the array's own axes are."""
 
     axes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Windows(Step):
+    """Runs of neighbours along an axis, on a last axis of their own; only to be read."""
+
+    dims: tuple[Affine, ...]
+    axis: int
+
+    def read(self, x: Value) -> Value:
+        """`windows`."""
+        return builder().windows(x, value_of(self.dims[-1]), axis=self.axis)
+
+    def put(self, x: Value, new: Value) -> Value:
+        """Never: windows overlap."""
+        raise InternalError("windows are not written to")
 
 
 def invert(perm: Sequence[int]) -> tuple[int, ...]:

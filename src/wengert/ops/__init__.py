@@ -16,9 +16,10 @@ from wengert.ops import (
     spectral,
     systems,
     transcendental,
+    windows,
 )
 
 __all__ = [
     "bessel", "checkpoint", "control", "custom", "elementwise", "index", "linalg", "logic", "order", "reduce", "shape", "special",
-    "spectral", "systems", "transcendental",
+    "spectral", "systems", "transcendental", "windows",
 ]  # fmt: skip

@@ -261,17 +261,34 @@ def _scattered(b: Builder, masks: Masks, instr: Instr) -> Value:
     return _repeat(b, b.dim(parts.dims[0]), mask, step)
 
 
+def _windows_added(b: Builder, masks: Masks, instr: Instr) -> Value:
+    """The union of a mask and of the windows that lie on it."""
+    whole, part = (masks.mask(b, o) for o in instr.operands)
+    axis = instr.attrs["axis"]
+    starts, one = b.dim(part.dims[axis]), b.const(1)
+    there = tuple("s" if k == axis else ":" for k in range(whole.rank))
+    last = (":",) * (part.rank - 1) + ("i",)
+
+    def step(inner: Builder, index: Value, total: Value) -> Value:
+        both = [inner.index(total, index, starts, one, spec=there), inner.index(part, index, spec=last)]
+        found: Value = inner.update(total, union(inner, both), index, starts, one, spec=there)
+        return found
+
+    return _repeat(b, b.dim(part.dims[-1]), whole, step)
+
+
 _RULES: dict[str, Rule] = {
     "select": _select,
     **dict.fromkeys(("sum", "max", "min", "prod"), _reduced),
     "cumsum": _running,
     "matmul": _matmul,
-    **dict.fromkeys(("broadcast", "transpose", "reshape", "assume_shape", "make_array", "resize"), _moved),
+    **dict.fromkeys(("broadcast", "transpose", "reshape", "assume_shape", "make_array", "resize", "windows"), _moved),
     **dict.fromkeys(("shadow", "attach", "recall"), _passed),
     "index": _indexed,
     **dict.fromkeys(("update", "add_at"), _written),
     "gather": _gathered,
     **dict.fromkeys(("scatter", "scatter_add"), _scattered),
+    "add_windows": _windows_added,
 }
 
 
