@@ -202,6 +202,9 @@ class Array(Operators):
         length = self.length
         if isinstance(length, int):
             return length
+        settled = current().settle(length)
+        if settled is not None:
+            return settled
         raise NeedsPythonValue(value_of(length), "the length of an array, outside of converted code", current().span)
 
     @property

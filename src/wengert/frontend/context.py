@@ -14,7 +14,7 @@ from typing import Any
 from wengert.errors import InternalError, Span
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
-from wengert.types import Affine
+from wengert.types import Affine, dim_add
 
 
 class NeedsPythonValue(Exception):
@@ -160,6 +160,16 @@ class Trace:
             return False
         self.assumptions[size, minimum] = None
         return True
+
+    def assume_equal(self, a: Affine, b: Affine) -> bool:
+        """Rely on `a == b`, if both are made of argument sizes only and it holds for the arguments at hand."""
+        gap, back = dim_add(a, b, -1), dim_add(b, a, -1)
+        return self.size_at_hand(gap) == 0 and self.assume_at_least(gap, 0) and self.assume_at_least(back, 0)
+
+    def settle(self, size: Affine) -> int | None:
+        """The value of a size that Python needs, if the trace may rely on what it is for the arguments at hand."""
+        value = self.size_at_hand(size)
+        return value if value is not None and self.assume_equal(size, value) else None
 
     def size_at_hand(self, size: Affine) -> int | None:
         """The value of a size that is made of argument sizes, for the arguments that the trace was started with."""

@@ -17,7 +17,7 @@ from wengert.frontend.emit import unsupported
 from wengert.frontend.registry import HANDLERS, OPERATORS, handle
 from wengert.ir.core import Value
 from wengert.tree import register_leaf
-from wengert.types import BOOL, F32, I64, DType, describe_type
+from wengert.types import BOOL, F32, I64, I64_SCALAR, DType, describe_type
 
 
 def _forward(name: str) -> Callable[..., Any]:
@@ -154,9 +154,12 @@ class Scalar(Operators):
     def _known(self, reason: str) -> Any:
         """The Python value: in eager mode only."""
         trace = current()
-        if not trace.eager:
+        if trace.eager:
+            return trace.known(self.value)
+        settled = trace.settle(self.value.affine) if self.value.type == I64_SCALAR else None
+        if settled is None:
             raise NeedsPythonValue(self.value, reason, trace.span)
-        return trace.known(self.value)
+        return settled
 
     def __round__(self, ndigits: Any = None) -> Any:
         return handle(round, self, ndigits)

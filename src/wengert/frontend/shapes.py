@@ -9,12 +9,12 @@ import numpy as np
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_static_int, lift_int
-from wengert.frontend.context import NeedsPythonValue
+from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.emit import builder, difference, ensure, fail, is_at_least, product_of, value_of, values_of
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.views import Expand, Reshape, expand_step, whole
 from wengert.ir.core import Value
-from wengert.types import Affine, Dim
+from wengert.types import I64_SCALAR, Affine, Dim
 
 
 def dims_from(shape: Any) -> tuple[Affine, ...]:
@@ -63,6 +63,9 @@ def static_int(x: Any, what: str) -> int:
     if is_static_int(x) or isinstance(x, bool):
         return int(x)
     if isinstance(x, Scalar) and not x.value.is_float:
+        settled = current().settle(x.value.affine) if x.value.type == I64_SCALAR else None
+        if settled is not None:
+            return settled
         raise NeedsPythonValue(x.value, what)
     fail(TypeError, f"{what} must be an integer", found=repr(x))
 

@@ -13,7 +13,7 @@ from typing import Any
 from wengert.errors import Span, StagingError
 from wengert.ir.builder import Builder
 from wengert.ir.core import Instr, Value
-from wengert.types import I64_SCALAR, Dim
+from wengert.types import I64_SCALAR, Dim, DType
 
 
 @dataclass
@@ -112,6 +112,19 @@ class TraceBuilder(Builder):
         self.closed = ""
         self.given_up = False
         self.forks: list[Fork] = []
+        self._constants: dict[Any, Value] = {}
+        self._constants_of: list[Instr] = self.instrs
+
+    def const(self, value: float | bool, dtype: DType | None = None) -> Value:
+        """A scalar constant; the one that this region has, if it has one."""
+        if self._constants_of is not self.instrs:  # a fork: what follows may not run
+            self._constants, self._constants_of = {}, self.instrs
+        # 0.0 and -0.0 are equal keys, and so are 0, 0.0 and False; dtypes tell the others apart.
+        key = (value, dtype or type(value)) if value else (str(value), dtype or type(value))
+        known = self._constants.get(key)
+        if known is None:
+            known = self._constants[key] = super().const(value, dtype)
+        return known
 
     def child(self) -> TraceBuilder:
         """A builder for a region nested here."""

@@ -79,6 +79,8 @@ class Carry:
         lost: arrays whose contents are unknown after an iteration.
         seen: the places that the code of the body shows to be written.
         guessed: those of `items` that no run of the body has shown to change yet.
+        late: parameters of variables that the latest run has shown to change, and whose value at the start of the body
+            nobody reads: they need no further run.
     """
 
     def __init__(self, trace: Trace, info: BranchInfo, variables: Variables, body: Any = None) -> None:
@@ -94,6 +96,7 @@ class Carry:
         self.reason = f"an array or container that changes its name in the loop at {info.span}"
         self.guessed: set[Any] = set()
         self.seen: set[Any] = set()
+        self.late: list[Value] = []
         staging_guesses.recall(self)
 
     def guess(self) -> bool:
@@ -125,19 +128,21 @@ class Carry:
     def params(self, builder: TraceBuilder, sources: Sequence[Value]) -> list[Value]:
         """New region parameters for everything carried."""
         self.conform_entries()
-        made: list[Value] = []
-        for item in self.items.values():
-            known: dict[int, Value] = {}
-            entries = [UNSET] * len(item.form.leaves) if item.entry is UNSET else take_apart(item.entry)[0]
-            for position, leaf in enumerate(item.form.leaves):
-                if leaf.kind == "length":
-                    own = entries[position]
-                    known[position] = builder.param(leaf.type, "n", [own] if isinstance(own, Value) else sources)
-                elif leaf.kind not in ("static", "unset"):
-                    name = item.label.strip("'") if item.label[0] == "'" else ""
-                    known[position] = builder.param(typed(leaf, known), name, sources)
-            made += known.values()
-        return made
+        self.late = []
+        return [param for item in self.items.values() for param in self.params_of(item, builder, sources)]
+
+    def params_of(self, item: Carried, builder: TraceBuilder, sources: Sequence[Value]) -> list[Value]:
+        """New region parameters for one thing that is carried."""
+        known: dict[int, Value] = {}
+        entries = [UNSET] * len(item.form.leaves) if item.entry is UNSET else take_apart(item.entry)[0]
+        for position, leaf in enumerate(item.form.leaves):
+            if leaf.kind == "length":
+                own = entries[position]
+                known[position] = builder.param(leaf.type, "n", [own] if isinstance(own, Value) else sources)
+            elif leaf.kind not in ("static", "unset"):
+                name = item.label.strip("'") if item.label[0] == "'" else ""
+                known[position] = builder.param(typed(leaf, known), name, sources)
+        return list(known.values())
 
     def conform_entries(self) -> None:
         """Put what is carried into the forms found: lists that change their length become growing ones before the loop."""
@@ -210,7 +215,7 @@ class Carry:
             if position in self.items:
                 settled &= self.grow(self.items[position], new)
             elif new is not self.before[position]:
-                settled &= self.change(position, name, new)
+                settled &= self.change(position, name, new, outcome)
         for key, (location, new) in outcome.stores.items():
             self.refuse_item(location.owner)
             if key in unknown:
@@ -247,7 +252,7 @@ class Carry:
         settled, item.form = form == item.form, form
         return settled
 
-    def change(self, position: int, name: str, new: Any) -> bool:
+    def change(self, position: int, name: str, new: Any, outcome: Outcome) -> bool:
         """A variable that is not carried has changed."""
         info, before = self.info, self.before[position]
         if name not in info.live and name not in info.head and name not in info.stop:
@@ -264,8 +269,20 @@ class Carry:
         form = self.join(f"{name!r}", form_of(before), form_of(new))
         if form.is_static and before is not UNSET:
             return True
-        self.items[position] = self.variable(position, before, form)
-        return False
+        self.items[position] = item = self.variable(position, before, form)
+        return self.is_late(name, item, outcome)
+
+    def is_late(self, name: str, item: Carried, outcome: Outcome) -> bool:
+        """Whether a variable that is carried from now on needs no further run: no iteration reads what another one set."""
+        if name in self.info.head or name in self.info.stop or name in self.info.shared:
+            return False
+        if any(leaf.kind in ("value", "length") for leaf in item.form.leaves):
+            return False
+        with self.trace.building(outcome.builder):
+            params = self.params_of(item, outcome.builder, ())
+            item.param = raise_up(item.form, iter([(param, k) for k, param in enumerate(params)]), {})
+        self.late += params
+        return True
 
     def change_location(self, location: Location, new: Any) -> bool:
         """A location that is not carried has changed."""
@@ -341,7 +358,7 @@ class Carry:
                     array.frozen = array.frozen or self.reason
         news -= self.frozen
         self.frozen |= news
-        return not news
+        return not news or not outcome.writes_shared  # where none of them is written, it does not matter which must not be
 
     def other_names(self, final: Array, place: int, exits: list[Any], outcome: Outcome) -> tuple[list[Array], set[int]]:
         """What an array at the end of the body may be, too, by a branch in the body.

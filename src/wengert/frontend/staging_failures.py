@@ -353,7 +353,7 @@ class Failures:
             child.close("the code behind a check that a `try` takes")
             for location, new in kept:
                 trace_write(trace, location, new)
-            last = Outcome(builder, result, variables.read(), all_changes(trace, frame), None, last.written)
+            last = Outcome(builder, result, variables.read(), all_changes(trace, frame), None, last.written, last.writes_shared)
         last.stores = changes(trace, frame, builder)
         return last
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, lift, lift_as
+from wengert.frontend.broadcasting import assume
 from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_option, recode
 from wengert.frontend.context import current
 from wengert.frontend.emit import joined_dtype, to_dtype, value_of
@@ -297,7 +298,7 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if (x.kind == "array") != (y.kind == "array"):
         raise CannotMergeError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     assert x.type is not None and y.type is not None
-    if x.type.dims != y.type.dims:
+    if x.type.rank != y.type.rank or not all(map(_same_size, x.type.dims, y.type.dims)):
         symbols = [s for s in (*x.type.symbols(), *y.type.symbols()) if isinstance(s, Value)]
         size = symbols[0] if x.type.rank == y.type.rank and symbols else None
         first, second = describe_types(x.type, y.type)
@@ -307,6 +308,11 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     kinds = kinds_of_leaf(a, x) | kinds_of_leaf(b, y) if x.kind == "scalar" else frozenset()
     declared = x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy)))
     return Leaf(x.kind, declared, x.numpy or y.numpy, None, kinds if len(kinds) > 1 else None)
+
+
+def _same_size(a: Affine, b: Affine) -> bool:
+    """Whether two sizes are equal, if need be by relying on those of the arguments at hand."""
+    return a == b or current().assume_equal(a, b)
 
 
 def _shown(form: Form) -> str:
@@ -361,7 +367,10 @@ def _lower_leaf(leaf: Leaf, obj: Any, filler: bool, declared: TensorType) -> Val
     if isinstance(obj, Value):
         getattr(builder, "check_scope", _ignore)(obj)
         return obj
-    value = lift_as(obj, declared.dtype) if leaf.kind == "scalar" else lift(obj)
+    if leaf.kind == "scalar":
+        value = lift_as(obj, declared.dtype)
+    else:
+        value = assume(lift(obj), declared.dims)
     getattr(builder, "check_scope", _ignore)(value)
     return value
 

@@ -10,7 +10,7 @@ from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, lift, lift_int
 from wengert.frontend.context import NeedsPythonValue, current
-from wengert.frontend.emit import ensure, value_of
+from wengert.frontend.emit import difference, ensure, value_of
 from wengert.frontend.growing import Rows, is_growing
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import read, size_of
@@ -58,6 +58,9 @@ def python_int(length: Any, reason: str) -> int:
     trace = current()
     if trace.eager:
         return int(trace.known(lift(length)))
+    settled = trace.settle(lift(length).affine)
+    if settled is not None:
+        return settled
     raise NeedsPythonValue(lift(length), reason, trace.span)
 
 
@@ -212,6 +215,8 @@ class StagedZip(StagedSequence):
         known = [n for n in values.values() if isinstance(n, int)]
         traced = [n for n in values.values() if not isinstance(n, int)]
         if not traced:
+            return min(known)
+        if known and len(traced) == 1 and current().assume_at_least(difference(lift(traced[0]).affine, min(known)), 0):
             return min(known)
         shortest = lift_int(traced[0], "a length")
         for other in [*traced[1:], *([min(known)] if known else [])]:

@@ -303,6 +303,7 @@ class StagedLoop:
             return self.region(builder, params, body)
 
         outcome = self.settle(attempt)
+        params += self.carry.late
         return outcome, self.close_while(outcome, params, lambda _: test(), False)
 
     def close_while(
@@ -430,6 +431,7 @@ class _ForLoop(StagedLoop):
             return self.region(builder, params, lambda: self.step(box(index)), 1)
 
         outcome = self.settle(attempt)
+        params += self.carry.late
         if self.stop_flags(outcome):  # the body may end the loop
             self.finish(self.close_while(outcome, params, lambda index: index < self.length, True), outcome)
             return

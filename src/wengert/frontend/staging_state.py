@@ -138,6 +138,7 @@ class Outcome:
         stores: locations outside that it changed, with their new values.
         ended: set when the code raises for sure.
         written: the arrays that were written to, by identity.
+        writes_shared: whether one of these was there before, or may be one that has another name.
         conformed: what is carried, in the form in which it is.
         facts: what is known of choices at its end.
     """
@@ -148,6 +149,7 @@ class Outcome:
     stores: dict[Any, tuple[Location, Any]]
     ended: ArmEnded | None = None
     written: frozenset[int] = frozenset()
+    writes_shared: bool = False
     conformed: dict[int, Any] = field(default_factory=dict)
     facts: Facts = ()
 
@@ -238,9 +240,11 @@ def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], A
     if ended is not None and builder.forks:
         trace.failures.end_here(ended)
         ended, values = None, [DEAD] * len(frame.variables.names)
-    written = frozenset(id(e[1]) for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array))
+    arrays = [e[1] for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array)]
+    written, links = frozenset(map(id, arrays)), trace.journal.links
+    shared = any((id(array), "value") in links or not made_in(trace, array, builder) for array in arrays)
     final = frame.variables.read() if values is None else values
-    outcome = Outcome(builder, result, final, changes(trace, frame, builder), ended, written)
+    outcome = Outcome(builder, result, final, changes(trace, frame, builder), ended, written, shared)
     outcome.facts = facts(trace)
     return trace.failures.fold(frame, frame.entry, outcome) if builder.forks else outcome
 

@@ -32,6 +32,7 @@ from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.eager_stores import unbox_stores
 from wengert.frontend.hooks import Hooks
+from wengert.frontend.known_sizes import with_known_sizes
 from wengert.frontend.outside import WantsIntegers
 from wengert.frontend.outside_values import WriteBack
 from wengert.frontend.recursion_watch import RecursionFound
@@ -394,7 +395,7 @@ class _Run:
             _span_of(self.fn),
             dict(self.builder.functions),
         )
-        function = refresh(function)
+        function = refresh(with_known_sizes(function, self.trace.assumptions))
         return Traced(
             function,
             self.tree,
