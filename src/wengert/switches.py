@@ -11,21 +11,22 @@ PASSES = (
     "sweeps", "hits", "interfaces",
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "llvm")
+DERIVATIVES = ("restore",)
 SERVICES = ("diskcache",)
 
 
 def disabled() -> frozenset[str]:
-    """The names in WENGERT_DISABLE: passes over the IR, plans of the code generator, and what is kept on disk.
+    """The names in WENGERT_DISABLE: passes, plans of the code generator and of reverse mode, and what is kept on disk.
 
     Raises:
         ArgumentError: a name that is none of them.
     """
     names = frozenset(filter(None, os.environ.get("WENGERT_DISABLE", "").replace(" ", "").split(",")))
-    unknown = names - {*PASSES, *PLANS, *SERVICES}
+    unknown = names - {*PASSES, *PLANS, *DERIVATIVES, *SERVICES}
     if unknown:
         raise ArgumentError(
             "WENGERT_DISABLE names optimisations that do not exist",
             found=", ".join(sorted(unknown)),
-            expected=f"some of {', '.join((*PLANS, *PASSES, *SERVICES))}",
+            expected=f"some of {', '.join((*PLANS, *PASSES, *DERIVATIVES, *SERVICES))}",
         )
     return names

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wengert.ir.core import Instr, Value
+from wengert.switches import disabled
 from wengert.transforms.callee import ReverseCallees
 from wengert.transforms.checkpoint_loops import REPLAY
-from wengert.transforms.linearize import Block, LinearCall, LinearGroup, LinearIf, LinearItem, LinearOp, Split
+from wengert.transforms.linearize import Block, LinearCall, LinearGroup, LinearIf, LinearItem, LinearLoop, LinearOp, Split
 from wengert.transforms.replay import Replay, replay_of
+from wengert.transforms.restore import Chain, Restored, chains_of, insert_reads, restored_of
 from wengert.types import I64_SCALAR, StackType
 
 RECOMPUTE_COST = 4
@@ -27,6 +29,9 @@ RECOMPUTE_COST = 4
 SCALAR_BYTES = 8
 AXIS_FACTOR = 4096
 """How much dearer each array axis of unknown length makes a value to store."""
+
+SAVING = 64
+"""How many times less has to be stored for arrays to be put back: about an axis."""
 
 
 @dataclass(eq=False)
@@ -110,13 +115,26 @@ class Definition:
     instr: Instr | None
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a loop stores: bytes by the estimate of `AXIS_FACTOR`, and whether arrays are among it."""
+
+    cost: int
+    is_array: bool
+
+
+class _TooEarlyError(Exception):
+    """An array is needed as it was before a loop that is not yet taken back."""
+
+
 @dataclass(eq=False)
 class Residuals:
-    """The plan of what is stored in which frame."""
+    """The plan of what is stored in which frame, and which arrays are put back instead."""
 
     top: Frame
     frames: dict[Split, Frame]
     definitions: dict[Value, Definition]
+    restored: Restored = field(default_factory=Restored)
 
 
 def can_recompute(instr: Instr) -> bool:
@@ -149,8 +167,22 @@ def plan_residuals(
     plan = Residuals(top, {}, {})
     plan.definitions.update((p, Definition(top, None, None)) for p in alive)
     _collect(plan, block, top, None)
-    _Planner(plan, tangent_values, callees or {}, make_rerun).plan(top)
+    planner = _Planner(plan, tangent_values, callees or {}, make_rerun)
+    if own is None and "restore" not in disabled():
+        _restore(planner, top)
+    planner.plan(top)
     return plan
+
+
+def _restore(planner: _Planner, top: Frame) -> None:
+    """Choose the arrays that are put back on the way back, for all loops of the function."""
+    plan = planner.whole
+    chosen: list[Chain] = []
+    for item in top.block.linear:
+        if isinstance(item, LinearLoop):
+            chosen += planner.chains_that_pay(plan.frames[item.split], chosen)
+    insert_reads(chosen)
+    plan.restored = restored_of(chosen)
 
 
 def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> None:
@@ -201,11 +233,89 @@ class _Planner:
             frame: the function or a loop body.
             sizes: the sizes of the arrays that the loop carries.
         """
-        needed = dict.fromkeys((*sizes, *self.needs(frame.block)))
+        groups = [list(self.item_needs(item)) for item in frame.block.linear]
+        groups.append(list(self.whole.restored.needs(frame.block)))
+        self.keep(frame, groups)
+        needed = dict.fromkeys((*sizes, *(v for group in groups for v in group)))
         chosen = self.choose(frame, needed)
         outer = self.closure(frame, needed, chosen)
         self.record(frame, chosen)
         return outer
+
+    # --- arrays that are put back ---------------------------------------------------------------------------------
+
+    def chains_that_pay(self, frame: Frame, others: Sequence[Chain]) -> list[Chain]:
+        """The arrays of the loop of `frame` that are put back: all that have to be, if that saves an axis of what is stored."""
+        assert frame.split is not None
+        without = self.stored_by(frame, others)
+        candidates = chains_of(frame.split) if without.is_array else []
+        for chain in candidates:
+            for write in chain.writes:
+                home = Definition(self.inner_frame(frame, write.block), None, write.read)
+                self.definitions.setdefault(write.read.result, home)
+        cost = self.stored_by(frame, [*others, *candidates]).cost if candidates else without.cost
+        if cost * SAVING > without.cost:
+            return []
+        for chain in list(candidates):
+            fewer = [c for c in candidates if c is not chain]
+            if (found := self.stored_by(frame, [*others, *fewer]).cost) <= cost:
+                candidates, cost = fewer, found
+        return candidates
+
+    def inner_frame(self, frame: Frame, block: Block) -> Frame:
+        """The frame below (or at) `frame` whose block this is."""
+        return next(f for f in (frame, *self.frames.values()) if f.block is block)
+
+    def stored_by(self, frame: Frame, chains: Sequence[Chain]) -> Stored:
+        """What the loop of `frame` would store if these chains were put back; leaves no trace."""
+        plan, inside = self.whole, self.frames_inside(frame)
+        plan.restored = restored_of(chains)
+        try:
+            self.plan(frame)
+            stored = [(v, depth) for f, depth in inside for v in f.stored]
+        except _TooEarlyError:
+            return Stored(1 << 200, True)
+        finally:
+            plan.restored = Restored()
+            for f, _ in inside:
+                f.stored, f.exports, f.used, f.replay = [], defaultdict(list), {}, None
+        cost = sum(_store_cost(v) * AXIS_FACTOR**depth for v, depth in stored)
+        return Stored(cost, any(v.rank for v, _ in stored))
+
+    def frames_inside(self, frame: Frame, depth: int = 1) -> list[tuple[Frame, int]]:
+        """`frame` and those inside of it, with the number of loops around what they store."""
+        found = [(frame, depth)]
+        for inner in self.frames.values():
+            if inner.parent is frame:
+                found += self.frames_inside(inner, depth + 1)
+        return found
+
+    def keep(self, frame: Frame, groups: Sequence[Sequence[Value]]) -> None:
+        """Store what is read of an array before a loop that overwrites it, and needed before that loop has been taken back."""
+        restored = self.whole.restored
+        for position, missing in restored.gone(frame.block):
+            pending = [v for group in groups[position:] for v in group]
+            seen: set[Value] = set()
+            while pending:
+                value = pending.pop()
+                definition = self.home(value, frame)
+                if value in seen or definition is None:
+                    continue
+                seen.add(value)
+                if value in missing:
+                    raise _TooEarlyError
+                sources = self.sources(value, definition) or ()
+                if any(s in missing for s in sources):
+                    restored.kept.add(value)
+                else:
+                    pending.extend(sources)
+
+    def sources(self, value: Value, definition: Definition) -> list[Value] | None:
+        """What recomputing the value reads, or None when it must not be recomputed."""
+        restored = self.whole.restored
+        if value in restored.kept:
+            return None
+        return restored.sources(value) or _recompute_from(definition)
 
     def needs(self, block: Block) -> Iterator[Value]:
         """Primal values that the reversed `block` reads."""
@@ -236,6 +346,10 @@ class _Planner:
         inner = self.frames[item.split]
         assert inner.count is not None
         yield inner.count
+        if item.split in self.whole.restored.roots:
+            for value in self.whole.restored.finals(item.split):
+                yield value
+                yield from _symbols(value)
         yield from self.plan(inner, [s for p in item.params for s in _symbols(p)])
         if REPLAY in item.split.instr.attrs:
             inner.replay = replay_of(item.split.instr, inner.stored)
@@ -263,7 +377,8 @@ class _Planner:
 
     def is_alive(self, frame: Frame, definition: Definition, value: Value) -> bool:
         """Whether the value is at hand in the reversed frame without being stored."""
-        return value is frame.index or value in frame.alive or (frame.is_whole and definition.arm is None)
+        at_hand = value is frame.index or value in frame.alive or value in self.whole.restored.versions
+        return at_hand or (frame.is_whole and definition.arm is None)
 
     def choose(self, frame: Frame, needed: Iterable[Value]) -> set[Value]:
         """The minimum cut: which values of `frame` to store."""
@@ -279,7 +394,7 @@ class _Planner:
             network.node(value, _store_cost(value))
             if value in sinks:
                 network.sink(value)
-            sources = _recompute_from(definition)
+            sources = self.sources(value, definition)
             if sources is None:
                 network.source(value)
                 continue
@@ -312,7 +427,7 @@ class _Planner:
                 if value in self.definitions:
                     outer[value] = None
             elif value not in chosen and not self.is_alive(frame, definition, value):
-                pending.extend(_recompute_from(definition) or ())
+                pending.extend(self.sources(value, definition) or ())
         return list(outer)
 
     def is_copied(self, size: Value, frame: Frame) -> bool:
@@ -349,7 +464,7 @@ def _recompute_from(definition: Definition) -> list[Value] | None:
 
 
 def _store_cost(value: Value) -> int:
-    cost = SCALAR_BYTES
+    cost = value.tensor.dtype.itemsize if value.rank else SCALAR_BYTES
     for d in value.dims:
         cost *= max(1, d) if isinstance(d, int) else AXIS_FACTOR
     return cost

@@ -42,11 +42,12 @@ Cotangents = dict[Value, Value]
 
 @dataclass(eq=False)
 class Scope:
-    """A region of the reverse pass: its builder and what primal values are called in it."""
+    """A region of the reverse pass: its builder and what primal values are called in it; the `block` that a loop reverses."""
 
     builder: Builder
     names: Env
     parent: Scope | None
+    block: Block | None = None
 
     def find(self, value: Value) -> Value | None:
         """What `value` is called here or in a scope around."""
@@ -119,8 +120,12 @@ class Transposer:
             if self._known(current, scope) is not None:
                 pending.pop()
                 continue
-            instr = self.plan.definitions[current].instr
-            if instr is None or not can_recompute(instr):
+            home = self.home(current, scope)
+            if home is not scope:
+                self.resolve(current, home)
+                continue
+            instr = self.plan.restored.recipes.get(current) or self.plan.definitions[current].instr
+            if instr is None or not (can_recompute(instr) or current in self.plan.restored.recipes):
                 raise InternalError(f"the reverse pass needs {current}, which was neither stored nor can be recomputed")
             missing = [o for o in instr.operands if self._known(o, scope) is None]
             if missing:
@@ -138,6 +143,15 @@ class Transposer:
         found = self._known(value, scope)
         assert found is not None
         return found
+
+    def home(self, value: Value, scope: Scope) -> Scope:
+        """Where to write down how a value is got again: here; of an array that is put back, at the level of its loop."""
+        if value not in self.plan.restored.versions:
+            return scope
+        block = self.plan.definitions[value].frame.block
+        while scope.block is not block and scope.parent is not None:
+            scope = scope.parent
+        return scope
 
     def _known(self, value: Value, scope: Scope) -> Value | None:
         found = scope.find(value)
@@ -407,7 +421,8 @@ class Transposer:
 
     def loop(self, item: LinearLoop, cotangents: Cotangents, scope: Scope) -> None:
         incoming = [cotangents.pop(r, None) for r in item.results]
-        if all(c is None for c in incoming) and not self.pops(item):
+        restored = self.plan.restored
+        if all(c is None for c in incoming) and not self.pops(item) and not restored.is_inner(item.split):
             return
         frame = self.plan.frames[item.split]
         assert frame.count is not None
@@ -434,6 +449,7 @@ class Transposer:
         replayer = self.replayer(item, frame, scope)
         if replayer is not None:
             init += replayer.start(b)
+        init += [self.resolve(v, scope) for v in restored.finals(item.split)]
         index = Value(I64_SCALAR, "k")
         changing = self.changing_sizes(item, carried, scope)
         params = [Value(v.type, v.name) for v in init]
@@ -441,11 +457,12 @@ class Transposer:
             params[place] = Value(changing.type_of(self, item.params[k], scope, init[place]), init[place].name)
         if has_select(body) or (self.call_masks and self.pops(item)) or any(v in self.masked for v in init):
             self.masked.update(params)
-        inner = Scope(b.child(), {}, scope)
+        inner = Scope(b.child(), {}, scope, body)
         yields = self.loop_body(item, frame, inner, count, index, params, carried, free, changing, replayer)
         region = Region((index, *changing.params, *params), tuple(inner.builder.instrs), tuple(yields))
         names = [s.name for s in changing.params] + [_bar(item.params[k]) for k in carried]
-        names += [_bar(t) for t in free] + ["residuals"] * len(loops) + ["states", "held"]
+        names += [_bar(t) for t in free] + ["residuals"] * len(loops) + ["states", "held"] * (replayer is not None)
+        names += [f"{v.name}_back" if v.name else "" for v in restored.finals(item.split)]
         results = b.emit(get_op("for"), (count, *changing.final, *init), {}, (region,), names)[len(changing.params) :]
         for result, param in zip(results, params, strict=True):
             self.mask(result, param)
@@ -455,7 +472,11 @@ class Transposer:
             start = item.init[k]
             if start is not None:
                 self.add(b, cotangents, start, result)
-        self.stacks.update(zip(loops, results[len(carried) + len(free) :], strict=replayer is None))
+        done = len(carried) + len(free)
+        self.stacks.update(zip(loops, results[done:], strict=False))
+        if restored.is_inner(item.split):
+            arrays = restored.initials(item.split)
+            scope.names.update(zip(arrays, results[len(results) - len(arrays) :], strict=True))
 
     def replayer(self, item: LinearLoop, frame: Frame, scope: Scope) -> Replayer | None:
         """What runs the loop again from one of few states, if it goes back that way."""
@@ -503,7 +524,9 @@ class Transposer:
         b = inner.builder
         loops = self.primal.loops_inside[item.split]
         bars, gathered, stacks = _split(params, len(carried), len(free))
-        self.stacks.update(zip(loops, stacks, strict=replayer is None))
+        self.stacks.update(zip(loops, stacks, strict=False))
+        starts, ends = self.plan.restored.inside(item.split)
+        inner.names.update(zip(ends, params[len(params) - len(ends) :], strict=True))
         number = b.sub(b.sub(count, b.const(1)), index)
         if frame.index is not None:
             inner.names[frame.index] = number
@@ -527,7 +550,7 @@ class Transposer:
         before = [self.resolve(s, inner) for s in changing.symbols]
         env = dict(zip(changing.params, before, strict=True))
         yields = [fit(b, y, substitute_type(env, p.type)) for y, p in zip(yields, params, strict=False)]
-        return [*before, *yields, *(self.stacks[k] for k in loops), *states]
+        return [*before, *yields, *(self.stacks[k] for k in loops), *states, *(self.resolve(v, inner) for v in starts)]
 
     def changing_sizes(self, item: LinearLoop, carried: Sequence[int], scope: Scope) -> ChangingSizes:
         """The sizes of carried cotangents that differ from iteration to iteration: they are carried, too."""
