@@ -19,6 +19,7 @@ from wengert.ir.op import get_op
 from wengert.transforms.activity import loop_parts
 from wengert.transforms.checkpoint_loops import REPLAY
 from wengert.transforms.linearize import Block, LinearLoop, Split
+from wengert.types import TensorType
 
 LOOPS = ("for", "while")
 
@@ -173,7 +174,7 @@ def _chain(root: Split, split: Split, position: int) -> Chain | None:
     body, init, params = loop_parts(split.instr)
     start, value = params[position], body.results[position]
     types = {v.type for v in (start, value, init[position], split.instr.results[position])}
-    if len(types) > 1 or not start.rank:
+    if len(types) > 1 or not isinstance(start.type, TensorType) or not start.rank:
         return None
     block = split.blocks[0]
     makers = {r: item for item in block.primal for r in _instr(item).results}
