@@ -115,3 +115,19 @@ def test_the_message_of_an_assertion_is_made_where_it_fails():
         return x
 
     assert wg.jit(harmless)(-1.0) == -1.0
+
+
+def test_a_function_made_in_one_branch_reads_what_that_branch_set():
+    def chosen(x):
+        if x > 0:
+            k = x * 2
+            f = lambda z: z * k  # noqa: E731
+        else:
+            f = lambda z: z + 1.0  # noqa: E731
+        return f(x)
+
+    with pytest.raises(wg.StagingError, match="'k' may be undefined here"):
+        wg.jit(chosen)(0.7)
+    for x, slope in ((0.7, 2.8), (-0.7, 1.0)):
+        with wg.eager():
+            assert wg.value_and_grad(chosen)(x) == (chosen(x), pytest.approx(slope))

@@ -41,6 +41,7 @@ from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import is_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
 from wengert.frontend.growing import any_growing, is_growing
+from wengert.frontend.iterators import before_taking
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
@@ -63,6 +64,7 @@ _STORES = frozenset(
     }
 )
 _C_FUNCTION = types.BuiltinFunctionType
+_KEEPING = ("append", "appendleft", "insert", "add", "__setitem__", "setdefault")
 _PEEKING = (isinstance, hasattr, getattr, type, id, callable, object.__new__)
 _NUMERIC = (float, int, complex, np.ndarray, np.generic)
 _STORING = {
@@ -114,6 +116,9 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if done:
             return found
     special = SPECIAL.get(fn) if type(fn) in _MAY_BE_SPECIAL else None
+    for given in args:
+        if hasattr(type(given), "__next__"):
+            _before_taking(fn, given, special is not None or handler is not None)
     if special is not None:
         found = special(*args, **kwargs)
         if found is not PASS:
@@ -147,6 +152,17 @@ def _with_growing(
     if plain and fn in SPECIAL and fn not in _PEEKING:
         refuse(current(), f"{name_of(fn)} of a list of traced length")  # it would take what stands in the list for items
     return args, kwargs, False, None
+
+
+def _before_taking(fn: Any, iterator: Any, is_known: bool) -> None:
+    """An iterator is passed to a function: one that is not converted may take items from it."""
+    owner = getattr(fn, "__self__", None)
+    if isinstance(fn, types.BuiltinFunctionType) and isinstance(owner, list | dict | set | deque) and fn.__name__ in _KEEPING:
+        return
+    init = inspect.getattr_static(fn, "__init__", None) if isinstance(fn, type) else None
+    is_python = type(fn) in _PYTHON_CALLABLES or isinstance(init, types.FunctionType)
+    if (is_known or not is_python) and fn not in _PEEKING:
+        before_taking(current(), iterator)
 
 
 def _takes_choices(fn: Any) -> bool:

@@ -16,6 +16,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, holds_box, is_box
 from wengert.frontend.calls import SPECIAL, call
 from wengert.frontend.context import current
+from wengert.frontend.iterators import SequenceIterator
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging import decide
 from wengert.frontend.staging_iter import (
@@ -102,7 +103,9 @@ def _dict(*args: Any, **items: Any) -> Any:
 @special(iter)
 def _iter(iterable: Any, *sentinel: Any) -> Any:
     inner = None if sentinel else staged(iterable)
-    return PASS if inner is None or isinstance(iterable, range) else iter(inner)
+    if current().eager or sentinel:
+        return PASS if inner is None or isinstance(iterable, range) else iter(inner)
+    return PASS if inner is None and type(iterable) not in (list, tuple) else SequenceIterator(inner or iterable)
 
 
 @special(any)

@@ -84,6 +84,7 @@ class _Examples:
         assert isinstance(builder, TraceBuilder)
         self.trace, self.count, self.run, self.place = trace, count, run, place
         self.builder = builder
+        builder.kind = "loop"
         self.trips = value_of(count)
         self.index = builder.param(I64_SCALAR, "example", [self.trips])
         self.tree: TreeDef | None = None

@@ -19,10 +19,11 @@ from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import UNSET, CannotMergeError
 from wengert.frontend.generator_objects import Consume, Replay, Slot, StagedGenerator
+from wengert.frontend.iterators import SequenceIterator, note_spent, tried, was_tried
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_exceptions import Handler, attempt, end_with, keep_outcome
-from wengert.frontend.staging_iter import staged
+from wengert.frontend.staging_iter import staged, staged_range
 from wengert.frontend.staging_state import Variables, run_region, write_cell
 from wengert.frontend.stores import touch_cell
 
@@ -38,6 +39,9 @@ def loop(info: BranchInfo, iterable: Any, body: Callable[[Any], None], carrier: 
         return
     if has_own_next(iterable):
         loop_iterator(info, iterable, body, carrier)
+        return
+    if type(iterable) is SequenceIterator and not current().eager:
+        loop_sequence(info, iterable, body, carrier)
         return
     staging_loops.loop(info, iterable, body, carrier)
 
@@ -74,13 +78,16 @@ def _isolated(trace: Trace, variables: Variables, generator: StagedGenerator, co
     builder = trace.builder.child()
     assert isinstance(builder, TraceBuilder)
     assert generator.push is not None
-    push, span = generator.push, trace.span
+    push, span, taken = generator.push, trace.span, tried(trace)
+    builder.kind = "trial"
     try:
         outcome = run_region(trace, builder, variables, lambda: push(consume), what)
     except (StagingError, CannotMergeError, NeedsPythonValue):
         trace.span = span
+        was_tried(trace, taken)
         return False
     generator.running = iter(())
+    note_spent(trace, generator)  # unless its consumer has had enough
     keep_outcome(trace, variables, outcome)
     if outcome.ended is not None:
         end_with(trace, outcome.ended)
@@ -114,6 +121,16 @@ def loop_iterator(info: BranchInfo, iterator: Any, body: Callable[[Any], None], 
     staging_whiles.repeat(info, lambda: _negated(done.value), step, carrier)
 
 
+def loop_sequence(info: BranchInfo, iterator: SequenceIterator, body: Callable[[Any], None], carrier: Any) -> None:
+    """`for item in iterator: body(item)`, from where the iterator has come to."""
+
+    def step(position: Any) -> None:
+        iterator.put(position + 1)
+        body(iterator.at(position))
+
+    staging_loops.loop(info, staged_range(iterator.position, iterator.length), step, carrier)
+
+
 def _negated(flag: Any) -> Any:
     return flag ^ True if isinstance(flag, Scalar) else not flag
 
@@ -145,7 +162,7 @@ def expression(
         element: the item, as a function of all names.
         pull: Python's own generator expression, as a function of the first iterable.
     """
-    if hasattr(type(first), "__next__") and not isinstance(first, StagedGenerator) and not has_own_next(first):
+    if hasattr(type(first), "__next__") and not (isinstance(first, StagedGenerator | SequenceIterator) or has_own_next(first)):
         first = Replay(first)
 
     def push(consume: Consume) -> None:

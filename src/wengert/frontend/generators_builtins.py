@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wengert.frontend import staging
-from wengert.frontend.boxes import lift
+from wengert.frontend.boxes import box, lift
 from wengert.frontend.calls import SPECIAL, call
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.convert_info import BranchInfo
@@ -15,6 +15,7 @@ from wengert.frontend.emit import ensure
 from wengert.frontend.forms import UNSET
 from wengert.frontend.generator_objects import Consume, Slot, StagedGenerator
 from wengert.frontend.generators import expression, fold, pushes
+from wengert.frontend.iterators import SequenceIterator, advance
 from wengert.frontend.loads import apply
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_iter import staged
@@ -100,6 +101,11 @@ def _next(iterator: Any, *default: Any) -> Any:
     return found.value
 
 
+def _next_item(iterator: Any, *default: Any) -> Any:
+    """`next` of an iterator that is no generator."""
+    return advance(iterator, *default) if type(iterator) is SequenceIterator else PASS
+
+
 def _not(flag: Any) -> Any:
     return (not flag) if isinstance(flag, bool) else flag ^ True
 
@@ -139,6 +145,12 @@ def _filter(function: Any, source: Any) -> Any:
     return StagedGenerator(push, lambda: (x for x in source if kept(x)))
 
 
+def _is_kept(answer: Any) -> bool:
+    """The truth of what a condition gives, which Python must know."""
+    known = staging.decide(answer)
+    return known if isinstance(known, bool) else bool(box(known))
+
+
 def _filter_other(function: Any, iterable: Any) -> Any:
     """`filter` of an iterable that is no generator."""
     trace = current()
@@ -148,7 +160,7 @@ def _filter_other(function: Any, iterable: Any) -> Any:
 
     def pull(source: Any) -> Any:
         sequence = staged(source)
-        return (x for x in (source if sequence is None else sequence) if staging.decide(kept(x)))
+        return (x for x in (source if sequence is None else sequence) if _is_kept(kept(x)))
 
     if trace.eager:
         return pull(iterable)
@@ -159,6 +171,7 @@ def _filter_other(function: Any, iterable: Any) -> Any:
 def install() -> None:
     """Put the rules in front of those for other iterables."""
     SPECIAL[filter] = _filter_other
+    SPECIAL[next] = _next_item
     rules: dict[Any, Callable[..., Any]] = {
         builtins.sum: _sum,
         any: _quantifier(True),

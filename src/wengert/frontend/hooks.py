@@ -26,6 +26,7 @@ from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.growing import is_growing
+from wengert.frontend.iterators import before_taking
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_choices import ask, compare, iterable_of, spread
 from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
@@ -182,7 +183,7 @@ class Hooks:
         trace = self.at(site)
         found = call(fn, args, kwargs)
         trace.builder.span = self.spans[site]
-        return found
+        return bear(trace, found) if hasattr(type(found), "__next__") else found
 
     def attribute(self, site: int, obj: Any, name: str) -> Any:
         """`obj.name`."""
@@ -267,14 +268,18 @@ class Hooks:
         trace = self.at(site)
         if trace.eager:
             return pull(first)
+        if hasattr(type(first), "__next__"):
+            before_taking(trace, first)
         listed = tuple((self.infos[number], *rest) for number, *rest in levels)
-        return generators.expression(self.infos[info], first, listed, element, pull)
+        return bear(trace, generators.expression(self.infos[info], first, listed, element, pull))
 
     def iterate(self, site: int, iterable: Any, by_python: bool = True) -> Any:
         """What Python itself is to iterate over."""
-        self.at(site)
+        trace = self.at(site)
         if type(iterable) is Choice:
             iterable = iterable_of(iterable)
+        if hasattr(type(iterable), "__next__"):
+            before_taking(trace, iterable)
         if isinstance(iterable, Array) and iterable.dims:
             return StagedArray(iterable)
         if is_growing(iterable):

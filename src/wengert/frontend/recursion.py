@@ -161,6 +161,7 @@ class Recursive:
         assert isinstance(trace.builder, TraceBuilder)
         first = self.lowered(*self.given)
         builder = self.builder = trace.builder.child()
+        builder.kind = "loop"
         entered: list[Any] = []
 
         def entry() -> None:

@@ -210,6 +210,7 @@ class Branch:
         """Run one arm, in which the test is known."""
         builder = self.trace.builder.child()
         assert isinstance(builder, TraceBuilder)
+        builder.kind = "arm"
 
         def run() -> Any:
             assume(self.trace, self.test, outcome)

@@ -102,6 +102,7 @@ class TraceBuilder(Builder):
         closed: why values made here cannot be used any more, or "".
         given_up: whether the region is traced again, and what was made in it counts for nothing.
         forks: the checks that `instrs` depend on, each with what was emitted before it.
+        kind: how often the region runs: "once", "arm" (or not at all), "loop", or "trial" (once, unless it is undone).
     """
 
     def __init__(self, span: Span | None = None, parent: TraceBuilder | None = None) -> None:
@@ -112,6 +113,7 @@ class TraceBuilder(Builder):
         self.closed = ""
         self.given_up = False
         self.forks: list[Fork] = []
+        self.kind = "once"
         self._constants: dict[Any, Value] = {}
         self._constants_of: list[Instr] = self.instrs
 

@@ -5,6 +5,7 @@ What one of the kinds does not allow raises, at run time, the exception that Pyt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -72,7 +73,16 @@ def _attempted(use: Use, option: Any) -> Any:
     except Exception as error:
         if is_ours(error):
             raise
+        _refuse_unset(error)
         raise ArmEnded(failure_of(error)) from error
+
+
+def _refuse_unset(error: Exception) -> None:
+    """Refuse if a function reads a variable around it that a branch may have set: staging does not know whether it has."""
+    trace = current()
+    found = re.match(r"cannot access free variable '(\w+)'", str(error)) if isinstance(error, NameError) else None
+    if found is not None and found[1] in trace.extra.get("maybe_unset", ()):
+        raise StagingError(f"{found[1]!r} may be undefined here, and a nested function reads it", trace.span) from error
 
 
 def spread(use: Use, *values: Any) -> Any:

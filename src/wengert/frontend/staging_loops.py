@@ -16,6 +16,7 @@ from wengert.frontend.boxes import box, lift
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import UNSET, CannotMergeError
+from wengert.frontend.iterators import note_spent
 from wengert.frontend.staging import conjunction, decide, stage_branch
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
@@ -98,6 +99,8 @@ def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], va
         stopped = _run_one(stopped, info, item, body, variables)
         if stopped is True:
             return
+    if isinstance(stopped, Value) and hasattr(type(iterable), "__next__"):
+        note_spent(current(), iterable)
 
 
 def _run_one(
@@ -266,6 +269,7 @@ class StagedLoop:
         """A builder for a region of the loop."""
         builder = self.trace.builder.child()
         assert isinstance(builder, TraceBuilder)
+        builder.kind = "loop"
         return builder
 
     def region(self, builder: TraceBuilder, params: list[Value], body: Callable[[], Any], indices: int = 0) -> Outcome:

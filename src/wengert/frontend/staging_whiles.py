@@ -9,6 +9,7 @@ from wengert.errors import StagingError
 from wengert.frontend.context import NeedsPythonValue, Trace, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import UNSET, CannotMergeError
+from wengert.frontend.iterators import tried, was_tried
 from wengert.frontend.staging import decide
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_iter import PYTHON_LIMIT
@@ -44,7 +45,7 @@ class _WhileRunner:
     def run(self) -> None:
         """The whole loop."""
         limit = PEEL_LIMIT if self.info not in self.trace.unroll else None
-        before, mark = self.variables.read(), self.trace.journal.mark()
+        before, mark, taken = self.variables.read(), self.trace.journal.mark(), tried(self.trace)
         self.trace.trials += 1
         try:
             builder, done, count = self.peel(limit)
@@ -54,6 +55,7 @@ class _WhileRunner:
             self.keep(builder)
             return
         builder.close(f"a first run of the loop at {self.info.span}")
+        was_tried(self.trace, taken)
         span = self.trace.span
         self.trace.journal.rollback(mark)
         self.variables.write(before)
@@ -74,6 +76,7 @@ class _WhileRunner:
         """Run iterations while the test is known, at most `limit`: instructions, whether the loop has ended, how many ran."""
         builder = self.trace.builder.child()
         assert isinstance(builder, TraceBuilder)
+        builder.kind = "trial"
         try:
             with self.trace.building(builder):
                 done, count = self.iterations(limit)
