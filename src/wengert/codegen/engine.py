@@ -15,6 +15,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite.binding.object_file import ObjectFileRef
 
+from wengert.codegen import rare
 from wengert.codegen.store import digest, store
 from wengert.errors import InternalError
 
@@ -154,7 +155,20 @@ def _optimized(text: str, effort: Effort) -> tuple[Any, Any]:
     builder = llvm.create_pass_builder(target, options)
     passes = builder.getModulePassManager() if effort.level != 1 else _short_passes()
     passes.run(module, builder)
+    if rare.PREFIX in text:
+        _inline_variants(module, builder)
     return module, target
+
+
+def _inline_variants(module: Any, builder: Any) -> None:
+    """Put the variants of calls for vectors in place of the calls, and drop those that no loop has asked for."""
+    for function in module.functions:
+        if function.name.startswith(rare.PREFIX) and not function.is_declaration:
+            function.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, builder)
 
 
 def _short_passes() -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wengert.codegen import (
-    angles,
     arrays,
     calls,
     control,
@@ -37,7 +36,7 @@ from wengert.types import TensorType
 
 HANDLERS: dict[str, Any] = {
     **arrays.HANDLERS, **calls.HANDLERS,
-    **angles.HANDLERS, **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
+    **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
     **matmul.HANDLERS, **linalg.HANDLERS, **spectral.HANDLERS, **order.HANDLERS,
 }  # fmt: skip
 

@@ -23,8 +23,6 @@ LIBM = {
     "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "sinh": "sinh",
     "cosh": "cosh", "tanh": "tanh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "cbrt": "cbrt",
 }  # fmt: skip
-# Their kernels hold for moderate angles only; `wengert.codegen.angles` sees to the others.
-ANGLES = ("sin", "cos")
 LIBM_BINARY = {"arctan2": "atan2", "hypot": "hypot", "pow": "pow"}
 INTRINSIC = {"sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "trunc": "llvm.trunc",
              "round": "llvm.roundeven"}  # fmt: skip
@@ -246,12 +244,24 @@ def _rounding(name: str) -> Emit:
 
 
 def _libm(name: str, symbol: str) -> Emit:
-    """A call of the C library, or an inlined kernel in loops over arrays, which then vectorise."""
+    """A call of the C library."""
 
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-        if w.in_loop and name in w.kernels and name not in ANGLES:
-            return w.helper(f"wg.{name}", x)
         return w.call("double", symbol, [("double", o) for o in x], PURE)
+
+    return rule
+
+
+def _kernel_in_loops(name: str, otherwise: Emit) -> Emit:
+    """An inlined kernel in loops over arrays, which then vectorise; a call elsewhere."""
+
+    def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
+        if not (w.in_loop and name in w.kernels):
+            return otherwise(w, dtype, x, attrs)
+        symbol = LIBM.get(name) or LIBM_BINARY.get(name)
+        if symbol:
+            w.declarations.setdefault(symbol, f"declare double @{symbol}({', '.join(['double'] * len(x))}){PURE}")
+        return w.helper(f"wg.{name}", x)
 
     return rule
 
@@ -269,6 +279,9 @@ TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
 TABLE.update({name: _rounding(name) for name in INTRINSIC})
 TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
 TABLE.update(special.rules(lambda name: TABLE[name]))
+# What has a kernel; the names of those that this processor can run are the writer's.
+KERNELS = (*LIBM, *LIBM_BINARY, "erf", "erfc", "erfinv", "expit")
+TABLE.update({name: _kernel_in_loops(name, TABLE[name]) for name in KERNELS})
 
 # Ops that compute with floats as such. The others compute with doubles and round the result, which then is within half an
 # ulp and a bit of the true one.

@@ -1,0 +1,172 @@
+"""Coefficients of the polynomials in `wengert.codegen.elementary`: prints the table that stands in `coefficients.py`.
+
+Minimax polynomials by the exchange algorithm of Remez (1934) in extended precision, on a fixed grid; then each coefficient is
+rounded to a double. Behind each polynomial stands its largest weighted error before the rounding.
+
+    python scripts/fit_kernels.py > src/wengert/codegen/elementary/coefficients.py
+    python scripts/fit_kernels.py ERF ATAN          # some of them, to look at
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mpmath import mp, mpf
+
+mp.dps = 50
+Real = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A polynomial to be found.
+
+    Attributes:
+        of: what is approximated.
+        low, high: the interval.
+        degree: of the polynomial.
+        weight: of the error, at a point.
+        what: one line for the table.
+    """
+
+    of: Real
+    low: Any
+    high: Any
+    degree: int
+    weight: Real
+    what: str
+
+
+def remez(fit: Fit, points: int = 1200) -> tuple[list[Any], Any]:
+    """Coefficients of x**0, x**1, ..., and the largest weighted error on the grid."""
+    low, high = mpf(fit.low), mpf(fit.high)
+    grid = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * k / points) for k in range(points + 1)]
+    grid = [x for x in grid if abs(x) > mpf("1e-9")]
+    values = [(fit.of(x), fit.weight(x)) for x in grid]
+    count = fit.degree + 2
+    chosen = [round(k * (len(grid) - 1) / (count - 1)) for k in range(count)]
+    for _ in range(30):
+        rows = mp.matrix(count, count)
+        right = mp.matrix(count, 1)
+        for r, at in enumerate(chosen):
+            for power in range(fit.degree + 1):
+                rows[r, power] = grid[at] ** power
+            rows[r, count - 1] = (-1) ** r / values[at][1]
+            right[r] = values[at][0]
+        solution = mp.lu_solve(rows, right)
+        coefficients = [solution[p] for p in range(fit.degree + 1)]
+        errors = [(mp.polyval(coefficients[::-1], x) - f) * w for x, (f, w) in zip(grid, values, strict=True)]
+        level, worst = abs(solution[count - 1]), max(map(abs, errors))
+        if worst <= level * mpf("1.01"):
+            break
+        chosen = exchanged(errors, count)
+    return coefficients, worst
+
+
+def exchanged(errors: list[Any], count: int) -> list[int]:
+    """`count` points of alternating sign among the largest errors: one for each run of one sign, less small ones at the ends."""
+    runs: list[int] = []
+    for at, error in enumerate(errors):
+        if runs and (errors[runs[-1]] > 0) == (error > 0):
+            runs[-1] = at if abs(error) > abs(errors[runs[-1]]) else runs[-1]
+        else:
+            runs.append(at)
+    while len(runs) > count:
+        runs.pop(0 if abs(errors[runs[0]]) < abs(errors[runs[-1]]) else -1)
+    if len(runs) < count:
+        raise SystemExit(f"{len(runs)} extrema instead of {count}: the degree is too high for the precision")
+    return runs
+
+
+def odd(function: Real, high: Any, degree: int, what: str) -> Fit:
+    """P with function(x) = x + x z P(z), z = x**2, up to x = `high`; the error is weighted as that of the function."""
+
+    def rest(z: Any) -> Any:
+        x = mp.sqrt(z)
+        return (function(x) / x - 1) / z
+
+    return Fit(rest, 0, mpf(high) ** 2, degree, lambda z: z * mp.sqrt(z) / function(mp.sqrt(z)), what)
+
+
+def relative(function: Real, low: Any, high: Any, degree: int, what: str) -> Fit:
+    """A polynomial with small relative error."""
+    return Fit(function, low, high, degree, lambda x: 1 / abs(function(x)), what)
+
+
+HALF_LOG2 = mp.log(2) / 2
+
+
+def _erfcx(x: Any) -> Any:
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+def _far(q: Any) -> Any:
+    """4 (1 + q) / (1 - q): the inverse of (x - 4) / (x + 4)."""
+    return 4 * (1 + q) / (1 - q)
+
+
+def _quantile(v: Any) -> Any:
+    """erfinv(x) / x for x = sqrt(1 - exp(-v))."""
+    if v < mpf(10) ** -20:
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-v))
+    above = mp.exp(-v) / (1 + x)
+    y = mp.erfinv(x) if v < 2 else mp.sqrt(v)
+    for _ in range(80):
+        value = mp.erfc(y)
+        step = mp.log(value / above) * value / (2 / mp.sqrt(mp.pi) * mp.exp(-y * y))
+        y += step
+        if abs(step) < mpf(10) ** -40:
+            break
+    return y / x
+
+
+FITS: dict[str, Fit] = {
+    "EXPONENTIAL": Fit(
+        lambda r: (mp.expm1(r) - r) / r**2, -HALF_LOG2 - mpf("1e-6"), HALF_LOG2 + mpf("1e-6"), 9, lambda r: r * r,
+        "(exp(r) - 1 - r) / r**2",
+    ),
+    "HYPERBOLIC_SINE": odd(mp.sinh, HALF_LOG2 + mpf("1e-6"), 4, "(sinh(r) / r - 1) / z"),
+    "HYPERBOLIC_COSINE": Fit(
+        lambda z: (mp.cosh(mp.sqrt(z)) - 1) / z, 0, (HALF_LOG2 + mpf("1e-6")) ** 2, 4, lambda z: z, "(cosh(r) - 1) / z"
+    ),
+    "ARCSINE": odd(mp.asin, "0.5", 12, "(arcsin(x) / x - 1) / z"),
+    "ARCTANGENT": odd(mp.atan, 1, 19, "(arctan(x) / x - 1) / z"),
+    "AREA_SINE": odd(mp.asinh, "0.5", 11, "(arcsinh(x) / x - 1) / z"),
+    "AREA_TANGENT": odd(mp.atanh, "0.5", 13, "(arctanh(x) / x - 1) / z"),
+    "LOGARITHM": odd(mp.atanh, "0.17158", 6, "(log((1 + s) / (1 - s)) / 2s - 1) / z"),
+    "INVERSE_CUBE_ROOT": relative(lambda x: x ** (-mpf(1) / 3), "0.353", "2.83", 5, "x**(-1/3)"),
+    "ERROR": Fit(
+        lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, 0, 1, 12, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), "erf(x) / x - 1"
+    ),
+    "ERROR_TAIL": Fit(lambda x: -mp.log(mp.erfc(x)), 1, "5.93", 17, lambda x: mp.erfc(x), "-log(erfc(x))"),
+    "SCALED_COMPLEMENT": relative(
+        lambda q: (1 + 2 * _far(q)) * _erfcx(_far(q)), "-0.78", "0.75", 21, "(1 + 2 x) exp(x**2) erfc(x), q = (x - 4) / (x + 4)"
+    ),
+    "INVERSE_ERROR": relative(
+        lambda t: _quantile(t + 3.125), "-3.125", "3.125", 25, "erfinv(x) / x, t = v - 3.125, v = -log(1 - x**2)"
+    ),
+    "INVERSE_ERROR_FAR": relative(lambda t: _quantile((t + 3.25) ** 2), "-0.7501", "0.7501", 20, "the same, t = sqrt(v) - 3.25"),
+    "INVERSE_ERROR_TAIL": relative(lambda t: _quantile((t + 5) ** 2), "-1.0001", "1.1", 20, "the same, t = sqrt(v) - 5"),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    names = sys.argv[1:] or list(FITS)
+    print('"""Polynomials, fitted by `scripts/fit_kernels.py`; z is the square of the argument. Not to be edited by hand."""')
+    for name in names:
+        fit = FITS[name]
+        coefficients, worst = remez(fit)
+        print(f"\n# {fit.what}; error {mp.nstr(worst, 2)}")
+        print(f"{name} = (")
+        for c in coefficients:
+            print(f"    {float(c)!r},")
+        print(")")
+
+
+if __name__ == "__main__":
+    main()
