@@ -15,7 +15,7 @@ from wengert.codegen.stacks import move_stacks, new_stack
 from wengert.codegen.storage import Buffer, Lazy, Mem, Place, Stack
 from wengert.codegen.text import REGISTER
 from wengert.errors import InternalError
-from wengert.ir.core import Instr, Region, Value
+from wengert.ir.core import Instr, Region, Value, walk
 from wengert.types import StackType
 
 TRIVIAL_COST = 1
@@ -46,7 +46,7 @@ def for_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands[1:], again, body.params[1:], instr.results)
+    carry = prepare(low, instr.operands[1:], again, body.params[1:], instr.results, handed_over(low, instr))
     before, header, inside, after = w.block, w.fresh("for"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -76,7 +76,7 @@ def while_loop(low: Lowering, instr: Instr) -> None:
     again = low.uses.free(cond) | low.uses.free(body)
     low.settle(low)
     settle_outside(low, again)
-    carry = prepare(low, instr.operands, again, body.params, instr.results)
+    carry = prepare(low, instr.operands, again, body.params, instr.results, handed_over(low, instr))
     before, header, inside, after = w.block, w.fresh("while"), w.fresh("body"), w.fresh("after")
     w.jump(header)
     w.label(header)
@@ -120,8 +120,19 @@ def _is_worth_storing(place: Place) -> bool:
 # --- carries -------------------------------------------------------------------------------------------------------
 
 
+def handed_over(low: Lowering, instr: Instr) -> frozenset[Value]:
+    """The arrays that calls inside of a loop overwrite: they get the record of the memory, so it has to have one."""
+    calls = [i for region in instr.regions for i in walk(region.instrs) if i.op.name == "call"]
+    return frozenset(i.operands[k] for i in calls for k in low.interfaces[i.attrs["callee"]].owned)
+
+
 def prepare(
-    low: Lowering, initial: Sequence[Value], again: frozenset[Value], params: Sequence[Value], results: Sequence[Value]
+    low: Lowering,
+    initial: Sequence[Value],
+    again: frozenset[Value],
+    params: Sequence[Value],
+    results: Sequence[Value],
+    handed: frozenset[Value] = frozenset(),
 ) -> Carry:
     """Homes for the arrays and stacks, with the initial values in them."""
     carry = Carry()
@@ -136,7 +147,8 @@ def prepare(
         else:
             home = adopt(low, value, again, taken, [value, param])
             if home is None:
-                home = low.result_home(result, [value, param]) or low.new_home([value, param], "loop carry")
+                kept = None if param in handed else low.result_home(result, [value, param])
+                home = kept or low.new_home([value, param], "loop carry")
             taken.add(home)
             pairs.append((position, value, home))
     assign(low, [(v, b) for _, v, b in pairs], "initial value of a loop carry")
