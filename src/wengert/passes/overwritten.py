@@ -46,7 +46,7 @@ class _Overwritten(Rewriter):
             init = operands[1 + k]
             if not isinstance(init.type, TensorType) or not init.rank or self.is_filler(init):
                 continue
-            part = self.written(instr, k)
+            part = self.written(instr, k, may_run_none=self.is_dead(result))
             if part is not None and all(index is _FULL for index in part):
                 declared = self.env.get(init, init).type
                 (operands[1 + k],) = b.emit(get_op("undef"), [], {"type": declared}, names=[result.name])
@@ -61,42 +61,60 @@ class _Overwritten(Rewriter):
         maker = self.makers.get(value)
         return maker is not None and maker.op.name in ("undef", "broadcast")
 
-    def written(self, loop: Instr, k: int) -> Part | None:
-        """The part of carry `k` that a loop overwrites if it runs all its trips, reading none of it before; None if unknown."""
+    def written(self, loop: Instr, k: int, may_run_none: bool = False) -> Part | None:
+        """The part of carry `k` that a loop overwrites, reading none of it before; None if unknown.
+
+        A loop that runs no trip overwrites nothing, which is known not to happen, or to leave nothing out: where the trips
+        go along an axis, that has no elements then; with `may_run_none`, nobody reads what is left.
+        """
         body = loop.regions[0]
         param = body.params[1 + k]
-        part = self.step(param, body)
-        if part is None or self.ends.get(param):
+        found = self.step(param, body)
+        if found is None or self.ends.get(param):
+            return None
+        part, end = found
+        if any(entry is not _FULL for entry in part) and (body.results[k] is not end or self.is_read(end)):
             return None
         index, count = body.params[0], loop.operands[0].affine
-        found: list[Affine | None] = []
-        for entry, size in zip(part, param.dims, strict=True):
-            if entry is not _FULL and entry == index.affine:
-                if size != count:
-                    return None
-                entry = _FULL
-            elif entry is not _FULL and not isinstance(entry, int) and any(s in self.inside(body) for s, _ in entry.terms):
+        axis = next((n for n, entry in enumerate(part) if entry is not _FULL and entry == index.affine), None)
+        if axis is not None:
+            if param.dims[axis] != count:
                 return None
-            found.append(entry)
-        return tuple(found)
+            part = (*part[:axis], _FULL, *part[axis + 1 :])
+        elif not may_run_none and not (isinstance(count, int) and count > 0):
+            return None
+        inside = self.inside(body)
+        if any(not isinstance(entry, int) and any(s in inside for s, _ in entry.terms) for entry in part if entry is not _FULL):
+            return None
+        return part
 
-    def step(self, param: Value, body: Region) -> Part | None:
-        """The part of `param` that one trip overwrites before anything reads `param`."""
+    def step(self, param: Value, body: Region) -> tuple[Part, Value] | None:
+        """The part of `param` that one trip overwrites before anything reads `param`, and the array with that part."""
         users = self.users.get(param, [])
         if len(users) != 1 or users[0] not in body.instrs or users[0].operands.count(param) != 1:
             return None
         (user,) = users
         if user.op.name == "for" and user.operands[0] is not param:
-            return self.written(user, user.operands.index(param) - 1)
+            position = user.operands.index(param) - 1
+            part = self.written(user, position)
+            return None if part is None else (part, user.results[position])
         if user.op.name != "update" or user.operands[0] is not param:
             return None
         given = iter(user.operands[2:])
-        part: list[Affine | None] = []
+        entries: list[Affine | None] = []
         for kind in user.attrs["spec"]:
             if kind == "s":
                 return None
-            part.append(next(given).affine if kind == "i" else _FULL)
-        return tuple(part)
+            entries.append(next(given).affine if kind == "i" else _FULL)
+        return tuple(entries), user.result
+
+    def is_read(self, end: Value) -> bool:
+        """Whether anything but the next trip sees an array of which a part is written."""
+        return end in self.users or self.ends.get(end) != 1
+
+    def is_dead(self, result: Value) -> bool:
+        """Whether nothing reads the result of a loop."""
+        return result not in self.users and not self.ends.get(result)
 
     def inside(self, body: Region) -> set[object]:
         """Values that are made in a loop body."""
