@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         vmap,
         wrap,
     )
+    from wengert.codegen.threads import get_threads, set_threads
     from wengert.diagnose import explain, memory
     from wengert.errors import (
         ArgumentError,
@@ -80,6 +81,7 @@ _HOMES = {
         "vmap",
         "wrap",
     ],
+    "wengert.codegen.threads": ["get_threads", "set_threads"],
     "wengert.diagnose": ["explain", "memory"],
     "wengert.errors": [
         "ArgumentError",
@@ -110,6 +112,8 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "checkpoint",
     "jit",
     "eager",
+    "set_threads",
+    "get_threads",
     "stop_gradient",
     "custom_jvp",
     "custom_vjp",

@@ -13,6 +13,7 @@ import numpy as np
 
 from wengert.api.arguments import leaf_test
 from wengert.api.mode import eager_now
+from wengert.codegen.threads import mode
 from wengert.frontend.context import trace_now
 from wengert.frontend.growing import ListResult
 from wengert.frontend.trace import Traced
@@ -46,7 +47,8 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     if not flat or traced.updates is not None or traced.writes or variant.written:
         return None
     space: dict[str, Any] = {
-        **names, "trace_now": trace_now, "eager_now": eager_now, "MISSING": MISSING, "counts": counts, "ndarray": np.ndarray,
+        **names, "mode": mode,
+        "trace_now": trace_now, "eager_now": eager_now, "MISSING": MISSING, "counts": counts, "ndarray": np.ndarray,
         "entry": variant.compiled.entry, "holds": traced.guards_hold, "fits": variant.fits, "captures": traced.read_captures,
     }  # fmt: skip
     variables = [f"a{k}" for k in range(len(leaves))]
@@ -56,7 +58,7 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     if traced.captures:
         passed.append("*captures()")
     source = f"""def hot(args, kwargs):
-    if kwargs or len(args) != {len(leaves)} or trace_now() is not None or eager_now():
+    if kwargs or len(args) != {len(leaves)} or mode.splits is not {mode.splits} or trace_now() is not None or eager_now():
         return MISSING
     {"".join(f"{v}, " for v in variables)} = args
     if not ({" and ".join(tests)}):

@@ -20,6 +20,7 @@ from wengert.api.mode import EagerFallbackWarning, is_eager
 from wengert.api.results import write_back
 from wengert.codegen import Compiled
 from wengert.codegen import compile as compile_native
+from wengert.codegen.threads import mode
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.context import is_tracing
 from wengert.frontend.trace import Traced, counter, trace
@@ -81,6 +82,7 @@ class Variant:
     arrays: list[int] = field(init=False)
     written: list[int] = field(init=False)
     unconditional: bool = field(init=False)
+    splits: bool = field(default_factory=lambda: mode.splits)
 
     def __post_init__(self) -> None:
         self.arrays = [k for k, p in enumerate(self.traced.function.params) if p.rank]
@@ -88,7 +90,9 @@ class Variant:
         self.unconditional = not (self.statics or self.sizes or self.traced.static_sizes)
 
     def fits(self, leaves: Sequence[Any]) -> bool:
-        """Whether baked-in integers, captured state and assumed sizes are as they were."""
+        """Whether baked-in integers, captured state and assumed sizes are as they were, and several threads wanted or not."""
+        if self.splits is not mode.splits:
+            return False
         if self.unconditional:
             return self.traced.guards_hold()
         for position, value in self.statics:

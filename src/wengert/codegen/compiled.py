@@ -17,6 +17,7 @@ from wengert.codegen.entry import numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
 from wengert.codegen.module import lower
 from wengert.codegen.thread_stack import stack_limit
+from wengert.codegen.threads import mode
 from wengert.errors import ArgumentError, InternalError, describe
 from wengert.ir.core import Function, Value
 from wengert.switches import PLANS, disabled
@@ -102,8 +103,8 @@ def effort_for(text: str, options: Options) -> Effort:
 
 
 def options_from_environment() -> Options:
-    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,llvm`)."""
-    return Options(**{name: False for name in disabled() if name in PLANS})
+    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,llvm`); threads if there are several."""
+    return Options(**{"threads": mode.splits, **{name: False for name in disabled() if name in PLANS}})
 
 
 class _Runtime:

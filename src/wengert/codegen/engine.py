@@ -199,4 +199,6 @@ def python_symbols() -> dict[str, int]:
     found = {}
     for name in functions:
         found[name] = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+    for name in ("pthread_create", "pthread_join"):
+        found[name] = ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
     return found

@@ -44,26 +44,28 @@ def kernel_parameters(function: Function) -> list[str]:
     ]
 
 
-def entry_text(function: Function, words: int, is_recursive: bool = False) -> tuple[str, Writer]:
+def entry_text(function: Function, words: int, is_recursive: bool = False, always_release: bool = False) -> tuple[str, Writer]:
     """The entry function, and the writer that knows what it declares.
 
     Args:
         function: what the kernel computes.
         words: the size of the operand buffer.
         is_recursive: whether calls among the kernel's functions look at the limit of the thread's stack.
+        always_release: whether other Python threads run during every call.
     """
     w = Writer()
     w.label("start")
-    _Entry(w, function).write(words, is_recursive)
+    _Entry(w, function, always_release).write(words, is_recursive)
     body = "\n".join([*w.entry, *w.lines[1:]])
     text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
 
 
 class _Entry:
-    def __init__(self, w: Writer, function: Function) -> None:
+    def __init__(self, w: Writer, function: Function, always_release: bool) -> None:
         self.w = w
         self.function = function
+        self.always_release = always_release
 
     def write(self, words: int, is_recursive: bool) -> None:
         w, function = self.w, self.function
@@ -102,7 +104,7 @@ class _Entry:
     def releases(self, dims: list[str]) -> str:
         """Whether this call lets other Python threads run, as an i64."""
         w, found = self.w, work(self.function)
-        if found.unknown:
+        if found.unknown or self.always_release:
             return "1"
         env = dict(zip(self.function.dims, dims, strict=True))
         flag = "false"

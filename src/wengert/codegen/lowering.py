@@ -12,6 +12,7 @@ from typing import Any
 
 from wengert.codegen.interfaces import Interface
 from wengert.codegen.liveness import Frame, Uses
+from wengert.codegen.parts import Part
 from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Place, Stack, static_bytes
 from wengert.codegen.text import MEMORY, REGISTER, Writer
 from wengert.errors import InternalError, Span
@@ -73,12 +74,14 @@ class Options:
         inplace: overwrite dead arrays.
         vecmath: inline polynomial kernels instead of calls of the C library.
         llvm: let LLVM optimise, which takes most of the time of compiling.
+        threads: cut loops into parts that may run in threads of their own.
     """
 
     fuse: bool = True
     inplace: bool = True
     vecmath: bool = True
     llvm: bool = True
+    threads: bool = False
 
 
 Handler = Callable[["Lowering", Instr], None]
@@ -118,6 +121,11 @@ class Lowering:
     first_scope: int = 0
     first_kept: int = 0
     frame_bytes: int = 0
+    part: Any = None
+    parts: list[Part] = field(default_factory=list)
+    shared: set[Buffer] = field(default_factory=set)
+    in_order: frozenset[int] = frozenset()
+    loops_seen: int = 0
 
     def __post_init__(self) -> None:
         self.body = self.function.body

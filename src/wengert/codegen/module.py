@@ -15,8 +15,10 @@ from wengert.codegen import (
     linalg,
     matmul,
     order,
+    parts,
     reductions,
     spectral,
+    split_loops,
     stacks,
     vecmath,
 )
@@ -25,18 +27,20 @@ from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
 from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
-from wengert.codegen.nests import Task, run, settle, store_task
+from wengert.codegen.nests import NotApart, Task, run, settle, store_task
+from wengert.codegen.parts import finish
 from wengert.codegen.schedule import schedule
 from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
+from wengert.codegen.threads import MOST_THREADS
 from wengert.ir.core import Function, Value
 from wengert.types import TensorType
 
 HANDLERS: dict[str, Any] = {
     **arrays.HANDLERS, **calls.HANDLERS,
-    **control.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
+    **control.HANDLERS, **split_loops.HANDLERS, **effects.HANDLERS, **reductions.HANDLERS, **stacks.HANDLERS,
     **matmul.HANDLERS, **linalg.HANDLERS, **spectral.HANDLERS, **order.HANDLERS,
 }  # fmt: skip
 
@@ -199,8 +203,17 @@ class Module:
 
 def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
+    in_order: frozenset[int] = frozenset()
+    while True:
+        try:
+            return _lower(function, options, in_order)
+        except NotApart as error:
+            in_order |= {error.args[0]}
+
+
+def _lower(function: Function, options: Options, in_order: frozenset[int]) -> Module:
     found = interfaces(function)
-    low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found)
+    low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
     low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low)], [low]
@@ -208,18 +221,21 @@ def lower(function: Function, options: Options) -> Module:
         lowered.append(_following(lowered[-1], interface))
         kernels.append(_callee(lowered[-1], interface))
     words = max(each.operand_words for each in lowered)
-    entry, entry_writer = entry_text(function, words, any(i.is_recursive for i in found.values()))
+    has_parts = any(name.startswith("@wg.part") for name in low.routines)
+    recursive = any(i.is_recursive for i in found.values())
+    entry, entry_writer = entry_text(function, words, recursive, always_release=has_parts)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations}
     for each in lowered:
         declarations.update(each.w.declarations)
     helpers = vecmath.helpers(set().union(*(each.w.helpers for each in lowered)))
     here = host()
-    parts = [
+    pieces = [
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
         declaration(),
         SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
         interpreter_lock.SUPPORT,
+        *([parts.SUPPORT] if has_parts else []),
         *(text for name, text in declarations.items() if name not in _OWN),
         *helpers,
         *low.routines.values(),
@@ -227,7 +243,11 @@ def lower(function: Function, options: Options) -> Module:
         entry,
         *_metadata(lowered),
     ]
-    return Module("\n".join(parts) + "\n", low)
+    text = "\n".join(pieces) + "\n"
+    stride = interpreter_lock.HEAD_WORDS + words
+    if has_parts:
+        text = text.replace(parts.STRIDE, str(stride)).replace(parts.AREA, str(stride * MOST_THREADS))
+    return Module(text, low)
 
 
 def _following(low: Lowering, interface: Interface) -> Lowering:
@@ -235,7 +255,7 @@ def _following(low: Lowering, interface: Interface) -> Lowering:
     new = Lowering(
         schedule(interface.function), low.options, low.handlers, settle=settle, interfaces=low.interfaces,
         sites=low.sites, notes=low.notes, first_scope=low.first_scope + low.scopes, first_kept=_first_kept(low),
-        routines=low.routines,
+        routines=low.routines, in_order=low.in_order, loops_seen=low.loops_seen,
     )  # fmt: skip
     new.w.kernels, new.w.simple_loops = low.w.kernels, low.w.simple_loops
     return new
@@ -264,6 +284,7 @@ def _callee(low: Lowering, interface: Interface) -> str:
     ]
     _keep_buffers(low)
     write_return(low, interface, returned, status)
+    finish(low, parameters)
     lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     head = f"define internal fastcc {interface.returned()} {interface.symbol}({', '.join(parameters)})"
     return f"{head} nounwind {vector_width()} {{\nstart:\n" + "\n".join(lines) + "\n}"
@@ -284,6 +305,7 @@ def _kernel(low: Lowering) -> str:
             low.bind(param, low.memory(param, arguments, f"%p{k}"))
     low.block(body)
     _return(low)
+    finish(low, [*kernel_parameters(function), "ptr %operands", *(f"ptr %r{k}" for k in range(len(function.results)))])
     lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     parameters = [
         "ptr noalias %operands",

@@ -7,9 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wengert.codegen import scalars
+from wengert.codegen import parts, scalars
 from wengert.codegen.lowering import Lowering
-from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Path
+from wengert.codegen.parts import part_of_loop, threads_for
+from wengert.codegen.storage import Awaited, Buffer, Index, Lazy, Mem, Path, Total
+from wengert.codegen.text import float_literal
+from wengert.codegen.threads import MOST_THREADS
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
@@ -18,17 +21,24 @@ SHARED_COST = 4
 UNROLLED = 16
 
 
+class NotApart(Exception):
+    """An array that several parts of a loop write to would be copied as a whole; the loop has to run in order."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Something to do with every element of `value`: `finish(element, index)`.
 
-    `target` is the memory it goes to, or `scalar` the waiting scalar that it computes, if that is what it does.
+    `target` is the memory it goes to, or `scalar` the waiting scalar that it computes, if that is what it does. What it adds up
+    on the way is `running`. With `apart`, elements may be finished in any order, and several at once.
     """
 
     value: Value
     finish: Callable[[str, Index], None]
     target: Mem | None = None
     scalar: Value | None = None
+    running: Total | None = None
+    apart: bool = False
 
 
 def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
@@ -110,8 +120,55 @@ def run(low: Lowering, tasks: Sequence[Task]) -> None:
         low.memo = {}
 
     low.w.stores_only = all(t.target is not None for t in tasks)
-    nest(low, sizes, body)
+    if _may_split(low, tasks, sizes):
+        _nest_in_parts(low, tasks, sizes, body)
+    else:
+        nest(low, sizes, body)
     low.w.stores_only = False
+
+
+def _may_split(low: Lowering, tasks: Sequence[Task], sizes: Index) -> bool:
+    """Whether a nest may be run by several threads, and may be long enough."""
+    if not low.options.threads or low.part is not None or not all(t.apart or t.running is not None for t in tasks):
+        return False
+    known = all(not s.startswith("%") for s in sizes)
+    return not known or math.prod(map(int, sizes)) * _nanoseconds(low, tasks) >= 2 * parts.GRAIN
+
+
+def _nanoseconds(low: Lowering, tasks: Sequence[Task]) -> float:
+    """What one index takes, roughly: memory is read, or a vectorised formula is computed."""
+    places = [low.env[t.value] for t in tasks]
+    return sum(0.5 + (p.cost / 10 if isinstance(p, Lazy) else 0.0) for p in places)
+
+
+def _nest_in_parts(low: Lowering, tasks: Sequence[Task], sizes: Index, body: Callable[[Index], None]) -> None:
+    """A nest whose outermost loop is cut into parts; totals of the parts are put together in order."""
+    w, totals = low.w, [t.running for t in tasks if t.running is not None]
+    work = float_literal(_nanoseconds(low, tasks))
+    for size in sizes:
+        number = w.let(f"sitofp i64 {size} to double")
+        work = w.let(f"fmul double {work}, {number}")
+    count = threads_for(low, sizes[0], work)
+    found = [w.slot(t.register, count=MOST_THREADS) for t in totals]
+    old = []
+    with part_of_loop(low, sizes[0], count) as (first, behind, number):
+        inner = low.w
+        old = [t.apart() for t in totals]
+        own = inner.let(f"sub nsw i64 {behind}, {first}")
+        loop(low, own, lambda i: nest(low, sizes[1:], body, (inner.let(f"add nsw i64 {first}, {i}"),)))
+        for total, slots in zip(totals, found, strict=True):
+            at = inner.let(f"getelementptr inbounds {total.register}, ptr {slots}, i64 {number}")
+            inner.do(f"store {total.register} {inner.let(f'load {total.register}, ptr {total.total}')}, ptr {at}")
+    for total, slot in zip(totals, old, strict=True):
+        total.total = slot
+
+    def merge(k: str) -> None:
+        for total, slots in zip(totals, found, strict=True):
+            at = w.let(f"getelementptr inbounds {total.register}, ptr {slots}, i64 {k}")
+            total.merge(w.let(f"load {total.register}, ptr {at}"))
+
+    if totals:
+        loop(low, count, merge)
 
 
 def _volume(low: Lowering, sizes: Index) -> str:
@@ -136,7 +193,7 @@ def store_task(low: Lowering, value: Value, target: Mem) -> Task:
         flat = len(index) == 1 and len(target.sizes) != 1
         low.store(target.dtype, found, low.address(target, index, flat), target.buffer)
 
-    return Task(value, finish, target)
+    return Task(value, finish, target, apart=True)
 
 
 def accumulate_task(low: Lowering, value: Value, target: Mem) -> Task:
@@ -148,7 +205,7 @@ def accumulate_task(low: Lowering, value: Value, target: Mem) -> Task:
         total = scalars.emit(low.w, "add", target.dtype, (low.load(target.dtype, address, target.buffer), found), {})
         low.store(target.dtype, total, address, target.buffer)
 
-    return Task(value, finish, target)
+    return Task(value, finish, target, apart=True)
 
 
 # --- materialising -------------------------------------------------------------------------------------------------
@@ -195,7 +252,7 @@ def _waiting_for(low: Lowering, dims: tuple[Affine, ...]) -> list[Task]:
     found = [(scalar, a) for scalar, a in low.waiting.items() if a.source.dims == dims]
     for scalar, _ in found:
         del low.waiting[scalar]
-    return [Task(a.source, a.finish, None, scalar) for scalar, a in found]
+    return [Task(a.source, a.finish, None, scalar, a.running) for scalar, a in found]
 
 
 def settle(low: Lowering) -> None:
@@ -203,7 +260,8 @@ def settle(low: Lowering) -> None:
     while low.waiting:
         scalar, awaited = next(iter(low.waiting.items()))
         del low.waiting[scalar]
-        cluster(low, [], [Task(awaited.source, awaited.finish, None, scalar)], "kept: it is reduced and used again")
+        task = Task(awaited.source, awaited.finish, None, scalar, awaited.running)
+        cluster(low, [], [task], "kept: it is reduced and used again")
 
 
 def settle_readers(low: Lowering, buffers: Iterable[Buffer]) -> None:
@@ -244,6 +302,8 @@ def assign(low: Lowering, pairs: Sequence[tuple[Value, Buffer]], why: str) -> li
     settle_readers(low, (b for _, b in pairs))
     moves = [(v, b) for v, b in pairs if not is_all_of(low, v, b)]
     targets = {b for _, b in moves}
+    if targets & low.shared:
+        raise NotApart
     # What reads a target other than element by element is computed before any target is overwritten.
     unsafe = [v for v, _ in moves if any(not reads_in_step(low, v, b, ()) for b in targets)]
     if unsafe:

@@ -60,7 +60,7 @@ def reduce_all(low: Lowering, x: Value, kind: str) -> Awaited:
     """The reduction of a whole array: it waits until the scalar is asked for, to share a nest with what comes until then."""
     running = Running(low, kind, x.tensor.dtype)
     running.reset()
-    return Awaited(x, lambda found, index: running.include(found), running.value)
+    return Awaited(x, lambda found, index: running.include(found), running.value, running)
 
 
 class Running:
@@ -82,6 +82,18 @@ class Running:
         found = scalars.emit(w, "convert", self.dtype, (found,), {"dtype": self.kept})
         old = w.let(f"load {self.register}, ptr {self.total}")
         w.do(f"store {self.register} {combine(self.low, self.kind, self.kept, old, found)}, ptr {self.total}")
+
+    def apart(self) -> str:
+        """Go on in a new slot of the function being written, from the neutral element; gives the old one."""
+        old, self.total = self.total, self.low.w.slot(self.register)
+        self.reset()
+        return old
+
+    def merge(self, other: str) -> None:
+        """Take in what was added up elsewhere."""
+        w = self.low.w
+        old = w.let(f"load {self.register}, ptr {self.total}")
+        w.do(f"store {self.register} {combine(self.low, self.kind, self.kept, old, other)}, ptr {self.total}")
 
     def value(self) -> str:
         """The reduction of the elements so far."""

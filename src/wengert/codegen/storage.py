@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from wengert.types import DType
 
@@ -135,6 +135,22 @@ class Stack:
     hint: str
 
 
+class Total(Protocol):
+    """What a loop over elements adds up: it lies in a stack slot, `total`, of LLVM type `register`."""
+
+    total: str
+    register: str
+
+    def reset(self) -> None:
+        """Start with the neutral element."""
+
+    def apart(self) -> str:
+        """Go on in a new slot of the function being written, from the neutral element; gives the old one."""
+
+    def merge(self, other: str) -> None:
+        """Take in what was added up elsewhere."""
+
+
 @dataclass(frozen=True, eq=False)
 class Awaited:
     """A scalar that a nest will compute: a reduction that waits for others over the same iteration space.
@@ -143,11 +159,13 @@ class Awaited:
         source: the array that is reduced.
         finish: adds an element to the total.
         total: writes the code of the reduction of all elements.
+        running: what `finish` adds to.
     """
 
     source: Value
     finish: Callable[[str, Index], None]
     total: Callable[[], str]
+    running: Total
 
 
 Place: TypeAlias = str | Mem | Lazy | Stack | Awaited

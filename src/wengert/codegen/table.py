@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from wengert.codegen import threads
 from wengert.codegen.text import Writer
 from wengert.types import DTYPES
 
@@ -24,7 +25,8 @@ def shared() -> dict[str, int]:
     """Addresses of objects that live as long as the process, by name."""
     kinds = (float, int, np.float64, np.float32, np.ndarray)
     constants = {"True": True, "False": False, **{kind.__name__: kind for kind in kinds}}
-    return {**{name: id(obj) for name, obj in constants.items()}, **{d.name: id(d.numpy) for d in DTYPES.values()}}
+    found = {name: id(obj) for name, obj in constants.items()}
+    return {"threads": threads.address(), **found, **{d.name: id(d.numpy) for d in DTYPES.values()}}
 
 
 def names() -> tuple[str, ...]:

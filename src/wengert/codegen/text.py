@@ -59,6 +59,17 @@ class Writer:
         self.simple_loops = 0
         self._count = 0
 
+    def continue_from(self, other: Writer) -> None:
+        """Write another function of the same module, with names that `other` has not."""
+        self.take_from(other)
+        self.kernels, self.in_loop, self.stores_only = other.kernels, other.in_loop, other.stores_only
+
+    def take_from(self, other: Writer) -> None:
+        """Count on from where `other` is, and declare what it declares."""
+        self._count, self.simple_loops = other._count, other.simple_loops
+        self.declarations.update(other.declarations)
+        self.helpers |= other.helpers
+
     def fresh(self, hint: str = "t") -> str:
         """A new local name, without sigil."""
         self._count += 1
