@@ -57,6 +57,7 @@ def test_constructor_and_parts():
     check(lambda x, y: cmath.phase(complex(x, y)) * cmath.polar(complex(x, y))[0], -1.5, 2.0)
     check(lambda r, t: cmath.rect(r, t).real + cmath.isclose(cmath.rect(r, t), 1.0), 1.5, 2.0)
     check(lambda z: float(isinstance(z, complex)) * abs(z) + (isinstance(z, float)), 1.5 + 1j)
+    check(lambda z: z.real * isinstance(z.real, (complex, float)) + isinstance(z.imag, complex | int), 1.5 + 1j)
 
 
 def test_loop_that_becomes_complex():

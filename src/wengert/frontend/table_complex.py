@@ -369,7 +369,7 @@ _RULES: dict[Any, Function] = {
     cmath.phase: _on_complex(angle),
     cmath.polar: _on_complex(polar),
     cmath.rect: rect,
-    isinstance: lambda z, kinds: issubclass(type_of_complex(z) if isinstance(z, Complex) else type(z), kinds),
+    isinstance: lambda z, kinds: issubclass(type_of_complex(z), kinds) if isinstance(z, Complex) else PASS,
     type: type_of_complex,
     bool: lambda z: z != 0,
     **{f: _refuse_order(f.__name__) for f in (max, min, np.maximum, np.minimum, np.max, np.min)},
