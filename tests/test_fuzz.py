@@ -16,7 +16,7 @@ from wengert.testing.fuzz.guarded import PATTERN, Arena
 from wengert.testing.fuzz.kinds import Form, Signature
 from wengert.testing.fuzz.runner import Runner
 
-QUICK = ("axpy", "one_element", "gathered", "added_at", "written_slice", "made", "caught", "list_place", "popped")
+QUICK = ("axpy", "one_element", "gathered", "written_slice", "caught", "list_place")
 
 
 def one_call_at_a_time(number, signature):
@@ -27,7 +27,7 @@ def one_call_at_a_time(number, signature):
 def test_calls_in_this_process(name):
     found = Runner(all_cases()[name], "value", 1, one_call_at_a_time).run(0, 150)
     assert not found.mismatches
-    assert found.counts["gave a result"] > 30
+    assert found.counts["gave a result"] > 20
 
 
 @pytest.mark.parametrize("name", ["axpy", "scattered"])
@@ -38,12 +38,18 @@ def test_gradients_in_this_process(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(all_cases()))
 def test_all_programs(name):
-    assert not run_here(Task(name, 2, 40)).mismatches
+    assert not run_here(Task(name, 2, 40, memory=0)).mismatches
 
 
 @pytest.mark.long
 def test_many_calls_in_processes():
     assert not campaign.run_all(list(all_cases().values()), 50_000, 3, jobs=os.cpu_count() or 1).mismatches
+
+
+def test_astronomical_sizes_in_a_process():
+    report = run_guarded(Task("axpy", 5, 60))
+    assert not report.mismatches
+    assert report.counts["huge"] > 3
 
 
 # --- the harness notices what goes wrong ---------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`wg.jit(f)` does to its arguments what `f` does; derivatives leave theirs alone."""
 
+import contextlib
 import copy
 from collections import deque
 from dataclasses import dataclass, field
@@ -169,3 +170,27 @@ def test_other_sizes_and_numbers_do_not_compile_again():
     for n in (3, 5, 9):
         program(np.ones(n), 0.5 * n)
     assert (program.stats.traces, program.stats.compilations, program.stats.variants) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("transform", [wg.jit, wg.grad])
+def test_reshaped_argument_that_is_not_contiguous(transform):
+    """NumPy's reshape of such an array is a copy, so a write to it is not seen in the array."""
+
+    def flat(a):
+        part = a.reshape(-1)
+        part[0] = 3.5
+        return np.sum(a * a)
+
+    def read(a):
+        return np.sum(a.reshape(-1) ** 2)
+
+    a = np.arange(6.0).reshape(2, 3)
+    fortran = np.asfortranarray(a)
+    run = transform(flat)
+    assert np.all(run(a.copy()) == transform(flat)(a.copy()))
+    for mode in (contextlib.nullcontext, wg.eager):
+        with mode(), pytest.raises(wg.UnsupportedError, match="reshaped and written to"):
+            wg.grad(flat)(fortran) if transform is wg.grad else run(fortran)
+            if transform is wg.jit:
+                wg.grad(flat)(fortran)
+    np.testing.assert_array_equal(transform(read)(fortran), transform(read)(a))

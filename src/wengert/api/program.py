@@ -276,7 +276,7 @@ class Program:
         builder = EvalBuilder(positions=positions)
         traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
         self.notice()
-        if traced.written:
+        if traced.written or traced.ordered:
             leaves, _ = flatten_call(args, kwargs)
             inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
             arrays = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray)]
@@ -348,7 +348,20 @@ def _frames_to_the_user() -> int:
 
 
 def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequence[int], traced: Traced) -> None:
-    """Raise if an array that the function writes to shares memory with another input: the write would not be seen there."""
+    """Raise if an array that the function writes to shares memory with another input: the write would not be seen there.
+
+    Raises:
+        UnsupportedError: for this reason, or as one of them is not contiguous and the function reshapes it.
+    """
+    for k in traced.ordered:
+        if not inputs[k].flags.c_contiguous:
+            raise UnsupportedError(
+                f"{traced.function.params[k].name!r} is reshaped and written to, and is not contiguous",
+                traced.function.span,
+                found="an array whose reshaped form is a copy in NumPy",
+                expected="a contiguous array, whose reshaped form is a view",
+                fix="pass a contiguous copy: np.ascontiguousarray(x)",
+            )
     for k in written:
         for other in arrays:
             if other != k and np.may_share_memory(inputs[k], inputs[other]):

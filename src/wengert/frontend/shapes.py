@@ -110,10 +110,17 @@ def reshaped(x: Array, shape: Any) -> Array:
     inserted = _inserted_axes(source, dims)
     step = expand_step(source, inserted) if inserted is not None else Reshape(dims, source)
     if x.is_contiguous or len(source) <= 1 or isinstance(step, Expand):
+        if len(source) > 1 and not isinstance(step, Expand):
+            note_reshaped(x.root)
         return x.through(step)
     made = Array(step.read(x.value))
     made.frozen = "the reshape of an array that is not contiguous"
     return made
+
+
+def note_reshaped(root: Array) -> None:
+    """Remember that a view of `root` is one in NumPy only where `root`, if it comes from outside, is contiguous."""
+    current().extra.setdefault("reshaped", {})[id(root)] = root
 
 
 def _inserted_axes(source: tuple[Affine, ...], dims: tuple[Affine, ...]) -> list[int] | None:

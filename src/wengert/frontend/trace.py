@@ -96,6 +96,7 @@ class Traced:
         written: leaves that are arrays and that the function writes to; they must not share memory with other inputs.
         writes: what a call leaves behind outside; its values are results, too.
         written_captures: parameters that are captured arrays which the function writes to.
+        ordered: those of the arrays that are written to which must be contiguous: NumPy would reshape others to copies.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
     """
@@ -114,6 +115,7 @@ class Traced:
     written: list[int]
     writes: WriteBack
     written_captures: list[int]
+    ordered: list[int]
     guards_hold: Callable[[], bool] = field(repr=False)
     read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
     updates: Updates | None = None
@@ -396,6 +398,9 @@ class _Run:
             dict(self.builder.functions),
         )
         function = refresh(with_known_sizes(function, self.trace.assumptions))
+        reshaped = self.trace.extra.get("reshaped", {})
+        ordered = [self.param_leaves.index(k) for k in written if id(self.arrays[k]) in reshaped]
+        taken = {start for array, _, _, start in captures.outside.arrays.values() if id(array) in reshaped} & kept
         return Traced(
             function,
             self.tree,
@@ -411,6 +416,7 @@ class _Run:
             written,
             writes,
             [k for k, c in enumerate(inputs, len(self.params)) if c.param in kept],
+            ordered + [k for k, c in enumerate(inputs, len(self.params)) if c.param in taken],
             compile_guards(captures.guards),
             compile_reader([i.path for i in inputs]),
             updates,

@@ -27,13 +27,14 @@ def main() -> int:
     start, report = time.perf_counter(), Report()
     if options.call is not None:
         limit_memory(options.memory)
-        report = Runner(cases[0], options.mode, options.seed, _say).run(options.call, options.count)
+        report = Runner(cases[0], options.mode, options.seed, _say, options.memory > 0).run(options.call, options.count)
         print(*report.mismatches, sep="\n")
     elif options.here:
         each = max(1, options.count // sum(len(case.ways) for case in cases))
+        limit_memory(options.memory)
         for case in cases:
             print(case.name, flush=True)
-            report.add(run_here(Task(case.name, options.seed, each, case.ways[0])))
+            report.add(run_here(Task(case.name, options.seed, each, case.ways[0], memory=options.memory)))
         print(*report.mismatches, sep="\n")
     else:
         report = run_all(cases, options.count, options.seed, options.jobs, options.memory, show=_show)

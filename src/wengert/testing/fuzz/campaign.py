@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -88,14 +89,17 @@ def run_guarded(task: Task) -> Report:
 
 
 def run_here(task: Task, note: Callable[[int, int, int], None] = lambda mode, number, signature: None) -> Report:
-    """The calls of one task in this process; `note` is told of each call before it is made."""
+    """The calls of one task in this process; `note` is told of each call before it is made.
+
+    The memory that the process may use has to be limited (`limit_memory`) if the task says that it is.
+    """
     case = all_cases()[task.name]
     whole = Report()
     for position, mode in enumerate(case.ways):
         if position < case.ways.index(task.mode):
             continue
         first = task.first if mode == task.mode else 0
-        runner = Runner(case, mode, task.seed, lambda number, signature, at=position: note(at, number, signature))  # type: ignore[misc]
+        runner = Runner(case, mode, task.seed, partial(note, position), bool(task.memory))
         whole.add(runner.run(first, task.count - first))
     return whole
 
@@ -135,8 +139,7 @@ def _wait(process: SpawnProcess, receiver: Connection[Any, Any], place: Any) -> 
 
 def _work(task: Task, place: Any, sender: Connection[Any, Any]) -> None:
     """The process of a task."""
-    if task.memory:
-        limit_memory(task.memory)
+    limit_memory(task.memory)
 
     def note(*numbers: int) -> None:
         place[0], place[1], place[2] = numbers
@@ -145,8 +148,8 @@ def _work(task: Task, place: Any, sender: Connection[Any, Any]) -> None:
 
 
 def limit_memory(size: int) -> None:
-    """Let allocations of this process fail beyond `size` bytes of addresses, where the system can do that."""
-    if sys.platform != "win32":
+    """Let allocations of this process fail beyond `size` bytes of addresses (0: no limit), where the system can do that."""
+    if size and sys.platform != "win32":
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 

@@ -15,7 +15,6 @@ ORDINARY = (
     ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, MemoryError, NameError, NotImplementedError,
     OSError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
-RTOL = {"f": 1e-9, "c": 1e-9}
 SINGLE = 2e-4
 
 
@@ -87,13 +86,14 @@ def difference(left: Any, right: Any, values: bool, rtol: float) -> str | None:
 def _difference(a: np.ndarray, b: np.ndarray, values: bool, rtol: float) -> str | None:
     if a.shape != b.shape:
         return f"shapes {a.shape} and {b.shape}"
-    if a.dtype.kind != b.dtype.kind or (a.shape and a.dtype.itemsize != b.dtype.itemsize and a.dtype.kind == "f"):
+    alike = a.dtype.kind == b.dtype.kind if a.shape else "c" not in (a.dtype.kind + b.dtype.kind) or a.dtype == b.dtype
+    if not alike or (a.shape and a.dtype.kind == "f" and a.dtype.itemsize != b.dtype.itemsize):
         return f"dtypes {a.dtype} and {b.dtype}"
     if not values or a.tobytes() == b.tobytes():
         return None
-    if a.dtype.kind not in "fc":
+    if a.dtype.kind + b.dtype.kind not in ("ff", "cc"):
         return None if np.array_equal(a, b) else "other values"
-    if a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1) == 4:
+    if min(a.dtype.itemsize, b.dtype.itemsize) // (2 if a.dtype.kind == "c" else 1) == 4:
         rtol = max(rtol, SINGLE)
     with np.errstate(all="ignore"):
         finite = a[np.isfinite(a)]

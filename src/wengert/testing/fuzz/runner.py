@@ -61,9 +61,11 @@ class Runner:
         mode: one of its modes.
         seed: of the whole run.
         note: told the numbers of each call and of its signature before it is made.
+        huge: whether astronomical sizes may be passed, as in a process whose memory is limited.
     """
 
-    def __init__(self, case: Case, mode: str, seed: int, note: Note) -> None:
+    def __init__(self, case: Case, mode: str, seed: int, note: Note, huge: bool = False) -> None:
+        self.huge = huge and case.huge and mode != "vmap"
         self.case, self.mode, self.seed, self.note = case, mode, seed, note
         self.source = Source(len(case.words))
         self.loss = loss_of(case.f)
@@ -118,9 +120,8 @@ class Runner:
         kind = random.Random(f"{place} kind {number % KINDS}")
         case = self.case
         first = case.plain or number % KINDS == 0
-        huge = case.huge and self.mode != "vmap"
         sizes = random.Random(f"{place} sizes {number}")
-        return draw_signature(case.words, kind, sizes, huge, first or self.mode == "jvp", not first)
+        return draw_signature(case.words, kind, sizes, self.huge, first or self.mode == "jvp", not first)
 
     def call(self, number: int, signature_number: int) -> str | None:
         """Make one call; returns what is wrong with its outcome."""
