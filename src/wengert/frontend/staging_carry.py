@@ -16,7 +16,7 @@ from wengert.frontend import staging_guesses
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
-from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
+from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, Unset, of_kinds
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart, typed
@@ -34,7 +34,7 @@ from wengert.frontend.staging_state import (
     poison,
     write_cell,
 )
-from wengert.ir.core import Value
+from wengert.ir.core import Value, walk
 
 MAX_ATTEMPTS = 12
 
@@ -154,7 +154,10 @@ class Carry:
             item.entry = conform(item.form, item.entry)
 
     def enter(self, params: Sequence[Value]) -> None:
-        """Set variables and locations to the parameters."""
+        """Set variables and locations to the parameters; what an earlier run lost is unknown."""
+        for array in self.lost.values():
+            if not is_poisoned(self.trace, array._value):
+                poison(self.trace, array, f"writes in the loop at {self.info.span} to an array that may be the same one")
         arrays: dict[Any, Any] = {}
         supply = enumerate(params)
         for item in self.items.values():
@@ -222,7 +225,9 @@ class Carry:
                 settled = False  # the next run shows what it is carried as
             elif is_poisoned(self.trace, new):
                 settled &= self.items.pop(key, None) is None
-                self.lost[id(location.owner)] = location.owner
+                if id(location.owner) not in self.lost:
+                    self.lost[id(location.owner)] = location.owner
+                    settled &= not _may_read(outcome, location.old)  # the next iteration would read what it does not know
             elif key in self.items:
                 settled &= self.grow(self.items[key], new)
             elif new is not location.old:
@@ -437,7 +442,7 @@ class Carry:
 
     def link_entry(self, item: Carried, new: Any, outcome: Outcome, surely_ran: bool) -> None:
         """An array may still be the one from before the loop, if the body need not run or need not replace it."""
-        if isinstance(item.place, Location) or item.entry is UNSET:
+        if isinstance(new, Value) or item.entry is UNSET:
             return
         leaves = (take_apart(new)[0], take_apart(item.entry)[0], take_apart(self.exit_of(item, outcome))[0])
         for result, entry, final in zip(*leaves):
@@ -458,6 +463,21 @@ class Carry:
                         raise CannotMergeError(f"{item.label} starts as a view of another array and is written to")
                     lost[id(entry)] = entry
         return lost
+
+
+def _may_read(outcome: Outcome, value: Value) -> bool:
+    """Whether a run of a body may have read an array whose contents were `value` before the loop."""
+    for instr in walk(outcome.builder.instrs):
+        if value in instr.operands or any(value in region.results for region in instr.regions):
+            return True
+    kept = [*outcome.variables, *(new for _, new in outcome.stores.values()), outcome.result]
+    return any(_may_be(obj, value) for obj in kept)
+
+
+def _may_be(obj: Any, value: Value) -> bool:
+    if isinstance(obj, Array):
+        return obj.root._value is value
+    return obj is value if isinstance(obj, Value) else not isinstance(obj, Scalar | Unset | int | float | str | None)
 
 
 def _traced_leaves(form: Form, obj: Any) -> list[Any]:

@@ -321,12 +321,17 @@ def poison(trace: Trace, array: Array, reason: str) -> None:
     array._set_value(value)
 
 
-def link(trace: Trace, a: Array, b: Array) -> None:
-    """Note that two arrays may be one: a write to either makes the other's contents unknown."""
-    if a is not b:
-        for one, other in ((a, b), (b, a)):
-            trace.journal.links.setdefault((id(one), "value"), []).append(other)
-            one.frozen = one.frozen or other.frozen
+def link(trace: Trace, new: Array, old: Array) -> None:
+    """Note that `new` may be `old`, and all that `old` may be: a write to one makes the contents of the others unknown."""
+    if new is old:
+        return
+    links = trace.journal.links
+    for each in [old, *links.get((id(old), "value"), ())]:
+        known = links.setdefault((id(new), "value"), [])
+        if each is not new and not any(each is other for other in known):
+            known.append(each)
+            links.setdefault((id(each), "value"), []).append(new)
+    new.frozen = old.frozen = new.frozen or old.frozen
 
 
 def spoil(trace: Trace, array: Array) -> None:

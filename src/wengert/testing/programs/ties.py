@@ -78,7 +78,8 @@ class _Watcher:
         return values if len(values) > 1 else values[0]
 
     def _note(self, left: Any, right: Any) -> None:
-        if all(np.asarray(side).dtype.kind in "iub" for side in (left, right)):
-            return
+        kinds = [np.asarray(side).dtype.kind for side in (left, right)]
+        if "f" not in kinds or set(kinds) - set("fiub"):
+            return  # exact numbers, and texts and other objects
         gap = np.abs(np.subtract(left, right))
         self.found |= bool(np.any(gap <= _TOLERANCE * (1 + np.abs(left))))
