@@ -50,7 +50,7 @@ def stack_of_numbers(x):
     return total
 
 
-@example(1.0, 2.0, 3.0, eager="list.index compares traced numbers")
+@example(1.0, 2.0, 3.0)
 def list_edits(a, b, c):
     items = [a, b]
     items.extend([c, a * b])
@@ -128,7 +128,7 @@ def dict_lookups(x, key):
     return total + sum(table.values()) + len(table)
 
 
-@example(np.array([1.0, 2.0, 4.0, 8.0, 16.0, 3.0]), 3, eager="a deque fills up to its largest length in a loop")
+@example(np.array([1.0, 2.0, 4.0, 8.0, 16.0, 3.0]), 3)
 def moving_window(x, width):
     window = deque(maxlen=width)
     total = 0.0

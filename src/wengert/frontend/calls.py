@@ -45,6 +45,7 @@ from wengert.frontend.iterators import before_taking
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
+from wengert.frontend.rows import can_be_rows
 from wengert.frontend.source import only_arranges
 from wengert.frontend.staging_choices import call_with, dispatch
 from wengert.frontend.staging_state import bear
@@ -300,8 +301,10 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
         return METHODS["method"](trace, owner, "extend", args, kwargs)
     if isinstance(owner, list | dict | set | deque):
         compares = isinstance(owner, list | deque) and name in ("index", "count", "remove")
-        if compares and not trace.eager and holds_traced(trace, args, {}):
-            refuse(trace, f"{type(owner).__name__}.{name}")
+        if compares and len(args) == 1 and not trace.eager and (is_box(args[0]) or any(map(is_box, owner))):
+            if not can_be_rows(owner):
+                refuse(trace, f"{type(owner).__name__}.{name}")
+            return METHODS["method"](trace, owner, name, args, kwargs)
         before_method(trace, owner, name)
         if name == "sort" and kwargs.get("key") is not None:
             key = kwargs["key"]

@@ -246,7 +246,7 @@ class ExpressionRewriter:
                 arg.annotation = None
         return node
 
-    def expr_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+    def expr_GeneratorExp(self, node: Any) -> ast.expr:
         targets = [g.target for g in node.generators]
         names: list[Any] = [n for t in targets for n in (t.elts if isinstance(t, ast.Tuple) else [t])]
         simple = all(isinstance(n, ast.Name) for n in names) and not any(g.is_async for g in node.generators)
@@ -255,8 +255,10 @@ class ExpressionRewriter:
             return self.comprehension(node)
         return self.generator(node)
 
+    expr_ListComp = expr_GeneratorExp
+
     def generator(self, node: Any) -> ast.expr:
-        """A generator expression twice: as loops around a consumer, and as Python's own."""
+        """A generator expression or list twice: as loops around a consumer, and as Python's own."""
         outer, span = self.scope, self.spans[self.site(node)]
         first = self.expr(node.generators[0].iter)
         known: list[str] = []
@@ -276,7 +278,8 @@ class ExpressionRewriter:
         given = f"__temporary_first_{len(self.spans)}__"
         node.generators[0].iter = ast.copy_location(ast.Name(given, ast.Load()), node)
         pull = self.function_of([given], self.comprehension(node), node)
-        return self.call("generator", node, len(self.infos) - 1, first, ast.Tuple(levels, ast.Load()), element, pull)
+        hook = "generator" if isinstance(node, ast.GeneratorExp) else "listed"
+        return self.call(hook, node, len(self.infos) - 1, first, ast.Tuple(levels, ast.Load()), element, pull)
 
     def function_of(self, names: Sequence[str], body: ast.expr, place: ast.expr) -> ast.expr:
         """`lambda names: body`."""
@@ -302,7 +305,7 @@ class ExpressionRewriter:
         self.scope = outer
         return node if isinstance(node, ast.GeneratorExp) else self.call("fresh", node, node)
 
-    expr_ListComp = expr_SetComp = expr_DictComp = comprehension
+    expr_SetComp = expr_DictComp = comprehension
 
     # --- parts that run later -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ the generator as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from wengert.errors import StagingError
 from wengert.frontend import staging, staging_loops, staging_whiles
@@ -149,9 +149,10 @@ def pulled(iterator: Any) -> Iterator[Any]:
 # --- generator expressions -------------------------------------------------------------------------------------------
 
 
-def expression(
-    info: BranchInfo, first: Any, levels: tuple[tuple[Any, Any, bool, tuple[Any, ...]], ...], element: Any, pull: Any
-) -> Any:
+Level: TypeAlias = tuple[Any, Any, bool, tuple[Any, ...]]
+
+
+def expression(info: BranchInfo, first: Any, levels: tuple[Level, ...], element: Any, pull: Any) -> StagedGenerator:
     """`(element for ... in first if ... for ... in ...)`.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 from wengert.frontend import staging
 from wengert.frontend.boxes import box, lift
 from wengert.frontend.calls import SPECIAL, call
+from wengert.frontend.comprehensions import list_of
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.emit import ensure
@@ -172,6 +173,7 @@ def install() -> None:
     """Put the rules in front of those for other iterables."""
     SPECIAL[filter] = _filter_other
     SPECIAL[next] = _next_item
+    _wrap(list, list_of)
     rules: dict[Any, Callable[..., Any]] = {
         builtins.sum: _sum,
         any: _quantifier(True),

@@ -22,6 +22,7 @@ from wengert.frontend.boxes import is_box
 from wengert.frontend.calls import call
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.choices import Choice, note_not
+from wengert.frontend.comprehensions import comprehension
 from wengert.frontend.context import Trace, current
 from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
@@ -272,6 +273,14 @@ class Hooks:
             before_taking(trace, first)
         listed = tuple((self.infos[number], *rest) for number, *rest in levels)
         return bear(trace, generators.expression(self.infos[info], first, listed, element, pull))
+
+    def listed(self, site: int, info: int, first: Any, levels: Any, element: Any, pull: Any) -> Any:
+        """A list comprehension."""
+        trace = self.at(site)
+        if hasattr(type(first), "__next__"):
+            before_taking(trace, first)
+        listed = tuple((self.infos[number], *rest) for number, *rest in levels)
+        return comprehension(self.infos[info], first, listed, element, pull)
 
     def iterate(self, site: int, iterable: Any, by_python: bool = True) -> Any:
         """What Python itself is to iterate over."""

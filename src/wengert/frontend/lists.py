@@ -14,10 +14,10 @@ from typing import Any
 from wengert.errors import StagingError
 from wengert.frontend import rows as rows_
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import box
+from wengert.frontend.boxes import box, lift
 from wengert.frontend.calls import GROWING, METHODS, SPECIAL, call
 from wengert.frontend.context import Trace, current
-from wengert.frontend.emit import is_at_least, value_of
+from wengert.frontend.emit import difference, ensure, is_at_least, value_of
 from wengert.frontend.growing import Rows, is_growing
 from wengert.frontend.registry import PASS
 from wengert.frontend.scalars import Scalar
@@ -31,33 +31,27 @@ from wengert.frontend.staging_iter import (
 from wengert.frontend.staging_state import bear
 from wengert.frontend.stores import set_contents
 from wengert.ir.core import Value
-from wengert.types import Affine
 
 # --- methods ---------------------------------------------------------------------------------------------------------
 
 
 def method(trace: Trace, owner: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`owner.name(*args)` for a growing list or deque, or for one that is about to become one."""
-    rule = _METHODS.get(name)
-    if rule is None or kwargs:
+    rule = RULES.get(name)
+    if rule is None or (kwargs and name != "sort"):
         raise StagingError(
             f"{type(owner).__name__}.{name} of a list whose length is known only at run time is not staged", trace.span
         )
-    return rule(trace, owner, *args)
+    return rule(trace, owner, *args, **kwargs)
 
 
-def _change(trace: Trace, owner: Any, new: Rows) -> None:
-    if isinstance(owner, deque) and owner.maxlen is not None and not _is_below(new.size, owner.maxlen + 1):
-        raise StagingError(
-            "a deque with a largest length whose length is known only at run time is not staged",
-            trace.span,
-            fix="fill it to its largest length before the loop, or use an array and a position",
-        )
+def _change(trace: Trace, owner: Any, new: Rows, keeps_first: bool = False) -> None:
+    """Give a list or deque other items; of a deque that is full, those at the other end go."""
+    most = owner.maxlen if isinstance(owner, deque) else None
+    if most is not None and not (isinstance(new.size, int) and new.size <= most):
+        kept = current().builder.minimum(value_of(new.size), current().builder.const(most)).affine
+        new = rows_.part(new, 0 if keeps_first else difference(new.size, kept), kept)
     set_contents(trace, owner, [new])
-
-
-def _is_below(size: Affine, limit: int) -> bool:
-    return isinstance(size, int) and size < limit
 
 
 def _append(trace: Trace, owner: Any, item: Any) -> None:
@@ -66,7 +60,7 @@ def _append(trace: Trace, owner: Any, item: Any) -> None:
 
 def _append_left(trace: Trace, owner: Any, item: Any) -> None:
     rows = rows_.fit_item(rows_.rows_of(owner), item)[0]
-    _change(trace, owner, rows_.concatenate(rows_.rows_like(rows, [item]), rows))
+    _change(trace, owner, rows_.concatenate(rows_.rows_like(rows, [item]), rows), keeps_first=True)
 
 
 def _extend(trace: Trace, owner: Any, items: Any) -> None:
@@ -94,7 +88,32 @@ def _pop_left(trace: Trace, owner: Any) -> Any:
 
 
 def _insert(trace: Trace, owner: Any, index: Any, item: Any) -> None:
+    if isinstance(owner, deque) and owner.maxlen is not None:
+        _refuse_full(trace, owner)
     _change(trace, owner, rows_.insert(rows_.rows_of(owner), index, item))
+
+
+def _refuse_full(trace: Trace, owner: Any) -> None:
+    """`insert` of a deque with a largest length raises IndexError where it is full."""
+    room = current().builder.lt(value_of(rows_.rows_of(owner).size), current().builder.const(owner.maxlen))
+    ensure(room, "IndexError", "deque already at its maximum size")
+
+
+def _extend_left(trace: Trace, owner: Any, items: Any) -> None:
+    for item in staged(items) or items:
+        _append_left(trace, owner, item)
+
+
+def _rotate(trace: Trace, owner: Any, steps: Any = 1) -> None:
+    rows = rows_.rows_of(owner)
+    size = rows_.size_of(rows)
+    if isinstance(size, int) and not size:
+        return
+    # An empty one is divided by 1.
+    b = current().builder
+    first = lift(-steps % box(b.maximum(value_of(rows.size), b.const(1))))
+    rest = difference(rows.size, first.affine)
+    _change(trace, owner, rows_.concatenate(rows_.part(rows, first.affine, rest), rows_.part(rows, 0, first.affine)))
 
 
 def _clear(trace: Trace, owner: Any) -> None:
@@ -122,12 +141,14 @@ def _get_item(trace: Trace, owner: Any, index: Any) -> Any:
     return rows_.read(rows_.rows_of(owner), index)
 
 
-_METHODS: dict[str, Callable[..., Any]] = {
+RULES: dict[str, Callable[..., Any]] = {
     "append": _append,
     "appendleft": _append_left,
     "extend": _extend,
     "pop": _pop,
     "popleft": _pop_left,
+    "extendleft": _extend_left,
+    "rotate": _rotate,
     "insert": _insert,
     "clear": _clear,
     "reverse": _reverse,
@@ -266,23 +287,15 @@ def _sum(items: Any, start: Any = 0) -> Any:
     return total if isinstance(start, int) and start == 0 else total + start
 
 
-def _extremum(name: str) -> Callable[..., Any]:
-    def rule(*args: Any, **options: Any) -> Any:
-        if len(args) != 1 or options:
-            raise StagingError(f"{name}() with options, of a list of traced length, is not staged", current().span)
-        return rows_.fold(rows_.rows_of(args[0]), name, f"{name}()")
-
-    return rule
-
-
 def _list(items: Any) -> Any:
     return rows_.copy_of(rows_.rows_of(items))
 
 
 def _deque(items: Any, maxlen: Any = None) -> Any:
+    made = bear(current(), deque([rows_.rows_of(items)], maxlen))
     if maxlen is not None:
-        raise StagingError("a deque of a list of traced length cannot have a largest length", current().span)
-    return bear(current(), deque([rows_.rows_of(items)]))
+        _change(current(), made, made[0])
+    return made
 
 
 def _own_method(name: str, otherwise: Any) -> Callable[..., Any]:
@@ -319,8 +332,6 @@ GROWING.update(
     {
         len: lambda items: rows_.size_of(rows_.rows_of(items)),
         builtins.sum: _sum,
-        min: _extremum("min"),
-        max: _extremum("max"),
         list: _list,
         tuple: _tuple,
         deque: _deque,

@@ -12,7 +12,10 @@ from wengert.frontend import staging
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, holds_box
 from wengert.frontend.calls import SPECIAL, call
+from wengert.frontend.comprehensions import list_of
 from wengert.frontend.context import current
+from wengert.frontend.generator_objects import StagedGenerator
+from wengert.frontend.generators import pushes
 from wengert.frontend.loads import apply
 from wengert.frontend.registry import PASS
 from wengert.frontend.staging_state import bear
@@ -70,6 +73,8 @@ def traced_sorted(iterable: Iterable[Any], /, *, key: Any = None, reverse: bool 
     trace = current()
     if isinstance(iterable, Array) and iterable.ndim != 1:
         return PASS
+    if not trace.eager and isinstance(iterable, StagedGenerator) and pushes(iterable):
+        return call(sorted, (list_of(iterable),), {"key": key, "reverse": reverse})
     items = list(iterable)
     if trace.eager:
         return bear(trace, sorted(items, key=key and (lambda x: call(key, (x,), {})), reverse=reverse))

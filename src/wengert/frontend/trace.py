@@ -19,7 +19,7 @@ import numpy as np
 from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
 from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
-from wengert.frontend import generators_builtins, sorting
+from wengert.frontend import generators_builtins, list_order, sorting
 from wengert.frontend import table_effects as _table_effects  # noqa: F401 - and that of effects
 from wengert.frontend import table_random as _table_random  # noqa: F401 - and that of random numbers
 from wengert.frontend.arrays import Array
@@ -52,6 +52,7 @@ from wengert.types import BOOL, F32, F64, I64, I64_SCALAR, Affine, Dim, DType, T
 RECURSION_LIMIT = 20_000
 generators_builtins.install()
 sorting.install()
+list_order.install()
 MAX_RETRACES = 100
 SMALL_MATRIX = 4
 """Captured matrices of at most so many rows and columns (rotations, systems of a filter) have sizes that compiled code knows."""
