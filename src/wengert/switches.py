@@ -10,7 +10,7 @@ PASSES = (
     "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
     "sweeps", "hits", "interfaces",
 )  # fmt: skip
-PLANS = ("fuse", "inplace", "vecmath", "llvm", "threads")
+PLANS = ("fuse", "inplace", "vecmath", "pieces", "llvm", "threads")
 DERIVATIVES = ("restore",)
 SERVICES = ("diskcache",)
 

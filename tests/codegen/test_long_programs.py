@@ -11,13 +11,22 @@ import numpy as np
 import pytest
 
 import wengert as wg
-from wengert.codegen import Options, compiled, engine, lowering
+from wengert.codegen import Options, compiled, engine, lowering, pieces
 from wengert.codegen.engine import Effort
+from wengert.frontend.trace import trace
+from wengert.ir.core import walk
+from wengert.ir.interpret import run
+from wengert.ir.verify import verify
+from wengert.passes.pipeline import optimize
 
 
-@pytest.fixture(params=["long", "huge"])
+@pytest.fixture(params=["long", "huge", "pieces"])
 def hurried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every program counts as long."""
+    if request.param == "pieces":
+        monkeypatch.setattr(pieces, "WHOLE", 12)
+        monkeypatch.setattr(pieces, "PIECE", 6)
+        return
     monkeypatch.setattr(lowering, "LONG", 0)
     monkeypatch.setattr(compiled, "LARGE", 0)
     if request.param == "huge":
@@ -115,4 +124,39 @@ def test_effort() -> None:
     assert compiled.effort_for("x" * 700_000, Options()) == Effort(1)
     assert compiled.effort_for("x" * 2_100_000, Options()) == Effort(1, fast=True)
     assert compiled.effort_for("x" * 2_100_000, Options(llvm=False)) == Effort(0)
+    halves = "x" * 1_100_000 + "\ndefine y() {" + "x" * 1_100_000
+    assert compiled.effort_for(halves, Options()) == Effort(1)
     assert len(engine.SHORT) < 10
+
+
+def straight(x: np.ndarray, a: float) -> float:
+    s, t = a, x * a
+    for k in range(8):
+        for j in range(8):
+            s = s + np.sum(t * x[k % 3]) / (1.0 + s * s) * math.sin(a * j + k)
+            t = t + np.cos(t) * s * 0.01
+            if s > 100.0:
+                t[0] = s
+    return s + float(t @ x)
+
+
+def test_pieces_of_a_long_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long straight-line code is several functions, of about one length, that take one another's results."""
+    monkeypatch.setattr(pieces, "WHOLE", 60)
+    monkeypatch.setattr(pieces, "PIECE", 30)
+    fn = optimize(trace(straight, (np.ones(5), 0.5), {}).function)
+    cut = pieces.in_pieces(fn)
+    assert len(fn.instrs) > pieces.WHOLE
+    assert all(i.op.name == "call" for i in cut.instrs)
+    lengths = [sum(1 for _ in walk(f.instrs)) for f in cut.functions.values()]
+    assert len(lengths) > 3 and sorted(lengths)[-2] < 2 * pieces.PIECE  # but for a loop, which is not cut
+    verify(cut)
+    x, a = np.linspace(0.1, 0.8, 5), 0.7
+    whole = wg.jit(straight)(x, a)
+    assert whole == pytest.approx(straight(x, a), rel=1e-12)
+    assert run(cut, [x, a])[0] == pytest.approx(whole, rel=1e-12)
+
+
+def test_short_functions_stay_whole() -> None:
+    fn = optimize(trace(chain, (np.ones(6), 0.5), {}).function)
+    assert pieces.in_pieces(fn) is fn

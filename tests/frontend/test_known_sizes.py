@@ -84,6 +84,24 @@ def test_other_sizes_are_another_compilation() -> None:
         wg.jit(carried_in_another_size)(np.ones(4))
 
 
+def elimination(matrix: Any, rhs: Any) -> Any:
+    n = len(rhs)
+    rows = [[*matrix[i], rhs[i]] for i in range(n)]
+    for k in range(n):
+        for i in range(k + 1, n):
+            factor = rows[i][k] / rows[k][k]
+            for j in range(k, n + 1):
+                rows[i][j] -= factor * rows[k][j]
+    return rows[-1][-1] / rows[-1][-2]
+
+
+def test_what_a_late_size_does_not_help_is_traced_with_the_size_from_the_start() -> None:
+    matrix = np.array([[2.0, 1.0, 1.0], [1.0, 3.0, 2.0], [1.0, 0.0, 4.0]])
+    compiled = wg.jit(elimination)
+    assert compiled(matrix, X) == pytest.approx(elimination(matrix, X), rel=1e-14)
+    assert compiled.stats.traces > 1
+
+
 def test_a_result_that_is_an_argument_is_a_copy() -> None:
     given = X.copy()
     same, value = wg.jit(returned_as_it_is)(given)

@@ -28,7 +28,7 @@ METH_FASTCALL = 0x0080
 LARGE = 600_000
 """Length of LLVM text (some ten thousand lines) above which optimising it fully would take tens of seconds."""
 HUGE = 2_000_000
-"""Length from which machine code is made in a hurry, too: half the time, for code that is not run in a tight loop."""
+"""Length of one function from which machine code is made in a hurry, too: half the time, for code that is not in a tight loop."""
 LOOPED = 1_500_000
 """The same as `LARGE` for the product of lines and loops: to vectorise a loop, LLVM looks at the whole function around it."""
 
@@ -99,11 +99,11 @@ def effort_for(text: str, options: Options) -> Effort:
     if not options.llvm:
         return Effort(0)
     is_long = len(text) > LARGE or text.count("\n") * text.count(" = phi i64 [ 0, ") > LOOPED
-    return Effort(1 if is_long else 2, fast=len(text) > HUGE)
+    return Effort(1 if is_long else 2, fast=max(map(len, text.split("\ndefine "))) > HUGE)
 
 
 def options_from_environment() -> Options:
-    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,llvm`); threads if there are several."""
+    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,pieces,llvm`); threads if several."""
     return Options(**{"threads": mode.splits, **{name: False for name in disabled() if name in PLANS}})
 
 

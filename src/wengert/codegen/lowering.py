@@ -73,6 +73,7 @@ class Options:
         fuse: compute elementwise results where they are used.
         inplace: overwrite dead arrays.
         vecmath: inline polynomial kernels instead of calls of the C library.
+        pieces: make several native functions of a long one.
         llvm: let LLVM optimise, which takes most of the time of compiling.
         threads: cut loops into parts that may run in threads of their own.
     """
@@ -80,6 +81,7 @@ class Options:
     fuse: bool = True
     inplace: bool = True
     vecmath: bool = True
+    pieces: bool = True
     llvm: bool = True
     threads: bool = False
 

@@ -29,6 +29,7 @@ from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import NotApart, Task, run, settle, store_task
 from wengert.codegen.parts import finish
+from wengert.codegen.pieces import in_pieces
 from wengert.codegen.schedule import schedule
 from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
@@ -212,13 +213,17 @@ def lower(function: Function, options: Options) -> Module:
 
 
 def _lower(function: Function, options: Options, in_order: frozenset[int]) -> Module:
+    cut = in_pieces(schedule(function)) if options.pieces else function
+    is_long, function = cut.functions.keys() != function.functions.keys(), cut
     found = interfaces(function)
     low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
+    low.is_long |= is_long
     low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low)], [low]
     for interface in found.values():
         lowered.append(_following(lowered[-1], interface))
+        lowered[-1].is_long |= is_long
         kernels.append(_callee(lowered[-1], interface))
     words = max(each.operand_words for each in lowered)
     has_parts = any(name.startswith("@wg.part") for name in low.routines)

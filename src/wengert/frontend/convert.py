@@ -19,6 +19,7 @@ from wengert.frontend.convert_push import can_push, push_form
 from wengert.frontend.convert_rewrite import FunctionRewriter
 from wengert.frontend.convert_scope import function_scope
 from wengert.frontend.source import find_source
+from wengert.frontend.syntax import walk
 
 _SIMPLE = (type(None), bool, int, str, type(Ellipsis))
 
@@ -116,9 +117,9 @@ def _convert_code(fn: types.FunctionType, push: bool = False) -> ConvertedCode |
             return None
         loops = can_push(node)
         node = push_form(node)
-    if source.class_name is not None or any(isinstance(n, ast.ClassDef) for n in ast.walk(node)):
+    if source.class_name is not None or any(isinstance(n, ast.ClassDef) for n in walk(node)):
         _Mangle(source.class_name).visit(node)
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(node) if isinstance(n, ast.Name)}
     hook = "__hooks__"
     while hook in names or hook in fn.__code__.co_freevars:
         hook = f"_{hook}_"

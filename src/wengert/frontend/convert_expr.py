@@ -14,6 +14,7 @@ from typing import Any
 from wengert.errors import Span
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.convert_scope import Scope, function_scope, stores
+from wengert.frontend.syntax import walk
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod",
@@ -312,7 +313,7 @@ class ExpressionRewriter:
     def can_defer(self, nodes: Sequence[ast.expr]) -> bool:
         """Whether the expressions may become lambdas."""
         forbidden = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
-        return self.scope.kind != "class" and not any(isinstance(n, forbidden) for root in nodes for n in ast.walk(root))
+        return self.scope.kind != "class" and not any(isinstance(n, forbidden) for root in nodes for n in walk(root))
 
     def thunk(self, body: ast.expr) -> ast.expr:
         """`lambda: body`."""

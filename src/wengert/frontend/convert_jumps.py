@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.frontend.convert_protect import lets_exceptions_through
+from wengert.frontend.syntax import children, walk
 
 RETURNED = "__returned__"
 RESULT = "__result__"
@@ -50,13 +51,13 @@ def _has_else(node: ast.AST) -> bool:
 
 def _assigns_in_test(node: ast.AST) -> bool:
     """Whether it is a `while` whose condition has a `:=`."""
-    return isinstance(node, ast.While) and any(isinstance(n, ast.NamedExpr) for n in ast.walk(node.test))
+    return isinstance(node, ast.While) and any(isinstance(n, ast.NamedExpr) for n in walk(node.test))
 
 
 def _walk(node: ast.AST) -> Any:
     """`ast.walk` that stays out of nested functions and classes."""
     yield node
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             yield from _walk(child)
 
@@ -71,7 +72,7 @@ def _jumps(node: ast.AST) -> set[str]:
         return {"continue"}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
         return set()
-    found = {kind for child in ast.iter_child_nodes(node) for kind in _jumps(child)}
+    found = {kind for child in children(node) for kind in _jumps(child)}
     if isinstance(node, ast.For | ast.While | ast.AsyncFor):
         tail = {kind for child in node.orelse for kind in _jumps(child)}
         return (found & {"return"}) | tail
@@ -178,7 +179,7 @@ class _Lowering:
         names: list[ast.expr] = [ast.Name(f, ast.Load()) for f in flags]
         flag = names[0] if len(names) == 1 else ast.BoolOp(ast.Or(), names)
         test = ast.UnaryOp(ast.Not(), flag)
-        for part in ast.walk(test):
+        for part in walk(test):
             ast.copy_location(part, place)
         return ast.copy_location(ast.If(test, body, []), place)
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.frontend.convert_scope import clone_expression
+from wengert.frontend.syntax import walk
 
 
 def lower_matches(body: list[ast.stmt]) -> list[ast.stmt]:
     """The body of a function without `match`; nested functions are left for later."""
-    if not any(isinstance(node, ast.Match) for root in body for node in ast.walk(root)):
+    if not any(isinstance(node, ast.Match) for root in body for node in walk(root)):
         return body
     return _Lowering().block(body)
 
@@ -83,7 +84,7 @@ class _Lowering:
 
 def _place(node: Any, where: Any) -> Any:
     """`node`, with the place of `where` given to the parts that have none."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if not hasattr(part, "lineno") and isinstance(part, ast.expr | ast.stmt):
             ast.copy_location(part, where)
     return node

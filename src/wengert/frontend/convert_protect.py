@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.frontend.convert_scope import loads, stores
+from wengert.frontend.syntax import walk
 
 _QUIET = frozenset({"errstate", "catch_warnings", "nullcontext", "closing", "open", "localcontext", "redirect_stdout"})
 
@@ -45,7 +46,7 @@ def _handler(rewriter: Any, handler: ast.ExceptHandler) -> tuple[ast.expr, Any]:
     """What the hook is given of a clause: the classes, its body, and whether it looks at the exception; and the body."""
     item = rewriter.temporary()
     body = list(handler.body)
-    looks = any(isinstance(n, ast.Raise) and n.exc is None for s in body for n in ast.walk(s))
+    looks = any(isinstance(n, ast.Raise) and n.exc is None for s in body for n in walk(s))
     if handler.name is not None:
         looks = looks or handler.name in loads(body)
         bind = ast.Assign([ast.Name(handler.name, ast.Store())], ast.Name(item, ast.Load()))

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from wengert.frontend.syntax import children
+
 CONSUME = "__consume__"
 
 
@@ -43,7 +45,7 @@ def _yields(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
         return False
-    return any(map(_yields, ast.iter_child_nodes(node)))
+    return any(map(_yields, children(node)))
 
 
 def push_form(node: ast.FunctionDef) -> ast.FunctionDef:

@@ -20,6 +20,7 @@ from wengert.frontend.convert_push import CONSUME, can_push, push_form
 from wengert.frontend.convert_scope import Liveness, Scope, captured, function_scope, nonlocals, stores, written_in_place
 from wengert.frontend.convert_unset import is_flag, track_unset
 from wengert.frontend.source import clone
+from wengert.frontend.syntax import children
 
 _OFFENCES: dict[str, str] = {"TryStar": "try/except*", "AsyncWith": "async with", "AsyncFor": "async for"}
 
@@ -400,5 +401,5 @@ def _is_generator(node: Any) -> bool:
         if isinstance(at, ast.Yield | ast.YieldFrom | ast.Await):
             return True
         if not isinstance(at, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            pending += ast.iter_child_nodes(at)
+            pending += children(at)
     return False

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wengert.frontend.syntax import children, walk
+
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -41,7 +43,7 @@ class _Stores(ast.NodeVisitor):
                 self.visit(default)
 
     def _comprehension(self, node: Any) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.comprehension):
                 for part in (child.iter, *child.ifs):
                     self.visit(part)
@@ -93,7 +95,7 @@ def written_in_place(code: Iterable[ast.AST]) -> frozenset[str]:
     """The variables and attributes whose items the code sets, or that it changes by `op=`, and does not assign in another way."""
     written: set[str] = set()
     assigned: set[str] = set()
-    for node in (inner for statement in code for inner in ast.walk(statement)):
+    for node in (inner for statement in code for inner in walk(statement)):
         if isinstance(node, ast.AugAssign):
             written.add(_dotted(node.target))
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
@@ -103,7 +105,7 @@ def written_in_place(code: Iterable[ast.AST]) -> frozenset[str]:
             written.add(_dotted(array))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.For | ast.NamedExpr):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            parts = (part for target in targets for part in ast.walk(target))
+            parts = (part for target in targets for part in walk(target))
             assigned |= {_dotted(p) for p in parts if isinstance(p, ast.Name | ast.Attribute) and isinstance(p.ctx, ast.Store)}
     return frozenset(path for path in written - assigned if path and path.partition(".")[0] not in assigned)
 
@@ -125,13 +127,13 @@ def loads(code: Iterable[ast.AST]) -> set[str]:
         elif isinstance(node, _COMPREHENSIONS):
             first = node.generators[0].iter
             own = stores([generator.target for generator in node.generators])
-            names |= loads([first]) | (loads(ast.iter_child_nodes(node)) - own)
+            names |= loads([first]) | (loads(children(node)) - own)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             body = [node.body] if isinstance(node, ast.Lambda) else node.body
             around = [*node.args.defaults, *filter(None, node.args.kw_defaults), *getattr(node, "decorator_list", ())]
             names |= loads(around) | (loads(body) - function_scope(node, None).bound)
         else:
-            names |= loads(ast.iter_child_nodes(node))
+            names |= loads(children(node))
     return names
 
 
@@ -184,16 +186,16 @@ def captured(body: Iterable[ast.AST]) -> set[str]:
     """Names that functions nested in `body` read or store: they may be needed at any time."""
     names: set[str] = set()
     for root in body:
-        for node in ast.walk(root):
+        for node in walk(root):
             if isinstance(node, (*_SCOPES, ast.GeneratorExp)):
-                names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                names |= {n.id for n in walk(node) if isinstance(n, ast.Name)}
                 names |= nonlocals(node)
     return names
 
 
 def nonlocals(root: ast.AST) -> set[str]:
     """Names that functions in `root` declare to be those of a function around."""
-    return {n for node in ast.walk(root) if isinstance(node, ast.Nonlocal) for n in node.names}
+    return {n for node in walk(root) if isinstance(node, ast.Nonlocal) for n in node.names}
 
 
 # --- liveness --------------------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ class Liveness:
     def opaque(self, node: ast.stmt, live: set[str]) -> set[str]:
         """A statement whose flow is not followed: all it reads is needed, nothing is overwritten."""
         live = live | loads([node])
-        for child in ast.walk(node):
+        for child in walk(node):
             if isinstance(child, ast.If | ast.While | ast.For):
                 self.after[id(child)] = live
                 self.head[id(child)] = live

@@ -13,6 +13,7 @@ from typing import Any
 from wengert.frontend.convert_jumps import is_made_up
 from wengert.frontend.convert_protect import lets_exceptions_through
 from wengert.frontend.convert_scope import captured, loads, stores
+from wengert.frontend.syntax import walk
 
 _PREFIX = "__is_set_"
 
@@ -115,7 +116,7 @@ class _Assigned:
 
 def _named_within(nodes: Iterable[ast.AST]) -> set[str]:
     """The names that `:=` sets in the expressions: whether it runs before a read is left to Python."""
-    return {n.target.id for root in nodes for n in ast.walk(root) if isinstance(n, ast.NamedExpr)}
+    return {n.target.id for root in nodes for n in walk(root) if isinstance(n, ast.NamedExpr)}
 
 
 def _always_raises(node: ast.stmt) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from wengert.errors import SourceUnavailableError
 from wengert.frontend.context import current, is_tracing
+from wengert.frontend.syntax import children
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -113,7 +114,7 @@ def _load(file: str, fn: types.FunctionType) -> _File:
 
 
 def _functions(node: ast.AST, owner: str | None) -> Iterator[tuple[FunctionNode, str | None]]:
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         if isinstance(child, _FUNCTIONS):
             yield child, owner
         yield from _functions(child, child.name if isinstance(child, ast.ClassDef) else owner)

@@ -32,7 +32,7 @@ from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.eager_stores import unbox_stores
 from wengert.frontend.hooks import Hooks
-from wengert.frontend.known_sizes import with_known_sizes
+from wengert.frontend.known_sizes import known_sizes, with_known_sizes
 from wengert.frontend.outside import WantsIntegers
 from wengert.frontend.outside_values import WriteBack
 from wengert.frontend.recursion_watch import RecursionFound
@@ -161,6 +161,7 @@ def trace(
             return run.traced()
         except NeedsPythonValue as need:
             wanted, loops = run.what_to_fix(need)
+            wanted = wanted or run.settled_late()
             if not wanted - known and not loops - unroll:
                 if _pin(known):
                     continue
@@ -175,8 +176,10 @@ def trace(
             recursive.clear()
         except StagingError:
             large = run.trace.extra.get("large_loops", set()) - unroll
-            if not large and not _pin(known):
+            late = run.settled_late() - known
+            if not large and not late and not _pin(known):
                 raise
+            known |= late  # what came before may be staged in another way if they are known from the start
             unroll |= large  # short loops that were staged for their size: unrolled, more can be done with what they make
             recursive.clear()
     raise StagingError("tracing does not come to an end: too many values have to be known")
@@ -468,6 +471,10 @@ class _Run:
         return writes, {value for _, value in captures.outside.written_arrays()}
 
     # --- starting again -----------------------------------------------------------------------------------------
+
+    def settled_late(self) -> set[Any]:
+        """The sizes that the trace has come to rely on."""
+        return {self.sources[symbol] for symbol in known_sizes(self.trace.assumptions) if symbol in self.sources}
 
     def what_to_fix(self, need: NeedsPythonValue) -> tuple[set[Any], set[Any]]:
         """Which inputs to make static, and which loops to unroll, so that the value asked for is known; nothing if in vain."""
