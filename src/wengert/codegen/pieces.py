@@ -42,9 +42,9 @@ def in_pieces(fn: Function) -> Function:
         functions[name] = Function(name, (), tuple(need.params), tuple(need.instrs), tuple(results), need.instrs[0].span)
         calls.append(_call(functions[name]))
         later |= set(need.params)
-    made = replace(fn, instrs=(*reversed(calls), *last.instrs), functions=functions)
     effects = effectful(functions)
-    return replace(made, instrs=tuple([_with_effects(i, effects) for i in made.instrs]))
+    instrs = [_with_effects(instr, effects) for instr in (*reversed(calls), *last.instrs)]
+    return replace(fn, instrs=tuple(instrs), functions=functions)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ def trace(
             return run.traced()
         except NeedsPythonValue as need:
             wanted, loops = run.what_to_fix(need)
-            wanted = wanted or run.settled_late()
+            if not wanted - known and not loops - unroll:
+                wanted = run.settled_late()
             if not wanted - known and not loops - unroll:
                 if _pin(known):
                     continue
