@@ -205,18 +205,19 @@ class Module:
 def lower(function: Function, options: Options) -> Module:
     """The LLVM module of a function."""
     in_order: frozenset[int] = frozenset()
+    made = schedule(function)
+    if options.pieces:
+        made = in_pieces(made)
     while True:
         try:
-            return _lower(function, options, in_order)
+            return _lower(made, options, in_order, is_long=made.functions.keys() != function.functions.keys())
         except NotApart as error:
             in_order |= {error.args[0]}
 
 
-def _lower(function: Function, options: Options, in_order: frozenset[int]) -> Module:
-    cut = in_pieces(schedule(function)) if options.pieces else function
-    is_long, function = cut.functions.keys() != function.functions.keys(), cut
+def _lower(function: Function, options: Options, in_order: frozenset[int], is_long: bool) -> Module:
     found = interfaces(function)
-    low = Lowering(schedule(function), options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
+    low = Lowering(function, options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
     low.is_long |= is_long
     low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
