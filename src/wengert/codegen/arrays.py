@@ -314,7 +314,8 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
         else:
             if not reads_in_step(low, part, whole.buffer, target.path or ()):
                 save(low, [part], "computed before the array it reads is overwritten")
-            cluster(low, [], [task(low, part, target)])
+            doing = task(low, part, target)
+            cluster(low, [], [doing], written=doing if doing.stores else None)
         low.bind(result, low.memory(result, whole.buffer, whole.pointer))
 
     return handler

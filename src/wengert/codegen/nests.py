@@ -29,8 +29,9 @@ class NotApart(Exception):
 class Task:
     """Something to do with every element of `value`: `finish(element, index)`.
 
-    `target` is the memory it goes to, or `scalar` the waiting scalar that it computes, if that is what it does. What it adds up
-    on the way is `running`. With `apart`, elements may be finished in any order, and several at once.
+    `target` is the memory it goes to, or `scalar` the waiting scalar that it computes, if that is what it does; `stores` says
+    that the memory holds the value afterwards. What it adds up on the way is `running`. With `apart`, elements may be
+    finished in any order, and several at once.
     """
 
     value: Value
@@ -39,6 +40,7 @@ class Task:
     scalar: Value | None = None
     running: Total | None = None
     apart: bool = False
+    stores: bool = False
 
 
 def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
@@ -193,7 +195,7 @@ def store_task(low: Lowering, value: Value, target: Mem) -> Task:
         flat = len(index) == 1 and len(target.sizes) != 1
         low.store(target.dtype, found, low.address(target, index, flat), target.buffer)
 
-    return Task(value, finish, target, apart=True)
+    return Task(value, finish, target, apart=True, stores=True)
 
 
 def accumulate_task(low: Lowering, value: Value, target: Mem) -> Task:
@@ -226,11 +228,18 @@ def save(low: Lowering, values: Iterable[Value], why: str) -> None:
         cluster(low, group, [], why)
 
 
-def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str = "kept for later use") -> None:
-    """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts that later code needs as well."""
+def cluster(
+    low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: str = "kept for later use", written: Task | None = None
+) -> None:
+    """Run `tasks` and put `values` into fresh memory, in one nest, with the costly parts that later code needs as well.
+
+    What later code needs of `written`, one of the tasks, it finds where that task stores it.
+    """
     tasks = [*tasks, *_waiting_for(low, (values or [tasks[0].value])[0].dims)]
     doing = {*values, *(t.value for t in tasks)}
     needed = [t.value for t in tasks if is_costly(low, t.value) and low.live_beyond(t.value, doing)]
+    stays = written is not None and low.options.inplace and written.value in needed and written.value not in values
+    needed = [v for v in needed if written is None or not stays or v is not written.value]
     kept = list(dict.fromkeys([*values, *needed, *shared_parts(low, doing)]))
     targets = []
     for value in kept:
@@ -240,6 +249,8 @@ def cluster(low: Lowering, values: Sequence[Value], tasks: Sequence[Task], why: 
     run(low, [*(store_task(low, v, t) for v, t in zip(kept, targets, strict=True)), *tasks])
     for value, target in zip(kept, targets, strict=True):
         low.rebind(value, target)
+    if written is not None and stays and written.target is not None:
+        low.rebind(written.value, written.target)
     for task in tasks:
         if task.scalar is not None:
             awaited = low.env[task.scalar]
@@ -378,7 +389,7 @@ def write_in_step(low: Lowering, buffer: Buffer, task: Task) -> bool:
     if any(v.dims != dims or not reads_in_step(low, v, buffer, path) for v in (*together, task.value)):
         return False
     buffer.readers = list(dict.fromkeys(buffer.readers))
-    cluster(low, needed, [task], "saved before it is overwritten")
+    cluster(low, needed, [task], "saved before it is overwritten", task if task.stores else None)
     return True
 
 
