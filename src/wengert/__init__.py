@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wengert.api import (
         EagerFallbackWarning,
+        c_function,
         checkpoint,
         clip_gradient,
         custom_jvp,
@@ -55,6 +56,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "wengert.api": [
         "EagerFallbackWarning",
+        "c_function",
         "checkpoint",
         "clip_gradient",
         "custom_jvp",
@@ -114,6 +116,7 @@ __all__ = [  # noqa: RUF022 - in the order of a user's first steps
     "eager",
     "set_threads",
     "get_threads",
+    "c_function",
     "stop_gradient",
     "custom_jvp",
     "custom_vjp",

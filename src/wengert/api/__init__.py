@@ -1,5 +1,6 @@
 """The public functions: argument handling, trees, guards, caching, choice of mode."""
 
+from wengert.api.c_function import c_function
 from wengert.api.checkpoint import checkpoint
 from wengert.api.custom import custom_jvp, custom_vjp
 from wengert.api.derivatives import grad, jit, stop_gradient, value_and_grad
@@ -21,6 +22,7 @@ from wengert.api.wrap import wrap
 
 __all__ = [
     "EagerFallbackWarning",
+    "c_function",
     "checkpoint",
     "clip_gradient",
     "custom_jvp",

@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from typing import Any, overload
 
+from wengert.api.pickling import name_in_module
 from wengert.errors import ArgumentError
 from wengert.frontend import calls
 from wengert.frontend.context import current, is_tracing
@@ -45,6 +46,10 @@ class Checkpointed:
             return calls.call(self.fn, args, kwargs)
         finally:
             current().builder.emit(get_op("checkpoint_end"), ())
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """By name where the function was decorated in its module, else by what it was made of."""
+        return name_in_module(self) or (type(self), (self.fn, self.budget))
 
     def __get__(self, owner: Any, cls: type | None = None) -> Any:
         """The method, where the function is an attribute of a class."""

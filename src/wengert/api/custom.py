@@ -14,6 +14,7 @@ from typing import Any
 
 from wengert.api.custom_eager import call_eager
 from wengert.api.custom_staged import call_staged
+from wengert.api.pickling import name_in_module
 from wengert.errors import ArgumentError
 from wengert.frontend import calls
 from wengert.frontend.context import current, is_tracing
@@ -97,6 +98,14 @@ class CustomFunction:
         if path is not None:
             trace.captures.guard(path, "is", self)
         return call_staged(self, self.positional(args, kwargs))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """By the name that the module has it under; its rules are functions that may have no name of their own."""
+        name = name_in_module(self)
+        if name is None:
+            what = f"the {self.kind} {self.name}"
+            raise TypeError(f"cannot pickle {what}: its module does not have it under the name of its function")
+        return name
 
     def __get__(self, owner: Any, cls: type | None = None) -> Any:
         """The method, where the function is an attribute of a class."""

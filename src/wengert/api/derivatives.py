@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from wengert.api.arguments import differentiable_leaves, flatten_call, is_differ
 from wengert.api.hot import MISSING, HotCode, hot_code, result_source
 from wengert.api.lowering import lower_grad, lower_jit, scalar_loss
 from wengert.api.mode import is_eager
+from wengert.api.pickling import name_in_module
 from wengert.api.program import Program, Stats, Variant
 from wengert.api.results import conjugated, rebuild, tree_of_gradients
 from wengert.errors import ArgumentError
@@ -44,14 +44,12 @@ class Transformed:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """By name where the function was decorated in its module, else by what it was made of; compiled code is not pickled."""
-        name = getattr(self, "__qualname__", "")
-        found: Any = sys.modules.get(getattr(self, "__module__", ""))
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is self:
+        name = name_in_module(self)
+        if name is not None:
             return name
         if self._arguments is None:
-            raise TypeError(f"cannot pickle {type(self).__name__} of {name}: pickle the function and transform it again")
+            what = f"{type(self).__name__} of {getattr(self, '__qualname__', self.fn)}"
+            raise TypeError(f"cannot pickle {what}: pickle the function and transform it again")
         return type(self), self._arguments
 
     @property
@@ -302,6 +300,7 @@ class Holomorphic(Transformed):
     def __init__(self, fn: Callable[..., Any], argnums: ArgNums, with_value: bool) -> None:
         super().__init__(fn, "value_and_grad" if with_value else "grad")
         self.with_value = with_value
+        self._arguments = (fn, argnums, with_value)
 
         def real_part(*args: Any, **kwargs: Any) -> Any:
             found = fn(*args, **kwargs)

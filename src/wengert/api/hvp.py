@@ -24,6 +24,7 @@ class Hvp(Transformed):
         self.argnums = argnums
         self.gradient = Grad(fn, argnums, has_aux=False, with_value=False)
         self.program = Program(self, lower_jit)
+        self._arguments = (fn, argnums)
 
     @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

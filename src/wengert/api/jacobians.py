@@ -33,6 +33,7 @@ class Jacobian(Transformed):
         self.argnums = argnums
         self.mode = mode
         self.program = Program(fn, functools.partial(lower_jacobian, mode=mode))
+        self._arguments = (fn, argnums, mode)
 
     @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -37,7 +37,7 @@ Lower = Callable[[Traced, Sequence[int]], Function]
 """From a trace, and the flat positions to differentiate at, to the function to compile."""
 
 
-_compiling = threading.RLock()
+compiling = threading.RLock()
 """One thread traces and compiles at a time. Tracing calls the user's code, which may read what others write; and functions
 that use each other would wait for each other if each had a lock of its own."""
 
@@ -174,7 +174,7 @@ class Program:
             if wanted:
                 self.with_sizes[_shapes_key(tree, leaves)] = "sizes"
             return found, leaves
-        with _compiling:
+        with compiling:
             found = self._known(key, leaves, bool(wanted))  # another thread may have been here
             if found is not None:
                 return found, leaves

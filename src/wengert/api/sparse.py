@@ -85,6 +85,7 @@ class SparseJacobian(Transformed):
         self.given = None if sparsity is True else sparsity
         self.dense = dense
         self.symmetric = symmetric
+        self._arguments = (fn, argnums, sparsity, dense, symmetric)
         self.program = Program(fn, lower_pattern if self.given is None else lower_jvp)
         self._known: dict[int, _Known] = {}
 

@@ -39,6 +39,7 @@ class Vmap(Transformed):
         self.in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         self.out_axes = out_axes
         self.program = Program(self, lower_jit)
+        self._arguments = (fn, in_axes, out_axes)
 
     @retrying
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import blas, effects, special, table
+from wengert.codegen.c_entry import HELD, SYMBOL, Door
 from wengert.codegen.engine import Effort, Machine, build, python_symbols
 from wengert.codegen.entry import numpy_symbols
 from wengert.codegen.lowering import Note, Options, Site
@@ -53,12 +54,12 @@ class Compiled:
         compile_seconds: what compiling took.
     """
 
-    def __init__(self, function: Function, options: Options | None = None) -> None:
+    def __init__(self, function: Function, options: Options | None = None, door: Door | None = None) -> None:
         started = time.perf_counter()
         self.function = function
         self._runtime = _Runtime(function)
         options = options or options_from_environment()
-        module = lower(function, options)
+        module = lower(function, options, door)
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
@@ -76,6 +77,16 @@ class Compiled:
             Exception: what a check of the program raises.
         """
         return self.entry(*args)
+
+    def c_address(self) -> int:
+        """Where the C function is, if one was asked for."""
+        return self._runtime.machine().address(SYMBOL)
+
+    def hold(self, addresses: Sequence[int]) -> None:
+        """Tell the C function where the arrays are that it does not get from its caller."""
+        words = (ctypes.c_void_p * len(addresses)).from_address(self._runtime.machine().address(HELD))
+        for k, address in enumerate(addresses):
+            words[k] = address
 
     def optimized(self) -> str:
         """LLVM text after optimisation."""

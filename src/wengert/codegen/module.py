@@ -22,6 +22,7 @@ from wengert.codegen import (
     stacks,
     vecmath,
 )
+from wengert.codegen.c_entry import Door, door_text
 from wengert.codegen.calls import close_callee, open_callee, write_return
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
@@ -202,20 +203,20 @@ class Module:
     lowering: Lowering
 
 
-def lower(function: Function, options: Options) -> Module:
-    """The LLVM module of a function."""
+def lower(function: Function, options: Options, door: Door | None = None) -> Module:
+    """The LLVM module of a function; with a C function around it that looks like `door`."""
     in_order: frozenset[int] = frozenset()
     made = schedule(function)
     if options.pieces:
         made = in_pieces(made)
     while True:
         try:
-            return _lower(made, options, in_order, is_long=made.functions.keys() != function.functions.keys())
+            return _lower(made, options, in_order, door, made.functions.keys() != function.functions.keys())
         except NotApart as error:
             in_order |= {error.args[0]}
 
 
-def _lower(function: Function, options: Options, in_order: frozenset[int], is_long: bool) -> Module:
+def _lower(function: Function, options: Options, in_order: frozenset[int], door: Door | None, is_long: bool) -> Module:
     found = interfaces(function)
     low = Lowering(function, options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
     low.is_long |= is_long
@@ -231,6 +232,11 @@ def _lower(function: Function, options: Options, in_order: frozenset[int], is_lo
     recursive = any(i.is_recursive for i in found.values())
     entry, entry_writer = entry_text(function, words, recursive, always_release=has_parts)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations}
+    doors = []
+    if door is not None:
+        text, needed = door_text(low.function, door, words, low.sites)
+        doors.append(text)
+        declarations.update(needed)
     for each in lowered:
         declarations.update(each.w.declarations)
     helpers = vecmath.helpers(set().union(*(each.w.helpers for each in lowered)))
@@ -247,6 +253,7 @@ def _lower(function: Function, options: Options, in_order: frozenset[int], is_lo
         *low.routines.values(),
         *kernels,
         entry,
+        *doors,
         *_metadata(lowered),
     ]
     text = "\n".join(pieces) + "\n"
