@@ -155,3 +155,20 @@ def test_modulus_of_zero():
     assert wg.value_and_grad(f)(0.0) == (0.0, 0.0)
     with wg.eager():
         assert wg.value_and_grad(f)(0.0) == (0.0, 0.0)
+
+
+def test_numbers_that_join_complex_arrays():
+    """What is appended, or begins a sum, has an imaginary part of its own."""
+    z = np.array([1.0 + 2.0j, 3.0 - 1.0j])
+    for f in (
+        lambda z: np.append(z, 3.0),
+        lambda z: np.append(z, [3, 1j]),
+        lambda z: np.append(z.real, z),
+        lambda z: np.append(z, z.imag),
+        lambda z: np.diff(z, prepend=1.0, append=2),
+        lambda z: np.diff(z, 1, -1, 1.0 - 1j),
+        lambda z: np.sum(z, initial=3.0),
+        lambda z: np.sum(z, initial=2),
+        lambda z: np.sum(z, initial=z[0]),
+    ):
+        np.testing.assert_allclose(wg.jit(f)(z), f(z), rtol=1e-14)

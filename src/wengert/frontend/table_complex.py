@@ -87,6 +87,9 @@ _BY_PARTS: frozenset[Any] = frozenset(
         *(np.atleast_2d, np.tril, np.triu, np.zeros_like, np.empty_like, sum, np.append, np.round, np.nan_to_num),
     }
 )
+# Arguments behind the first that are numbers of the same kind.
+_NUMBERS = frozenset({"values", "initial", "prepend", "append"})
+_NUMBERS_BY_PLACE: dict[Any, tuple[int, ...]] = {np.append: (1,), np.diff: (3, 4), np.sum: (5,)}
 _CREATORS: list[Any] = [np.zeros, np.ones, np.empty, np.full, np.eye, np.identity, np.array, np.asarray, np.zeros_like]
 _ALLOCATE = frozenset(_CREATORS)
 
@@ -100,15 +103,24 @@ def _part(x: Any, k: int) -> Any:
     return parts(x)[k] if is_value else x
 
 
+def _value_part(x: Any, k: int) -> Any:
+    """The real or the imaginary part of a number, which may be a whole one, or of a list of numbers."""
+    if isinstance(x, list | tuple):
+        return type(x)([_value_part(item, k) for item in x])
+    return (x if k == 0 else 0) if isinstance(x, int | np.integer) else _part(x, k)
+
+
 def _by_parts(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The function on the real parts and on the imaginary parts of its first argument."""
     found = []
-    options = {k: v for k, v in kwargs.items() if k != "dtype"}
     for k in (0, 1):
-        first = _part(args[0], k)
+        given = [_part(args[0], k), *args[1:]]
+        for place in _NUMBERS_BY_PLACE.get(function, ()):
+            given[place:] = [_value_part(a, k) for a in given[place : place + 1]] + given[place + 1 :]
+        options = {n: _value_part(v, k) if n in _NUMBERS else v for n, v in kwargs.items() if n != "dtype"}
         handler = HANDLERS.get(function)
-        new = handler(first, *args[1:], **options) if handler is not None else PASS
-        found.append(function(first, *args[1:], **options) if new is PASS else new)
+        new = handler(*given, **options) if handler is not None else PASS
+        found.append(function(*given, **options) if new is PASS else new)
     whole, kind = join(*found), kwargs.get("dtype")
     return whole if kind is None or not isinstance(whole, Complex) else whole.astype(kind)
 

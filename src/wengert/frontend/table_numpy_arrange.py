@@ -29,6 +29,10 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     if isinstance(repeats, list | tuple | np.ndarray | Array) and np.ndim(repeats) > 0:
         return _repeat_each(x, repeats, number)
     times = static_int(repeats, "the repeats of np.repeat")
+    if times < 0:
+        empty = builder().eq(value_of(x.dims[number]), builder().const(0))
+        ensure(empty, "ValueError", "repeats may not contain negative values.")
+        times = 0
     dims = (*x.dims[: number + 1], times, *x.dims[number + 1 :])
     axes = tuple(k if k <= number else k + 1 for k in range(x.ndim))
     spread = Array(builder().broadcast_to(x.value, dims, axes))
@@ -69,7 +73,8 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
         return x.copy()
     keys: list[Any] = [slice(None)] * x.ndim
     # A cut at position 0 is harmless: an empty part joins the whole.
-    cut = -shift if isinstance(shift, int) and abs(shift) == 1 else (size - shift % size) % size
+    divisor = handle(max, size, 1)
+    cut = -shift if isinstance(shift, int) and abs(shift) == 1 else (divisor - shift % divisor) % divisor
     keys[number] = slice(cut, None)
     behind = x[tuple(keys)]
     keys[number] = slice(None, cut)

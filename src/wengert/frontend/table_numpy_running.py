@@ -10,11 +10,11 @@ from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote
 from wengert.frontend.elementwise import ELEMENTWISE, write_out
-from wengert.frontend.emit import builder, dtype_from, fail, for_loop, is_at_least, to_dtype, unsupported, value_of
+from wengert.frontend.emit import builder, dtype_from, ensure, fail, for_loop, is_at_least, to_dtype, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axis_number
 from wengert.ir.core import Value
-from wengert.types import BOOL, I64, dim_add, widened
+from wengert.types import BOOL, I64, dim_add, dim_scale, widened
 
 # --- accumulations ---------------------------------------------------------------------------------------------------
 
@@ -109,19 +109,28 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     x, kernel = as_array(a), as_array(v)
     if _surely_longer(kernel, x):
         return _convolved(kernel, x[::-1], mode)[::-1].copy()
-    return _convolved(x, kernel[::-1], mode)
+    return _convolved(x, kernel[::-1], mode, turns=True)
 
 
 def _surely_longer(x: Array, y: Array) -> bool:
     return is_at_least(dim_add(x.dims[0], y.dims[0], -1), 1)
 
 
-def _convolved(x: Array, kernel: Array, mode: str) -> Any:
-    """The products of `x` with the shifted kernel, `kernel` the shorter one."""
+def _convolved(x: Array, kernel: Array, mode: str, turns: bool = False) -> Any:
+    """The products of `x` with the shifted kernel, which is the shorter one if that is known.
+
+    Args:
+        x: the longer one.
+        kernel: the shorter one.
+        mode: which of the products.
+        turns: a kernel that is longer after all changes places with `x`, and the result is reversed.
+    """
     size, width = x.dims[0], kernel.dims[0]
     for each in (size, width):
         if each == 0:
             fail(ValueError, "a and v cannot be empty")
+        if not is_at_least(each, 1):
+            ensure(builder().ge(value_of(each), builder().const(1)), "ValueError", "a and v cannot be empty")
     dtype = promote(x, kernel)
     b = builder()
     total = dim_add(dim_add(size, width), -1)
@@ -136,12 +145,16 @@ def _convolved(x: Array, kernel: Array, mode: str) -> Any:
     full = Array(for_loop(width, [start], step)[0])
     if mode == "full":
         return full
-    gap = kernel.shape[0] - 1
+    short, long, turned = kernel.shape[0], x.shape[0], 0
+    if not is_at_least(dim_add(size, dim_scale(width, -1)), 0):
+        short, long = handle(min, x.shape[0], kernel.shape[0]), handle(max, x.shape[0], kernel.shape[0])
+        turned = handle(min, kernel.shape[0] - short, 1) if turns else 0
+    gap = short - 1
     if mode == "valid":
         return full[gap : full.shape[0] - gap].copy()
     if mode == "same":
-        before = gap // 2
-        return full[before : before + x.shape[0]].copy()
+        before = (gap + turned) // 2
+        return full[before : before + long].copy()
     unsupported(f"the mode {mode!r} of np.convolve is not supported", "use 'full', 'same' or 'valid'", StagingError)
 
 

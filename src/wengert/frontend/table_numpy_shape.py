@@ -319,6 +319,11 @@ def tile(A: Any, reps: Any) -> Any:
     x = x.reshape((1,) * (rank - x.ndim) + tuple(x.shape)) if x.ndim < rank else x
     times = [1] * (rank - len(times)) + times
     for axis, count in enumerate(times):
+        if count < 0:
+            fail(ValueError, "negative dimensions are not allowed")
+        if count == 0:
+            x = x[(*(slice(None),) * axis, slice(0, 0))]
+            continue
         x = x if count == 1 else Array(join([x.value] * count, axis))
     return Array(x.value)
 

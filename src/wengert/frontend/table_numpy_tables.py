@@ -27,6 +27,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if knots.ndim != 1 or values.ndim != 1:
         fail(ValueError, "Data points must be 1-D sequences")
     size = unify(knots.dims[0], values.dims[0], "fp and xp are not of the same length:", [knots.dims, values.dims])
+    if not is_at_least(size, 1):
+        ensure(builder().ge(value_of(size), builder().const(1)), "ValueError", "array of sample points is empty")
     values = Array(assume(values.value, (size,)))
     at = result(floats(x).value)
     if period is not None:

@@ -16,6 +16,7 @@ ORDINARY = (
     OSError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
 SINGLE = 2e-4
+"""The least `rtol` where single precision is among the arguments."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.error is None:
-            return f"{self.value!r}"
+            return _shown(self.value)
         return f"{type(self.error).__name__}: {' / '.join(str(self.error).splitlines()[:2])}"
 
 
@@ -79,8 +80,13 @@ def difference(left: Any, right: Any, values: bool, rtol: float) -> str | None:
     for a, b in zip(left_leaves, right_leaves, strict=True):
         found = _difference(np.asarray(a), np.asarray(b), values, rtol)
         if found:
-            return f"{found}: {a!r} and {b!r}"
+            return f"{found}: {_shown(a)} and {_shown(b)}"
     return None
+
+
+def _shown(x: Any) -> str:
+    with np.printoptions(threshold=20, edgeitems=2):
+        return " ".join(repr(x).split())
 
 
 def _difference(a: np.ndarray, b: np.ndarray, values: bool, rtol: float) -> str | None:
@@ -93,8 +99,6 @@ def _difference(a: np.ndarray, b: np.ndarray, values: bool, rtol: float) -> str 
         return None
     if a.dtype.kind + b.dtype.kind not in ("ff", "cc"):
         return None if np.array_equal(a, b) else "other values"
-    if min(a.dtype.itemsize, b.dtype.itemsize) // (2 if a.dtype.kind == "c" else 1) == 4:
-        rtol = max(rtol, SINGLE)
     with np.errstate(all="ignore"):
         finite = a[np.isfinite(a)]
         scale = max(1.0, float(np.max(np.abs(finite), initial=0.0)))

@@ -17,7 +17,7 @@ from wengert.errors import WengertError
 from wengert.testing.fuzz.arguments import Arguments, Source
 from wengert.testing.fuzz.cases import Case, loss_of
 from wengert.testing.fuzz.kinds import Signature, draw_signature
-from wengert.testing.fuzz.outcomes import Outcome, difference, disagreement, outcome_of
+from wengert.testing.fuzz.outcomes import SINGLE, Outcome, difference, disagreement, outcome_of
 from wengert.tree import flatten
 
 KINDS = 4
@@ -74,7 +74,7 @@ class Runner:
         self.refusals: Counter[str] = Counter()
         self.compiled = self._compiled()
         self.few = False
-        self.intended = True
+        self.intended, self.rtol = True, case.rtol
 
     def _compiled(self) -> Any:
         """The transformed function; of `grad`, one per choice of parameters."""
@@ -100,7 +100,7 @@ class Runner:
             self.note(number, signature)
             found = self.call(number, signature)
             if found is not None:
-                self.report.mismatches.append(f"{self.case.name} {self.mode} call {number} signature {signature}: {found}")
+                self.report.mismatches.append(f"{self.case.name} {self.mode} call {number} signature {signature}: {found[:700]}")
                 if len(self.report.mismatches) >= MOST_MISMATCHES:
                     break
 
@@ -135,6 +135,7 @@ class Runner:
         way = {"value": self._value, "grad": self._grad, "jvp": self._jvp, "vmap": self._vmap}[self.mode]
         before = args.snapshot()
         self.intended = signature.intended
+        self.rtol = max(self.case.rtol, SINGLE) if any(_is_single(v) for v in args.values) else self.case.rtol
         if signature.huge:
             found = self._survives(outcome_of(lambda: self._transformed(args.values)))
         else:
@@ -180,7 +181,7 @@ class Runner:
         values = args.tame or self.case.exact
         found = self._disagreement(args, python, compiled, values)
         if found is None and compiled.error is None:
-            found = difference(left, args.values, values, self.case.rtol)
+            found = difference(left, args.values, values, self.rtol)
             found = found and f"arguments afterwards: {found}"
         _put_back(args.values, copies)
         return found
@@ -196,7 +197,7 @@ class Runner:
         if compiled.error is not None or python.error is not None:
             return self._disagreement(args, python, compiled, args.tame)
         value, gradients = compiled.value
-        found = difference(python.value, value, args.tame, self.case.rtol)
+        found = difference(python.value, value, args.tame, self.rtol)
         wrt = [v for v in args.values if _is_float(v)]
         for x, g in zip(wrt, gradients, strict=True):
             if isinstance(x, np.ndarray) and (g.shape, g.dtype) != (x.shape, x.dtype.newbyteorder("=")):
@@ -206,7 +207,7 @@ class Runner:
                 other = outcome_of(self._transformed, args.values)
             if other.error is not None:
                 return None if other.refused else f"compiled {compiled}, eager {other}"
-            found = difference(other.value[1], gradients, True, 1e3 * self.case.rtol)
+            found = difference(other.value[1], gradients, True, 1e3 * self.rtol)
             found = found and f"eager and compiled gradient: {found}"
         return found
 
@@ -216,7 +217,7 @@ class Runner:
         self._count(compiled)
         if compiled.error is not None or python.error is not None:
             return self._disagreement(args, python, compiled, args.tame)
-        return difference(python.value, compiled.value[0], args.tame, self.case.rtol)
+        return difference(python.value, compiled.value[0], args.tame, self.rtol)
 
     def _vmap(self, args: Arguments, number: int) -> str | None:
         compiled = outcome_of(self._transformed, args.values)
@@ -230,14 +231,14 @@ class Runner:
         if compiled.error is not None:
             return self._disagreement(args, Outcome(), compiled, args.tame)
         stacked = [np.stack(column) for column in zip(*rows, strict=True)]
-        return difference(stacked, flatten(compiled.value)[0], args.tame, self.case.rtol) if rows else None
+        return difference(stacked, flatten(compiled.value)[0], args.tame, self.rtol) if rows else None
 
     def _disagreement(self, args: Arguments, python: Outcome, compiled: Outcome, values: bool) -> str | None:
         """How two outcomes differ; where two things are wrong with the arguments, either may be found first."""
         if not self.intended and isinstance(compiled.error, (TypeError, LookupError, AttributeError, ValueError)):
             return None
         frozen = any(isinstance(v, np.ndarray) and not v.flags.writeable for v in args.values)
-        return disagreement(python, compiled, values, self.case.rtol, strict=not frozen)
+        return disagreement(python, compiled, values, self.rtol, strict=not frozen)
 
     def _count(self, compiled: Outcome) -> None:
         what = "refused" if compiled.refused else "raised" if compiled.error is not None else "gave a result"
@@ -271,6 +272,10 @@ def _is_float(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.dtype.kind == "f"
     return isinstance(value, float | np.floating)
+
+
+def _is_single(value: Any) -> bool:
+    return getattr(value, "dtype", None) in (np.float32, np.complex64)
 
 
 def _tangent(value: Any, rng: np.random.Generator) -> Any:

@@ -18,7 +18,7 @@ def chain(x):
 
 
 def logarithms(x):
-    return np.log(np.abs(x) + 1.0) + np.sqrt(x * x + 0.5) + np.log1p(np.exp(-np.abs(x)))
+    return np.log(np.abs(x) + 1.0) + np.sqrt(np.abs(x * x) + 0.5) + np.log1p(np.exp(-np.abs(x)))
 
 
 def compare_and_select(x, y):
