@@ -1,8 +1,11 @@
 """Programs that once gave a wrong number or an internal error, as found among random ones and made small."""
 
+import math
+
 import numpy as np
 import pytest
 
+import wengert as wg
 from wengert.testing.check_grads import check_grads
 from wengert.testing.modes import assert_modes_agree
 
@@ -88,3 +91,15 @@ def two_versions_at_once(x):
 def test_two_versions_of_an_array():
     assert_modes_agree(two_versions_at_once, (X,))
     check_grads(two_versions_at_once, (X,))
+
+
+def test_long_chains_that_vanish_link_by_link():
+    def f(c, x):
+        table = {"even": x, "odd": math.tanh(x)}
+        for _ in range(40):
+            table["even"] = 0.63 * table["even"] + 0.7
+            if c < 0.7:
+                table.update(odd=0.39 * table["odd"])
+        return 1.17 * x + (0.7 + table["odd"]) - table["odd"]
+
+    assert wg.grad(f, argnums=(0, 1))(-1.7, 0.3) == pytest.approx((0.0, 1.17))

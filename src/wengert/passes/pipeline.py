@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from wengert.errors import InternalError
 from wengert.ir.calls import refresh, same_signature, signature_of
-from wengert.ir.core import Function
+from wengert.ir.core import Function, walk
 from wengert.ir.printer import print_function
 from wengert.ir.verify import verify_body
 from wengert.passes.accumulators import accumulators
@@ -89,7 +89,8 @@ def _settle(fn: Function, passes: Sequence[Pass], watch: _Watch, is_callee: bool
     """`fn` after `passes` in order until nothing changes; of a callee, only what leaves its signature as it is."""
     signature = signature_of(fn) if is_callee else None
     settled: dict[Pass, Function] = {}
-    for _ in range(_MOST_ROUNDS):
+    smallest, rounds = _size(fn), 0
+    while rounds < _MOST_ROUNDS:
         before = fn
         for apply in passes:
             if settled.get(apply) is fn:  # what a pass gave it would give again
@@ -100,7 +101,15 @@ def _settle(fn: Function, passes: Sequence[Pass], watch: _Watch, is_callee: bool
             fn = settled[apply] = new
         if fn is before:
             return fn
+        rounds += 1
+        if rounds == _MOST_ROUNDS and _size(fn) < smallest:  # a long chain, of which each round takes one link
+            smallest, rounds = _size(fn), _MOST_ROUNDS - 1
     raise InternalError(f"the passes do not settle on\n{print_function(fn)}")
+
+
+def _size(fn: Function) -> int:
+    """How many instructions there are in all regions."""
+    return sum(1 for _ in walk(fn.instrs))
 
 
 @dataclass(frozen=True)
