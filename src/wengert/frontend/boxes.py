@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
+from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.choices import Choice, describe, narrowed
 from wengert.frontend.context import current
@@ -152,8 +152,11 @@ _OVERRIDES = frozenset(
 )
 
 
-def refuse_subclass(x: np.ndarray[Any, Any], name: str = "") -> None:
-    """Raise UnsupportedError for an array of a class with an arithmetic of its own (masked arrays, matrices, units)."""
+def refuse_subclass(x: np.ndarray[Any, Any], name: str = "", is_argument: bool = False) -> None:
+    """Raise UnsupportedError for an array of a class with an arithmetic of its own (masked arrays, matrices, units).
+
+    Captured ones are refused where code is staged; eager mode may read them.
+    """
     kind = type(x)
     if kind is np.ndarray or issubclass(kind, np.memmap):
         return
@@ -163,6 +166,7 @@ def refuse_subclass(x: np.ndarray[Any, Any], name: str = "") -> None:
         unsupported(
             f"{what} {kind.__module__}.{kind.__qualname__}, which is an array with an arithmetic of its own, is not supported",
             fix="hand over a plain array: np.asarray(x), or x.filled(...) of a masked one",
+            error=UnsupportedError if current().eager or is_argument else StagingError,
         )
 
 
@@ -243,7 +247,7 @@ def dtype_of(x: Any) -> DType:
         return BOOL
     if isinstance(x, int | np.integer):
         return I64
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) and x.dtype != object:
         return dtype_from(x.dtype)
     if isinstance(x, float) and not isinstance(x, np.generic):
         return F64

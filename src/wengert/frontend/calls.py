@@ -22,7 +22,7 @@ import numpy as np
 
 from wengert.errors import GradientCutError, SourceUnavailableError, StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, is_box
+from wengert.frontend.boxes import any_box, is_box, lift
 from wengert.frontend.calls_escape import (
     ask_for_integers,
     closes_over_traced,
@@ -325,7 +325,9 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
     before_method(trace, owner, name)
     if isinstance(owner, np.ndarray):
         method = getattr(Array, name, None)
-        if method is not None:
+        if method is not None and owner.dtype == object and name not in ("copy", "tolist"):
+            return call(getattr(Array(lift(owner)), name), args, kwargs)
+        if method is not None and owner.dtype != object:
             return call(getattr(Array(_constant(trace, owner)), name), args, kwargs)
     return _real(trace, fn, args, kwargs, is_safe=isinstance(owner, tuple) and name == "__new__")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_box, refuse_subclass
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
@@ -69,7 +70,7 @@ class Captures:
     def load(self, path: Path, value: Any) -> Any:
         """What traced code gets for `value`, which was found at `path`."""
         if self.trace.eager:
-            return self._array_of(value, path) if type(value) is np.ndarray else value
+            return self._array_of(value, path) if type(value) is np.ndarray and value.dtype != object else value
         if isinstance(value, _AS_IS):
             self.met.add(id(value))
             self.guard(path, "is", value)
@@ -82,6 +83,8 @@ class Captures:
             return self._number(path, value)
         if isinstance(value, np.ndarray):
             refuse_subclass(value, str(path))
+            if value.dtype == object:
+                raise StagingError(f"{str(path)!r} is an array of Python objects", self.trace.span, fix="use a list of lists")
             return self._array(path, value)
         if isinstance(value, (*_PLAIN, enum.Enum, np.generic)):
             simple = isinstance(value, bool | type(None) | enum.Enum)

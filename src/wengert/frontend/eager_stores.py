@@ -35,10 +35,12 @@ def note_contents(trace: Trace, obj: Any) -> None:
     """Called before the contents of a container change in eager mode."""
     if not trace.eager or (id(obj), "") in trace.extra.setdefault("eager_stores", {}):
         return
-    old = copy.copy(obj) if type(obj) in _CONTAINERS else None
+    old = copy.copy(obj) if type(obj) in (*_CONTAINERS, np.ndarray) else None
 
     def undo() -> None:
-        if old is not None:
+        if isinstance(obj, np.ndarray):
+            obj[...] = old
+        elif old is not None:
             obj.clear()
             (obj.update if isinstance(obj, dict | set) else obj.extend)(old)
 
@@ -100,6 +102,9 @@ class _Unboxing:
 
     def plain(self, value: Any) -> Any:
         """`value` without boxes: itself, if it is no box or tuple."""
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            for place, item in enumerate(value.flat):
+                value.flat[place] = self.plain(item)
         if isinstance(value, _PLAIN):
             return value
         found = self.done.get(id(value))

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from wengert.errors import UnsupportedError, describe
+from wengert.errors import StagingError, UnsupportedError, describe
 from wengert.frontend.context import current
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
@@ -78,6 +78,7 @@ def dtype_from(spec: Any) -> DType:
     unsupported(
         f"arrays and numbers of dtype {found} are not supported",
         fix="use float64, float32, int64 or bool (for example `x.astype(float)` before the call)",
+        error=StagingError if found.kind == "O" and not current().eager else UnsupportedError,
     )
 
 

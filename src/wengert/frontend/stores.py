@@ -58,7 +58,11 @@ def set_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
     """`obj[index] = value` for a Python container or a real array."""
     if isinstance(obj, np.ndarray):
         if any_box(value, index):
-            refuse_array(trace)
+            if obj.dtype != object:
+                refuse_array(trace)
+            if not trace.eager:
+                raise StagingError("a traced value is stored in an array of Python objects", trace.span, fix="use a list")
+            note_contents(trace, obj)
         obj[index] = value
         return
     check_writable(trace, obj)

@@ -22,6 +22,7 @@ from wengert.frontend.boxes import (
     shape_of,
 )
 from wengert.frontend.broadcasting import broadcast_into
+from wengert.frontend.context import current
 from wengert.frontend.emit import (
     builder,
     difference,
@@ -99,6 +100,8 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
 @register(np.array)
 def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmin: int = 0, **options: Any) -> Any:
     """`np.array`: a new array from numbers, nested lists and arrays; other objects are NumPy's."""
+    if dtype is not None and not isinstance(dtype, DType) and np.dtype(dtype) == object:
+        return _of_objects(a)
     if not _is_numeric(a) or (not any_box(a) and (is_foreign(dtype) or _is_narrow(a))):
         return PASS
     if dtype is None:
@@ -109,6 +112,31 @@ def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmi
         value = lift(np.array(a, dtype_from(dtype).numpy))
     made = Array(value)
     return made.reshape((1,) * (ndmin - made.ndim) + tuple(made.shape)) if made.ndim < ndmin else made
+
+
+def _of_objects(a: Any) -> Any:
+    """`np.array(a, dtype=object)`: NumPy's own, which eager mode can fill with traced numbers."""
+    if not current().eager:
+        if not any_box(a):
+            return PASS
+        unsupported("an array of Python objects is made of traced values", fix="use a list", error=StagingError)
+    made = np.empty(_shape_of_objects(a), dtype=object)
+    for place in np.ndindex(made.shape):
+        item = a
+        for k in place:
+            item = item[k]
+        made[place] = item
+    return made
+
+
+def _shape_of_objects(a: Any) -> tuple[int, ...]:
+    """The shape of an array of the objects in nested lists."""
+    if is_box(a) or isinstance(a, np.ndarray):
+        return tuple(int(n) for n in shape_of(a))
+    if not isinstance(a, list | tuple):
+        return ()
+    inner = {_shape_of_objects(item) for item in a}
+    return (len(a), *(inner.pop() if len(inner) == 1 else ()))
 
 
 @register(np.asarray, np.ascontiguousarray, np.asanyarray)

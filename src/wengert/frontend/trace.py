@@ -307,7 +307,7 @@ class _Run:
         if is_box(leaf):
             raise UnsupportedError("a traced value of another trace is passed to a transformed function")
         if isinstance(leaf, np.ndarray):
-            refuse_subclass(leaf, self.names[k])
+            refuse_subclass(leaf, self.names[k], is_argument=True)
             made = box(self.array_param(k, leaf), True)
             self.arrays[k] = made
             return made
