@@ -464,11 +464,11 @@ def _put_together(real: Any, imag: Any) -> Any:
     for part, cls in _COMPLEX_CLASSES:
         if isinstance(real, part) or isinstance(imag, part):
             return cls(real, imag)
-    if isinstance(real, np.ndarray | np.floating) and isinstance(imag, np.ndarray | np.floating | float):
+    if isinstance(real, (np.ndarray, np.floating)) and isinstance(imag, (np.ndarray, np.floating, float)):
         whole = np.empty(np.shape(real), np.result_type(real, np.complex64))
         whole.real, whole.imag = real, imag
         return whole if whole.ndim else whole[()]
-    if isinstance(real, float | int) and isinstance(imag, float | int):
+    if isinstance(real, (float, int)) and isinstance(imag, (float, int)):
         return complex(real, imag)
     return ComplexParts(real, imag)
 

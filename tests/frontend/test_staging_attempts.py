@@ -117,3 +117,43 @@ def test_what_may_stay_is_carried(f: Callable[..., Any]) -> None:
     x = 0.7
     assert wg.jit(f)(x) == pytest.approx(f(x), rel=1e-13)
     assert wg.grad(f)(x) == pytest.approx(derivative(f, x), rel=1e-6)
+
+
+def several_lists(x: Any) -> Any:
+    total = 0.0
+    for strike in [1.0, 1.1, 1.2]:
+        values = [x, strike]
+        for k in range(12):
+            following = []
+            for j in range(12 - k):
+                following.append(values[0] * 0.9 + np.sin(x * strike) * 0.1 + j * 0.01)
+            values = [v * 1.01 for v in following]
+        total = total + values[0] * strike
+    return total
+
+
+def kept_short(x: Any, often: bool = True) -> Any:
+    total = 0.0
+    for turn in (True, False, True):
+        seen = [x]
+        for k in range(20):
+            if turn:
+                seen.append(x * k)
+            total = total + seen[-1]
+        seen[0] = 2.0 * x
+        total = total + seen[0] + len(seen)
+    return total
+
+
+def test_lists_that_grew_before_are_carried_at_once() -> None:
+    runs: list[int] = []
+    with counted(runs):
+        trace(several_lists, (0.7,), {})
+    assert len(runs) <= 25  # without what the first of the three has shown, 30
+
+
+@pytest.mark.parametrize("f", [several_lists, kept_short], ids=lambda f: f.__name__)
+def test_lists_that_grow_or_not(f: Callable[..., Any]) -> None:
+    x = 0.7
+    assert wg.jit(f)(x) == pytest.approx(f(x), rel=1e-13)
+    assert wg.grad(f)(x) == pytest.approx(derivative(f, x), rel=1e-6)

@@ -88,7 +88,7 @@ def _is_array_key(key: Any) -> bool:
         return bool(key.dims) or key.element == BOOL
     if isinstance(key, np.ndarray):
         return key.ndim > 0 or key.dtype == np.bool_
-    return isinstance(key, list | bool | np.bool_) or (isinstance(key, Scalar) and dtype_of(key) == BOOL)
+    return isinstance(key, (list, bool, np.bool_)) or (isinstance(key, Scalar) and dtype_of(key) == BOOL)
 
 
 def as_arrays(key: Any) -> Any:
@@ -108,7 +108,7 @@ def _index_array(key: Any) -> Any:
     if isinstance(key, list):
         found = as_array(key) if not _is_plain(key) else np.asarray(key)
         key = found.astype(np.int64) if isinstance(found, np.ndarray) and found.size == 0 else found
-    if isinstance(key, bool | np.bool_):
+    if isinstance(key, (bool, np.bool_)):
         return np.asarray(key)
     kind = key.dtype.kind
     if kind not in "iub":
@@ -119,7 +119,7 @@ def _index_array(key: Any) -> Any:
 
 
 def _is_plain(items: Sequence[Any]) -> bool:
-    return all(_is_plain(i) if isinstance(i, list | tuple) else isinstance(i, int | np.generic | np.ndarray) for i in items)
+    return all(_is_plain(i) if isinstance(i, (list, tuple)) else isinstance(i, (int, np.generic, np.ndarray)) for i in items)
 
 
 def _only_mask(x: Array, key: Any) -> Array | None:
@@ -273,7 +273,7 @@ def _axes_of(key: Any) -> int:
     """How many axes a key uses up."""
     if key is None or key is Ellipsis:
         return 0
-    return key.ndim if isinstance(key, np.ndarray | Array) and key.dtype == np.bool_ else 1
+    return key.ndim if isinstance(key, (np.ndarray, Array)) and key.dtype == np.bool_ else 1
 
 
 def _split(x: Array, parts: Sequence[Any]) -> tuple[Array, list[_Item], bool]:
@@ -303,7 +303,7 @@ def _split(x: Array, parts: Sequence[Any]) -> tuple[Array, list[_Item], bool]:
 
 def _item(part: Any, dims: Dims, position: int, axis: int) -> _Item:
     axes = tuple(range(position, position + max(len(dims), 1)))
-    if isinstance(part, np.ndarray | Array) and part.dtype == np.bool_:
+    if isinstance(part, (np.ndarray, Array)) and part.dtype == np.bool_:
         mask = as_array(part).value
         mask = assume(mask, _mask_dims(mask.dims, dims, axis)) if dims else builder().full((1,), mask)
         return _Item(axes, mask_positions(mask), True)

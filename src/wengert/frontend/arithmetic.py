@@ -29,7 +29,7 @@ _SHORT = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div"}
 
 def _takes(x: Any, other: Any) -> bool:
     """Whether operators take `x` beside `other`: lists count as arrays only beside NumPy values."""
-    return is_operand(x) or (isinstance(x, list | tuple) and not is_python_number(other))
+    return is_operand(x) or (isinstance(x, (list, tuple)) and not is_python_number(other))
 
 
 def _float_value(x: Any) -> Value | None:
@@ -129,7 +129,7 @@ def _compare(name: str, ufunc: Any) -> None:
             return Array(builder().full(other.dims, name == "ne")) if isinstance(other, Array) else NotImplemented
         if not (_takes(x, y) and _takes(y, x)):
             return NotImplemented
-        if isinstance(x, Scalar) and not isinstance(y, Array | np.ndarray | list | tuple):
+        if isinstance(x, Scalar) and not isinstance(y, (Array, np.ndarray, list, tuple)):
             return _as_flavour(python_rule(x, y), x, y)
         return apply(ufunc, x, y)
 

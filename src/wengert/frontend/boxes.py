@@ -43,24 +43,24 @@ def is_python_number(x: Any) -> bool:
     """Whether `x` is, or stands for, a Python float, int or bool (`np.float64` is not, though it derives from float)."""
     if isinstance(x, Scalar):
         return not x.numpy
-    return isinstance(x, float | int) and not isinstance(x, np.generic)
+    return isinstance(x, (float, int)) and not isinstance(x, np.generic)
 
 
 def is_number(x: Any) -> bool:
     """Whether `x` is, or stands for, one number (0-d arrays included)."""
     if isinstance(x, Array):
         return not x.dims
-    return isinstance(x, Scalar | float | int | np.number | np.bool_)
+    return isinstance(x, (Scalar, float, int, np.number, np.bool_))
 
 
 def is_operand(x: Any) -> bool:
     """Whether operators of traced NumPy values take `x` without further ado."""
-    return isinstance(x, Scalar | Array | float | int | np.generic | np.ndarray)
+    return isinstance(x, (Scalar, Array, float, int, np.generic, np.ndarray))
 
 
 def is_static_int(x: Any) -> bool:
     """Whether `x` is an int with a known value."""
-    return isinstance(x, int | np.integer) and not isinstance(x, bool)
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool)
 
 
 def holds_box(x: Any) -> bool:
@@ -69,7 +69,7 @@ def holds_box(x: Any) -> bool:
         return True
     if isinstance(x, dict):
         return any(map(holds_box, x.values()))
-    return isinstance(x, list | tuple) and any(map(holds_box, x))
+    return isinstance(x, (list, tuple)) and any(map(holds_box, x))
 
 
 def any_box(*xs: Any) -> bool:
@@ -102,9 +102,9 @@ def lift(x: Any) -> Value:
     """
     if isinstance(x, _BOXES):
         return x.value
-    if isinstance(x, bool | np.bool_):
+    if isinstance(x, (bool, np.bool_)):
         return builder().const(bool(x))
-    if isinstance(x, int | np.integer):
+    if isinstance(x, (int, np.integer)):
         return _integer(int(x))
     if isinstance(x, np.floating) and x.dtype != np.float64:
         return builder().const(float(x), dtype_from(x.dtype))
@@ -112,9 +112,9 @@ def lift(x: Any) -> Value:
         return builder().const(float(x))
     if isinstance(x, np.ndarray):
         return _constant_array(x)
-    if isinstance(x, list | tuple):
+    if isinstance(x, (list, tuple)):
         return _nested(x)
-    if isinstance(x, complex | np.complexfloating):
+    if isinstance(x, (complex, np.complexfloating)):
         unsupported("complex numbers are not supported", fix="compute with real and imaginary parts as two real numbers")
     if isinstance(x, range):
         return lift(list(x))
@@ -194,7 +194,7 @@ def _nested(items: Sequence[Any]) -> Value:
 
 def _list_shape(items: Any) -> tuple[int, ...]:
     """The shape of a nested list, down to what is not a list; ragged lists raise NumPy's ValueError."""
-    if not isinstance(items, list | tuple):
+    if not isinstance(items, (list, tuple)):
         return ()
     inner = {_list_shape(item) for item in items}
     if len(inner) > 1:
@@ -212,7 +212,7 @@ def _leaves(items: Any, depth: int) -> Iterator[Any]:
 
 def lift_as(x: Any, dtype: DType) -> Value:
     """`lift` followed by a conversion; Python numbers become constants of `dtype` directly."""
-    if isinstance(x, float | int) and (dtype.is_float or not isinstance(x, float)) and dtype != BOOL:
+    if isinstance(x, (float, int)) and (dtype.is_float or not isinstance(x, float)) and dtype != BOOL:
         return builder().const(x, dtype)
     return to_dtype(lift(x), dtype)
 
@@ -243,9 +243,9 @@ def dtype_of(x: Any) -> DType:
         return x.element
     if isinstance(x, Scalar):
         return x.value.tensor.dtype
-    if isinstance(x, bool | np.bool_):
+    if isinstance(x, (bool, np.bool_)):
         return BOOL
-    if isinstance(x, int | np.integer):
+    if isinstance(x, (int, np.integer)):
         return I64
     if isinstance(x, np.ndarray) and x.dtype != object:
         return dtype_from(x.dtype)
@@ -260,7 +260,7 @@ def stand_in(x: Any) -> Any:
         return x.dtype
     if isinstance(x, Scalar):
         return x.value.tensor.dtype.numpy if x.numpy else type_of(x)(0)
-    return lift(x).tensor.dtype.numpy if isinstance(x, list | tuple) and any_box(x) else x
+    return lift(x).tensor.dtype.numpy if isinstance(x, (list, tuple)) and any_box(x) else x
 
 
 def as_array(x: Any) -> Array:
@@ -270,7 +270,7 @@ def as_array(x: Any) -> Array:
 
 def widened(x: Any, others: Sequence[Any]) -> Any:
     """A known array or number of a narrow dtype in the dtype that NumPy computes in beside `others`, if that is one we have."""
-    if not isinstance(x, np.ndarray | np.generic) or x.dtype in NUMPY_DTYPES or x.dtype.kind not in "iuf":
+    if not isinstance(x, (np.ndarray, np.generic)) or x.dtype in NUMPY_DTYPES or x.dtype.kind not in "iuf":
         return x
     wide = np.result_type(*map(stand_in, others))
     return x.astype(wide) if wide in NUMPY_DTYPES else x

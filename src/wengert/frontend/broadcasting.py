@@ -100,6 +100,8 @@ def placed(x: Any) -> Placed:
 def spread(x: Placed, dims: Shape) -> Value:
     """`x` repeated to shape `dims`, with which it is known to go together."""
     value, shape, axes = x
+    if value.dims == dims and len(axes) == len(shape):
+        return value
     shift = len(dims) - len(shape)
     ones = [k for k, axis in enumerate(axes) if value.dims[k] == 1 and dims[axis + shift] != 1]
     if ones:
@@ -129,7 +131,11 @@ def broadcast_operands(operands: Sequence[Any], convert: Callable[[Value], Value
     places = [placed(x) for x in operands]
     if convert is not None:
         places = [(convert(value), shape, axes) for value, shape, axes in places]
-    dims = broadcast_shapes([shape for _, shape, _ in places])
+    first = places[0][1]
+    if all([shape == first for _, shape, _ in places]):
+        dims = first
+    else:
+        dims = broadcast_shapes([shape for _, shape, _ in places])
     return [spread(p, dims) for p in places]
 
 

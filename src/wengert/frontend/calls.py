@@ -144,8 +144,8 @@ def _with_growing(
 ) -> tuple[tuple[Any, ...], dict[str, Any], bool, Any]:
     """A call with lists of traced length among its arguments: done, or with arrays in their place."""
     owner = getattr(fn, "__self__", None)
-    plain = isinstance(fn, types.FunctionType | types.BuiltinFunctionType | type)
-    rule = GROWING.get(fn) if plain and (owner is None or isinstance(owner, types.ModuleType | type)) else None
+    plain = isinstance(fn, (types.FunctionType, types.BuiltinFunctionType, type))
+    rule = GROWING.get(fn) if plain and (owner is None or isinstance(owner, (types.ModuleType, type))) else None
     if rule is not None:
         return args, kwargs, True, rule(*args, **kwargs)
     if handler is not None or (getattr(fn, "__module__", None) or "").partition(".")[0] == "numpy":
@@ -158,7 +158,7 @@ def _with_growing(
 def _before_taking(fn: Any, iterator: Any, is_known: bool) -> None:
     """An iterator is passed to a function: one that is not converted may take items from it."""
     owner = getattr(fn, "__self__", None)
-    if isinstance(fn, types.BuiltinFunctionType) and isinstance(owner, list | dict | set | deque) and fn.__name__ in _KEEPING:
+    if isinstance(fn, types.BuiltinFunctionType) and isinstance(owner, (list, dict, set, deque)) and fn.__name__ in _KEEPING:
         return
     init = inspect.getattr_static(fn, "__init__", None) if isinstance(fn, type) else None
     is_python = type(fn) in _PYTHON_CALLABLES or isinstance(init, types.FunctionType)
@@ -171,7 +171,7 @@ def _takes_choices(fn: Any) -> bool:
     if isinstance(fn, types.MethodType):
         return not is_box(fn.__self__) and isinstance(fn.__func__, types.FunctionType)
     if isinstance(fn, types.BuiltinFunctionType):
-        return isinstance(fn.__self__, list | deque) and fn.__name__ in ("append", "appendleft", "extend")
+        return isinstance(fn.__self__, (list, deque)) and fn.__name__ in ("append", "appendleft", "extend")
     if isinstance(fn, types.FunctionType):
         return not is_trusted_module(fn.__module__ or "")
     if isinstance(fn, type):
@@ -286,7 +286,7 @@ def _by_method_rule(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str
 
 def _call_builtin(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     owner = getattr(fn, "__self__", None)
-    if owner is not None and not isinstance(owner, types.ModuleType | type):
+    if owner is not None and not isinstance(owner, (types.ModuleType, type)):
         return _call_bound(fn, owner, args, kwargs)
     return _real(current(), fn, args, kwargs)
 
@@ -299,8 +299,8 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
         return METHODS["method"](trace, owner, name, args, kwargs)
     if name in ("extend", "__iadd__") and type(owner) in (list, deque) and any_growing(args):
         return METHODS["method"](trace, owner, "extend", args, kwargs)
-    if isinstance(owner, list | dict | set | deque):
-        compares = isinstance(owner, list | deque) and name in ("index", "count", "remove")
+    if isinstance(owner, (list, dict, set, deque)):
+        compares = isinstance(owner, (list, deque)) and name in ("index", "count", "remove")
         if compares and len(args) == 1 and not trace.eager and (is_box(args[0]) or any(map(is_box, owner))):
             if not can_be_rows(owner):
                 refuse(trace, f"{type(owner).__name__}.{name}")
@@ -363,7 +363,7 @@ def _call_wrapper(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if fn.__name__ == "__call__" and isinstance(fn.__self__, type):
         return _construct(fn.__self__, args, kwargs)
     owner: Any = fn.__self__
-    if isinstance(owner, float | int) and any_box(*args):
+    if isinstance(owner, (float, int)) and any_box(*args):
         return special_method(fn.__name__, owner, *args)
     store: Any = _STORING.get(fn.__name__)
     if store is not None:

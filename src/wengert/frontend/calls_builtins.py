@@ -84,7 +84,7 @@ def traced_accumulate(iterable: Iterable[Any], func: Any = None, *, initial: Any
 
 def _collect(kind: Any) -> Callable[..., Any]:
     def rule(*args: Any) -> Any:
-        if len(args) == 1 and isinstance(args[0], Array | StagedSequence):
+        if len(args) == 1 and isinstance(args[0], (Array, StagedSequence)):
             return bear(current(), kind(list(args[0])))
         made = kind(*args)
         return bear(current(), made)
@@ -140,7 +140,7 @@ def _fold(iterable: Iterable[Any], neutral: bool) -> Any:
 
 @special(str)
 def _str(*args: Any, **options: Any) -> Any:
-    if len(args) != 1 or options or not (isinstance(args[0], TracedText | BaseException) or holds_box(args[0])):
+    if len(args) != 1 or options or not (isinstance(args[0], (TracedText, BaseException)) or holds_box(args[0])):
         return PASS
     return text_of(args[0])
 

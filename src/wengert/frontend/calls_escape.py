@@ -41,7 +41,7 @@ def holds_traced(trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def _holds(trace: Trace, obj: Any) -> bool:
     if is_box(obj) or isinstance(obj, TracedText):
         return True
-    if isinstance(obj, float | int | str | np.ndarray | type | types.FunctionType | types.ModuleType) or obj is None:
+    if isinstance(obj, (float, int, str, np.ndarray, type, types.FunctionType, types.ModuleType)) or obj is None:
         return False
     if isinstance(obj, types.MethodType):
         return _holds(trace, obj.__self__)
@@ -52,7 +52,7 @@ def _holds(trace: Trace, obj: Any) -> bool:
 
 def hides_growing(obj: Any) -> bool:
     """Whether an object of the user's holds a list of traced length, which methods that C code calls would not understand."""
-    if is_box(obj) or isinstance(obj, list | tuple | dict | set | deque | str | float | int | type | types.FunctionType):
+    if is_box(obj) or isinstance(obj, (list, tuple, dict, set, deque, str, float, int, type, types.FunctionType)):
         return False
     return any(isinstance(leaf, Pattern) for leaf in flatten(obj)[0])
 
@@ -65,7 +65,7 @@ def holds_callback(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def _is_callback(obj: Any) -> bool:
     if isinstance(obj, functools.partial):
         return _is_callback(obj.func)
-    if not isinstance(obj, types.FunctionType | types.MethodType):
+    if not isinstance(obj, (types.FunctionType, types.MethodType)):
         return False
     return (obj.__module__ or "").partition(".")[0] not in _OWN
 
@@ -129,9 +129,9 @@ def plain_value(trace: Trace, box: Any) -> Any:
 
 def _is_object(obj: Any) -> bool:
     """Whether it is a mutable container or object: what is done to a copy of it with plain values would be lost."""
-    if is_box(obj) or isinstance(obj, tuple | str | float | int | type | types.FunctionType | np.ndarray) or obj is None:
+    if is_box(obj) or isinstance(obj, (tuple, str, float, int, type, types.FunctionType, np.ndarray)) or obj is None:
         return False
-    return isinstance(obj, list | dict) or flatten(obj)[1].kind == "object"
+    return isinstance(obj, (list, dict)) or flatten(obj)[1].kind == "object"
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

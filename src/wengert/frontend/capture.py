@@ -112,7 +112,7 @@ class Captures:
         found = self.known.get(id(obj))
         if found is not None:
             return found[1]
-        if isinstance(obj, type | types.ModuleType | types.FunctionType) and not is_trusted_module(_module_of(obj)):
+        if isinstance(obj, (type, types.ModuleType, types.FunctionType)) and not is_trusted_module(_module_of(obj)):
             return Path("constant", obj)
         return None
 
@@ -171,7 +171,7 @@ class Captures:
             path = path.root
         if path.kind != "constant":
             return True
-        return isinstance(path.root, type | types.ModuleType | types.FunctionType) or id(path.root) in self.known
+        return isinstance(path.root, (type, types.ModuleType, types.FunctionType)) or id(path.root) in self.known
 
     def _array_of(self, value: Any, path: Path) -> Any:
         """In eager mode: the box of an array from outside."""
@@ -245,7 +245,7 @@ class Captures:
     def whole(self, obj: Any) -> Any:
         """A captured object with everything that it holds loaded; anything else as it is."""
         path = None if self.trace.eager else self.path_of(obj)
-        if path is None or isinstance(obj, type | types.ModuleType | types.FunctionType):
+        if path is None or isinstance(obj, (type, types.ModuleType, types.FunctionType)):
             return obj
         found = self._whole.get(id(obj))
         if found is not None and not self.outside.stored:
@@ -278,4 +278,4 @@ def _is_long_and_plain(value: Any) -> bool:
     if len(value) <= LARGE:
         return False
     items = value.values() if isinstance(value, dict) else value
-    return all(isinstance(item, float | int | str) for item in items)
+    return all(isinstance(item, (float, int, str)) for item in items)

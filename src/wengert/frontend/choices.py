@@ -76,7 +76,7 @@ def describe(choice: Choice) -> str:
 
 def kind_of(obj: Any) -> str:
     """What messages call one of the values of a choice."""
-    if obj is None or isinstance(obj, str | int | float):
+    if obj is None or isinstance(obj, (str, int, float)):
         return repr(obj)
     return getattr(obj, "__name__", "") or type(obj).__name__
 

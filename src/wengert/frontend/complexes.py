@@ -39,7 +39,7 @@ class Complex(ComplexParts, Operators):
     @property
     def is_array(self) -> bool:
         """Whether it stands for an array."""
-        return isinstance(self.real, Array | np.ndarray) or isinstance(self.imag, Array | np.ndarray)
+        return isinstance(self.real, (Array, np.ndarray)) or isinstance(self.imag, (Array, np.ndarray))
 
     def __getitem__(self, key: Any) -> Any:
         return join(self.real[key], self.imag[key])
@@ -132,7 +132,7 @@ register_complex(Complex, (Scalar, Array))
 
 def is_complex(x: Any) -> bool:
     """Whether `x` is a complex number or array, traced or not."""
-    if isinstance(x, Complex | complex | np.complexfloating):
+    if isinstance(x, (Complex, complex, np.complexfloating)):
         return True
     return isinstance(x, np.ndarray) and x.dtype.kind == "c"
 
@@ -194,7 +194,7 @@ def _divide(x: Any, y: Any) -> Any:
 
 def _power(x: Any, y: Any) -> Any:
     """`x ** y`: products for small whole exponents, else the exponential of the logarithm."""
-    if isinstance(y, int | np.integer) and not isinstance(y, bool) and abs(int(y)) <= _MOST_FACTORS:
+    if isinstance(y, (int, np.integer)) and not isinstance(y, bool) and abs(int(y)) <= _MOST_FACTORS:
         found: Any = 1.0
         base = x
         left = abs(int(y))
@@ -257,7 +257,7 @@ def operate(name: str, *operands: Any) -> Any:
 
 def is_numpy(x: Any) -> bool:
     """Whether a complex number is NumPy's rather than Python's, or an array."""
-    return any(isinstance(p, Array | np.ndarray | np.generic) or (isinstance(p, Scalar) and p.numpy) for p in (x.real, x.imag))
+    return any(isinstance(p, (Array, np.ndarray, np.generic)) or (isinstance(p, Scalar) and p.numpy) for p in (x.real, x.imag))
 
 
 def type_of_complex(x: Complex) -> type:

@@ -487,7 +487,7 @@ def _contains(container: Any, item: Any) -> Any:
     method = getattr(type(container), "__contains__", None)
     if isinstance(method, types.FunctionType) and not is_box(container):
         return call(method, (container, item), {})
-    if isinstance(container, tuple | list | set | frozenset) and (is_box(item) or any(map(is_box, container))):
+    if isinstance(container, (tuple, list, set, frozenset)) and (is_box(item) or any(map(is_box, container))):
         found: Any = False
         for element in container:
             same = element is item or loads.apply("eq", element, item)

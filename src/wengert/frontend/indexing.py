@@ -78,7 +78,7 @@ def wrap_position(key: Any, size: Affine, axis: int) -> Affine:
         key = key[()]
     if is_static_int(key):
         return _wrap_static(int(key), size, axis)
-    if not (is_number(key) and isinstance(key, Scalar | Array) and dtype_of(key) == I64):
+    if not (is_number(key) and isinstance(key, (Scalar, Array)) and dtype_of(key) == I64):
         fail(
             IndexError,
             "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid "
@@ -176,7 +176,7 @@ def _bound_down(bound: Any, size: Affine) -> Affine:
 def _bound_affine(bound: Any) -> Affine:
     if is_static_int(bound):
         return int(bound)
-    if isinstance(bound, bool | float) or not is_number(bound):
+    if isinstance(bound, (bool, float)) or not is_number(bound):
         fail(TypeError, "slice indices must be integers or None or have an __index__ method", found=repr(bound))
     return lift_int(bound, "a slice index").affine
 
@@ -225,6 +225,6 @@ def _clamp(wanted: Affine, low: int, high: Affine, size: Affine) -> Affine:
 def item_of_number(x: Scalar, key: Any) -> Any:
     """`x[key]` of a NumPy scalar: itself, or an array with or without it."""
     array = Array(lift(x))
-    if isinstance(key, bool | np.bool_):
+    if isinstance(key, (bool, np.bool_)):
         return array.reshape(1)[: int(key)].copy()
     return x if isinstance(key, tuple) and not key else array[key]

@@ -141,7 +141,7 @@ def item(obj: Any, index: Any) -> Any:
     if isinstance(method, types.FunctionType) and method.__module__.partition(".")[0] != "wengert":
         return call(method, (obj, index), {})
     trace = current()
-    if isinstance(index, Scalar) and isinstance(obj, list | tuple) and not trace.eager and _is_table(obj):
+    if isinstance(index, Scalar) and isinstance(obj, (list, tuple)) and not trace.eager and _is_table(obj):
         return _look_up(obj, index)
     path = None if trace.eager else trace.captures.path_of(obj)
     value = obj[index]
@@ -273,7 +273,7 @@ def apply_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
         return lists.add_in_place(trace, name, a, b)
     if isinstance(a, np.ndarray) and is_box(b):
         refuse_array(trace)
-    if isinstance(a, list | dict | set):
+    if isinstance(a, (list, dict, set)):
         before_change(trace, a)
     method = getattr(type(a), f"__i{plain}__", None)
     if method is None:

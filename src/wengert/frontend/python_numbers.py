@@ -193,10 +193,10 @@ def holds_everywhere(condition: Value) -> Value:
 def _float_power(x: Any, y: Any) -> Value:
     b = builder()
     base, exponent = lift_as(x, F64), lift_as(y, F64)
-    if not (isinstance(y, float | int) and y > 0):
+    if not (isinstance(y, (float, int)) and y > 0):
         zero = logical_and(b.eq(base, 0.0), b.lt(exponent, 0.0))
         ensure(logical_not(zero), "ZeroDivisionError", _ZERO_TO_NEGATIVE)
-    if not (isinstance(x, float | int) and x >= 0) and dtype_of(y) == F64:
+    if not (isinstance(x, (float, int)) and x >= 0) and dtype_of(y) == F64:
         whole = b.eq(b.floor(exponent), exponent)
         real = logical_or(b.ge(base, 0.0), whole) if not isinstance(y, float) else b.ge(base, 0.0)
         real = logical_or(real, b.isnan(base))

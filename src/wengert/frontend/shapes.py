@@ -23,7 +23,7 @@ def dims_from(shape: Any) -> tuple[Affine, ...]:
         shape = shape.tolist()
     if isinstance(shape, Array):
         raise NeedsPythonValue(shape.value, "a shape given as an array")
-    sizes = shape if isinstance(shape, tuple | list) else (shape,)
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     return tuple(size_from(s) for s in sizes)
 
 
@@ -91,7 +91,7 @@ def axes_from(axis: Any, rank: int) -> tuple[int, ...]:
     """An axis argument (None, int or tuple) as a sorted tuple of axis numbers."""
     if axis is None:
         return tuple(range(rank))
-    given = axis if isinstance(axis, tuple | list) else (axis,)
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(sorted(axis_number(a, rank) for a in given))
     if len(set(axes)) != len(axes):
         fail(ValueError, "duplicate value in 'axis'")
@@ -139,7 +139,7 @@ def _inserted_axes(source: tuple[Affine, ...], dims: tuple[Affine, ...]) -> list
 
 def _complete(shape: Any, x: Array) -> tuple[Affine, ...]:
     """The dimensions of a shape with at most one -1, of as many elements as `x`."""
-    given = shape if isinstance(shape, tuple | list) else (shape,)
+    given = shape if isinstance(shape, (tuple, list)) else (shape,)
     dims = [affine_of(s, "a size") for s in given]
     total = product_of(x.dims)
     unknown = [k for k, d in enumerate(dims) if d == -1]

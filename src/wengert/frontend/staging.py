@@ -72,7 +72,7 @@ def _own_truth(test: Any, method: FunctionType) -> bool | Value:
     found = enter(method)(test)
     if method.__name__ == "__len__":
         return decide(found != 0)
-    if not isinstance(found, bool | Scalar):
+    if not isinstance(found, (bool, Scalar)):
         raise TypeError(f"__bool__ should return bool, returned {type(found).__name__}")
     return decide(found)
 
@@ -409,7 +409,7 @@ class Branch:
     def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any]) -> None:
         """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
-        if isinstance(new, Value | Unset):
+        if isinstance(new, (Value, Unset)):
             return
         for merged, *sides in zip(*(take_apart(x)[0] for x in (new, a, b) if not isinstance(x, Unset))):
             if not isinstance(merged, Array):

@@ -391,7 +391,7 @@ class Carry:
         """The traced values that the carry starts from."""
         self.conform_entries()
         entries = [x for item in self.items.values() for x in _traced_leaves(item.form, item.entry)]
-        return [x if isinstance(x, Value) else x.value for x in entries if isinstance(x, Value | Scalar | Array)]
+        return [x if isinstance(x, Value) else x.value for x in entries if isinstance(x, (Value, Scalar, Array))]
 
     def initial(self) -> list[Value]:
         """The carried values before the loop."""
@@ -477,7 +477,7 @@ def _may_read(outcome: Outcome, value: Value) -> bool:
 def _may_be(obj: Any, value: Value) -> bool:
     if isinstance(obj, Array):
         return obj.root._value is value
-    return obj is value if isinstance(obj, Value) else not isinstance(obj, Scalar | Unset | int | float | str | None)
+    return obj is value if isinstance(obj, Value) else not isinstance(obj, (Scalar, Unset, int, float, str, type(None)))
 
 
 def _traced_leaves(form: Form, obj: Any) -> list[Any]:

@@ -41,7 +41,7 @@ _LEAF: Final = flatten(0)[1]
 
 def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of `obj` and its structure; bare IR values are leaves."""
-    if isinstance(obj, Value | Unset):
+    if isinstance(obj, (Value, Unset)):
         return [obj], _LEAF
     return flatten(obj)
 
@@ -408,7 +408,7 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
 
 def conform(form: Form, obj: Any) -> Any:
     """`obj`, with those of its lists as growing ones and those of its parts as choices that are such in `form`."""
-    if isinstance(obj, Unset | Value):
+    if isinstance(obj, (Unset, Value)):
         return obj
     own = form_of(obj)
     if own.structure == form.structure and not _patterns_differ(own, form) and not _statics_differ(own, form):
@@ -470,12 +470,12 @@ def lower_item(pattern: Pattern, item: Any) -> list[Value]:
 
 def mutable_parts(obj: Any) -> list[Any]:
     """The lists, dicts and objects that `obj` consists of."""
-    if isinstance(obj, Value | Unset):
+    if isinstance(obj, (Value, Unset)):
         return []
     found: list[Any] = []
 
     def visit(part: Any) -> bool:
-        numeric = isinstance(part, tuple | complex | np.generic | np.ndarray)
+        numeric = isinstance(part, (tuple, complex, np.generic, np.ndarray))
         if part is not None and not numeric and not type(part).__module__.startswith("wengert."):
             found.append(part)
         return False

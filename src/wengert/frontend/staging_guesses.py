@@ -17,6 +17,7 @@ from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import form_of, join, take_apart
 from wengert.frontend.staging_state import Location, Outcome, is_poisoned, read_cell
+from wengert.frontend.stores import contents_of
 
 if TYPE_CHECKING:
     from wengert.frontend.staging_carry import Carried, Carry
@@ -46,6 +47,7 @@ def remember(carry: Carry) -> None:
     carry.trace.extra["carries"][carry.info] = hints
     places = [item.place for key, item in carry.items.items() if isinstance(item.place, Location) and key not in carry.seen]
     carry.trace.extra.setdefault("carried_places", {})[carry.info] = places
+    carry.trace.extra.setdefault("carried_lists", {})[carry.info] = dict(_lists_carried(carry))
 
 
 def guess(carry: Carry, body: Any) -> set[Any]:
@@ -66,6 +68,25 @@ def guess(carry: Carry, body: Any) -> set[Any]:
         if location.key not in carry.items and location.key not in carry.variables.keys:
             carry.carry_location(location, traced_form(form_of(location.old)))
             guessed.add(location.key)
+    return guessed | _guess_lists(carry)
+
+
+def _guess_lists(carry: Carry) -> set[Any]:
+    """Carry the lists that grew when the loop was traced before, and give the keys of them."""
+    guessed: set[Any] = set()
+    known = _growing_before(carry)
+    for position, name in enumerate(carry.variables.names):
+        free = position not in carry.items and carry.variables.keys[position] not in carry.items
+        form = _grown(carry, carry.before[position], known.get(f"={name}")) if free else None
+        if form is not None:
+            carry.items[position] = carry.variable(position, carry.before[position], form)
+            guessed.add(position)
+    for name, cell in _cells(carry.body).items():
+        form = _grown(carry, read_cell(cell), known.get(name))
+        place = contents_of(read_cell(cell)) if form is not None else None
+        if form is not None and place is not None and place.key not in carry.items:
+            carry.carry_location(place, form)
+            guessed.add(place.key)
     return guessed
 
 
@@ -79,6 +100,8 @@ def stays(carry: Carry, item: Carried, outcome: Outcome) -> bool:
     new = outcome.variables[item.place]
     if new is item.param or new is item.entry:
         return True
+    if _is_growing(item.form):
+        return False
     if not isinstance(item.entry, list | tuple):
         return not isinstance(new, Scalar) and form_of(new) == form_of(item.entry)
     before, after, params = form_of(item.entry), form_of(new), take_apart(item.param)[0]
@@ -91,8 +114,55 @@ def stays(carry: Carry, item: Carried, outcome: Outcome) -> bool:
 def was_wrong(carry: Carry, keys: Iterable[Any]) -> None:
     """Learn from wrong guesses: a loop that changes other places whenever it is traced is not guessed from memory again."""
     known = {place.key for place in carry.trace.extra.get("carried_places", {}).get(carry.info, ())}
-    if not known.isdisjoint(keys):
+    lists = {f"={carry.variables.names[key]}" if isinstance(key, int) else key for key in keys}
+    grown = any(isinstance(key, tuple) and "contents" in key for key in keys) or not lists.isdisjoint(_growing_before(carry))
+    if grown or not known.isdisjoint(keys):
         carry.trace.extra["forgetful"].add(carry.info)
+
+
+def _lists_carried(carry: Carry) -> Iterator[tuple[str, Form]]:
+    """The lists of numbers that the loop lets grow, by the names that its body has for them; `=name` if it makes new ones."""
+    for item in carry.items.values():
+        if isinstance(item.place, int) and _is_growing(item.form):
+            yield f"={carry.variables.names[item.place]}", item.form
+    places = [i for i in carry.items.values() if isinstance(i.place, Location) and type(i.place.owner) is list]
+    owners = {id(i.place.owner): i.form for i in places if isinstance(i.place, Location) and _is_growing(i.form)}
+    for name, cell in _cells(carry.body).items():
+        form = owners.get(id(read_cell(cell)))
+        if form is not None:
+            yield name, form
+
+
+def _is_growing(form: Form) -> bool:
+    """Whether it is the form of a list of traced length whose items are numbers, or tuples of numbers."""
+    if form.structure.cls is not list or len(form.leaves) < 2:
+        return False
+    first, second = form.leaves[:2]
+    return second.kind == "length" and all(leaf.kind == "scalar" for leaf in first.obj.obj.form.leaves)
+
+
+def _growing_before(carry: Carry) -> dict[str, Form]:
+    """What the same loop let grow when it was traced before, by name."""
+    if carry.info in carry.trace.extra.setdefault("forgetful", set()):
+        return {}
+    found: dict[str, Form] = carry.trace.extra.get("carried_lists", {}).get(carry.info, {})
+    return found
+
+
+def _grown(carry: Carry, found: Any, form: Form | None) -> Form | None:
+    """The form of a list that may grow as another one did, or None if it may not."""
+    if form is None or type(found) is not list or id(found) in carry.trace.frozen or not _in_scope(carry.trace, found):
+        return None
+    try:
+        return join(form_of(found), form)
+    except CannotMergeError:
+        return None
+
+
+def _cells(body: Any) -> dict[str, Any]:
+    """The variables that a body has from around it."""
+    names = getattr(getattr(body, "__code__", None), "co_freevars", ())
+    return dict(zip(names, getattr(body, "__closure__", None) or ()))
 
 
 def _is_numeric(entry: Any) -> bool:
@@ -105,8 +175,7 @@ def _is_numeric(entry: Any) -> bool:
 
 def _written(carry: Carry, body: Any) -> Iterator[Location]:
     """The arrays that the code of the body writes to, by the names that it has for them."""
-    names = getattr(getattr(body, "__code__", None), "co_freevars", ())
-    cells = dict(zip(names, getattr(body, "__closure__", None) or ()))
+    cells = _cells(body)
     for path in sorted(carry.info.written):
         name, *attributes = path.split(".")
         found = read_cell(cells[name]) if name in cells else None

@@ -242,7 +242,7 @@ def staged_range(*args: Any) -> Any:
         start, stop, step = 0, args[0], 1
     else:
         start, stop, step = (*args, 1) if len(args) == 2 else args
-    if not any(isinstance(x, Scalar | Array) for x in (start, stop, step)):
+    if not any(isinstance(x, (Scalar, Array)) for x in (start, stop, step)):
         return range(start, stop, step)
     bounds = [box(lift_int(x, "an argument of range()")) for x in (start, stop, step)]
     if current().eager:
@@ -282,7 +282,7 @@ def staged_zip(*iterables: Any, strict: bool = False) -> Any:
     inner = [i if found is None else found for i, found in ((i, staged(i)) for i in iterables)]
     if not any(isinstance(i, StagedSequence) for i in inner):
         return zip(*iterables, strict=strict)
-    if not all(isinstance(i, StagedSequence | list | tuple) for i in inner):
+    if not all(isinstance(i, (StagedSequence, list, tuple)) for i in inner):
         if any(isinstance(i, StagedSequence) and not isinstance(i.length, int) for i in inner):
             raise StagingError(
                 "zip() of an array or range of unknown length with a generator cannot be staged",

@@ -20,7 +20,7 @@ from wengert.frontend.context import Trace
 from wengert.frontend.eager_stores import note_contents, note_eager
 from wengert.frontend.forms import UNSET
 from wengert.frontend.outside import Stored
-from wengert.frontend.staging_state import read_cell, write_cell
+from wengert.frontend.staging_state import Location, read_cell, write_cell
 
 _MUTATING = {
     list: {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__", "__iadd__"},
@@ -115,7 +115,7 @@ def set_attribute(trace: Trace, obj: Any, name: str, value: Any, store: Callable
     """`obj.name = value` for an ordinary object; `store` is what does it."""
     captures = trace.captures
     outside = not trace.eager and captures.is_outside(obj)
-    if isinstance(obj, type | types.ModuleType | types.FunctionType) and not (trace.eager or outside or id(obj) in trace.born):
+    if isinstance(obj, (type, types.ModuleType, types.FunctionType)) and not (trace.eager or outside or id(obj) in trace.born):
         raise StagingError(
             f"writes to state outside of the function are not staged: {getattr(obj, '__name__', obj)}.{name} is changed",
             trace.span,
@@ -202,16 +202,21 @@ def before_change(trace: Trace, obj: Any) -> None:
 
 def snapshot(trace: Trace, obj: Any) -> None:
     """Remember the contents of a container that is about to change."""
+    place = contents_of(obj)
+    trace.journal.entries.append((place.key, obj, place.get, place.set, place.old))
+
+
+def contents_of(obj: Any) -> Location:
+    """The contents of a container as a place that can be written."""
 
     def put(contents: Any) -> None:
         obj.clear()
-        if isinstance(obj, dict | set):
+        if isinstance(obj, (dict, set)):
             obj.update(contents)
         else:
             obj.extend(contents)
 
-    key = (id(obj), "contents", "")
-    trace.journal.entries.append((key, obj, lambda: copy.copy(obj), put, copy.copy(obj)))
+    return Location((id(obj), "contents", ""), obj, lambda: copy.copy(obj), put, copy.copy(obj))
 
 
 def set_contents(trace: Trace, obj: Any, contents: list[Any]) -> None:

@@ -31,7 +31,7 @@ def involves_complex(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 def _involves(x: Any) -> bool:
-    if isinstance(x, list | tuple):
+    if isinstance(x, (list, tuple)):
         return any(_involves(item) for item in (x if len(x) < _LONG else (x[0], x[-1])))
     return is_complex(x) or _is_kind(x)
 
@@ -62,7 +62,7 @@ def call_complex(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _any_traced(args: Sequence[Any]) -> bool:
-    return any(isinstance(a, Complex) or is_box(a) or (isinstance(a, list | tuple) and _any_traced(a)) for a in args)
+    return any(isinstance(a, Complex) or is_box(a) or (isinstance(a, (list, tuple)) and _any_traced(a)) for a in args)
 
 
 def _sum_of_parts(real: Any = 0.0, imag: Any = 0.0) -> tuple[Any, Any]:
@@ -74,7 +74,7 @@ def _sum_of_parts(real: Any = 0.0, imag: Any = 0.0) -> tuple[Any, Any]:
 
 def _as_python(x: Any) -> Any:
     """A float32 as a Python number, which has 64 bits."""
-    return OPERATORS["item"](x) if isinstance(x, Scalar | np.float32) and dtype_of(x) == F32 else x
+    return OPERATORS["item"](x) if isinstance(x, (Scalar, np.float32)) and dtype_of(x) == F32 else x
 
 
 # --- part by part ----------------------------------------------------------------------------------------------------
@@ -95,11 +95,11 @@ _ALLOCATE = frozenset(_CREATORS)
 
 
 def _part(x: Any, k: int) -> Any:
-    if isinstance(x, list | tuple):
+    if isinstance(x, (list, tuple)):
         return type(x)([_part(item, k) for item in x])
     if is_complex(x):
         return parts(x)[k]
-    is_value = is_box(x) or isinstance(x, float | np.ndarray)
+    is_value = is_box(x) or isinstance(x, (float, np.ndarray))
     return parts(x)[k] if is_value else x
 
 
@@ -130,7 +130,7 @@ def _allocate(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     plain = tuple(a for a in args if not _is_kind(a))
     options = {k: v for k, v in kwargs.items() if k != "dtype"}
     kind = next(filter(_is_kind, (*args, *kwargs.values())))
-    if any(is_complex(a) or isinstance(a, list | tuple) for a in plain[:1]) and function in (np.array, np.asarray):
+    if any(is_complex(a) or isinstance(a, (list, tuple)) for a in plain[:1]) and function in (np.array, np.asarray):
         return _by_parts(function, plain, {**options, "dtype": kind})
     part = part_dtype(kind)
     real = handle(function, *plain, **options)

@@ -51,12 +51,12 @@ class Value:
     @property
     def rank(self) -> int:
         """Number of axes."""
-        return self.tensor.rank
+        return len(self.type.dims)  # type: ignore[union-attr]
 
     @property
     def dims(self) -> tuple[Affine, ...]:
         """The dimensions of the type."""
-        return self.tensor.dims
+        return self.type.dims  # type: ignore[union-attr]
 
     @property
     def is_float(self) -> bool:
