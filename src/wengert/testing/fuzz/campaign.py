@@ -18,7 +18,7 @@ from wengert.testing.fuzz.cases import MODES, Case, all_cases
 from wengert.testing.fuzz.runner import Report, Runner
 
 MOST_CRASHES = 3
-PATIENCE = 300.0
+PATIENCE = 180.0
 """Seconds after which a call counts as one that hangs."""
 MEMORY = 3 << 30
 """Bytes of addresses that a process may use, so that what is too large fails at once."""

@@ -47,6 +47,10 @@ class Case:
         floats = all(word.startswith("f64") or word == "list[f64]" for word in self.words)
         return self.modes if floats else tuple(m for m in self.modes if m != "jvp")
 
+    def allows_huge(self, mode: str) -> bool:
+        """Whether astronomical sizes fail at once: the derivative of a large array that is summed needs no memory, only time."""
+        return self.huge and mode != "vmap" and (mode == "value" or "size" not in self.words)
+
     @property
     def words(self) -> list[str]:
         """One per parameter."""

@@ -65,7 +65,7 @@ class Runner:
     """
 
     def __init__(self, case: Case, mode: str, seed: int, note: Note, huge: bool = False) -> None:
-        self.huge = huge and case.huge and mode != "vmap"
+        self.huge = huge and case.allows_huge(mode)
         self.case, self.mode, self.seed, self.note = case, mode, seed, note
         self.source = Source(len(case.words))
         self.loss = loss_of(case.f)

@@ -90,7 +90,7 @@ def made_between(n, x):
 
 
 def made_large(n, m):
-    return np.zeros((n, m)).sum() + np.ones(n).sum()
+    return np.zeros((n, m)), np.ones(n), np.zeros((m, 3, n), dtype=np.float32)
 
 
 def repeated(x, n):
