@@ -66,3 +66,35 @@ def test_failures(case):
         assert type(found.value) is type(expected.value)
     if n > 0:
         np.testing.assert_allclose(compiled(FULL, n), f(FULL, n))
+
+
+def test_index_that_no_array_of_size_one_has_in_code_that_does_not_run():
+    def guarded(x, n):
+        if n > 3 and x[3] > 0.0:
+            return x[3] * 2.0
+        total = x[0]
+        for _ in range(n - 3):
+            total += x[-2]
+        return total
+
+    one = np.array([2.0])
+    for transform in (wg.jit, wg.grad):
+        f = transform(guarded)
+        f(one, 2)
+        with pytest.raises(IndexError, match="index 3 is out of bounds for axis 0 with size 1"):
+            f(one, 4)
+    assert wg.jit(guarded)(one, 3) == 2.0
+
+
+def test_index_that_no_array_has_and_a_handler_takes():
+    def caught(x, n):
+        total = 0.0
+        for k in range(n):
+            try:
+                total += x[1] * k
+            except IndexError:
+                total += 10.0 * k
+        return total
+
+    for x in (np.array([2.0]), np.array([2.0, 3.0])):
+        assert wg.jit(caught)(x, 4) == caught(x, 4)
