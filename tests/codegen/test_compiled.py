@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import numpy as np
@@ -279,3 +280,14 @@ def test_huge_modules_are_compiled_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -
     hurried = wg.value_and_grad(f)(x, 4)
     np.testing.assert_allclose(hurried[0], usual[0], rtol=1e-13)
     np.testing.assert_allclose(hurried[1], usual[1], rtol=1e-13)
+
+
+def test_definition_of_the_builtin_outlives_its_owner(echo: Compiled) -> None:
+    """The collector of garbage empties objects of a cycle in any order, and what frees a builtin reads its definition."""
+    code = compile(echo.function)
+    definition = weakref.ref(compiled._definitions[-1])
+    vars(code._runtime).clear()
+    gc.collect()
+    found = definition()
+    assert found is not None
+    assert found.flags == compiled.METH_FASTCALL

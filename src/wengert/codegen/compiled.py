@@ -43,6 +43,10 @@ class _MethodDef(ctypes.Structure):
     )
 
 
+_definitions: list[_MethodDef] = []
+"""CPython reads the definition of a builtin when it frees the builtin, which may be after all that it belongs to: they stay."""
+
+
 class Compiled:
     """Native code for an IR function; call it with one number or array per parameter.
 
@@ -124,7 +128,6 @@ class _Runtime:
     def __init__(self, function: Function) -> None:
         self.function = function
         self._machine: Machine | None = None
-        self._definition: _MethodDef | None = None
         self._entry: Callable[..., tuple[Any, ...]] | None = None
         self._sites: Sequence[Site] = ()
         self._held = threading.local()
@@ -138,10 +141,11 @@ class _Runtime:
         table.fill(machine.address(table.SYMBOL), {name: id(method) for name, method in callbacks.items()})
         weakref.finalize(self, _release, machine).atexit = False
         name = self.function.name.encode()
-        self._definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
+        definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
+        _definitions.append(definition)
         new = ctypes.pythonapi.PyCFunction_NewEx
         new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        self._entry = new(ctypes.addressof(self._definition), self, None)
+        self._entry = new(ctypes.addressof(definition), self, None)
         return self._entry
 
     def machine(self) -> Machine:
