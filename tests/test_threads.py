@@ -131,19 +131,24 @@ def test_native_code_lets_other_threads_run() -> None:
             x = x * 0.999999 + np.sin(x) * 1e-9
         return x
 
+    def waits_for_nobody() -> bool:
+        begun, ended = threading.Event(), list[float]()
+
+        def run() -> None:
+            begun.set()
+            long(1.0, 5_000_000)
+            ended.append(time.perf_counter())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        begun.wait()
+        time.sleep(0.001)
+        back = time.perf_counter()
+        thread.join()
+        return back < ended[0]
+
     long(1.0, 10)
-    started = time.perf_counter()
-    long(1.0, 10_000_000)
-    alone = time.perf_counter() - started
-    thread = threading.Thread(target=long, args=(1.0, 10_000_000))
-    started = time.perf_counter()
-    thread.start()
-    while time.perf_counter() < started + 0.01:
-        pass
-    between = time.perf_counter() - started
-    thread.join()
-    assert alone > 0.03
-    assert between < 0.5 * alone
+    assert any(waits_for_nobody() for _ in range(10))  # the machine may have other things to do, once or twice
 
 
 def test_messages_show_the_arrays_of_their_own_call() -> None:
