@@ -206,3 +206,17 @@ def test_the_command(place: Path) -> None:
     assert cleared.output == f"dropped 1 programs from {place}\n"
     assert entries(place) == []
     assert MAGIC.endswith(b"\n")
+
+
+def test_a_home_that_nobody_has_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WENGERT_CACHE_DIR", "~nobody-of-this-name/native")
+    assert folder() is None and store() is None
+
+
+def test_platforms_without_owners_keep_nothing_and_say_so(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.mkdir()
+    monkeypatch.setattr("wengert.codegen.store.IS_SAFE_HERE", False)
+    monkeypatch.delattr(os, "geteuid")
+    assert store() is None
+    found = CliRunner().invoke(app, ["cache"])
+    assert found.exit_code == 0 and "platform" in found.output

@@ -27,6 +27,9 @@ WRITES_BETWEEN_MEASURES = 16
 # What is left of a folder that had grown too large.
 KEPT_SHARE = 0.8
 
+IS_SAFE_HERE = os.name == "posix"
+"""Whether the owner of a folder and who may write to it can be told."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -50,12 +53,12 @@ class Contents:
 def folder() -> Path | None:
     """Where native code is kept: WENGERT_CACHE_DIR, else a place by the convention of the platform; None if there is none."""
     chosen = os.environ.get("WENGERT_CACHE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    if base and os.path.isabs(base):
-        return Path(base) / "wengert"
     try:
+        if chosen:
+            return Path(chosen).expanduser()
+        if base and os.path.isabs(base):
+            return Path(base) / "wengert"
         home = Path.home()
     except RuntimeError:
         return None
@@ -154,6 +157,8 @@ class Store:
         """What there is."""
         files = list(self._files())
         trouble = "" if "diskcache" not in disabled() else "switched off by WENGERT_DISABLE"
+        if not IS_SAFE_HERE:
+            trouble = "this platform does not tell who may write to a folder"
         if not trouble and self.place.exists() and not self._is_ours():
             trouble = "the folder belongs to another user, or others may write to it"
         entries = sum(path.suffix == SUFFIX for path, _, _ in files)
@@ -186,6 +191,6 @@ _stores: dict[Path, Store] = {}
 def store() -> Store | None:
     """The store in force, or None: switched off by `WENGERT_DISABLE=diskcache`, or the platform has no place for it."""
     place = folder()
-    if place is None or os.name != "posix" or "diskcache" in disabled():
+    if place is None or not IS_SAFE_HERE or "diskcache" in disabled():
         return None
     return _stores.setdefault(place, Store(place))
