@@ -152,7 +152,7 @@ def _nest_in_parts(low: Lowering, tasks: Sequence[Task], sizes: Index, body: Cal
         work = w.let(f"fmul double {work}, {number}")
     count = threads_for(low, sizes[0], work)
     found = [w.slot(t.register, count=MOST_THREADS) for t in totals]
-    old = []
+    old: list[tuple[str, ...]] = []
     with part_of_loop(low, sizes[0], count) as (first, behind, number):
         inner = low.w
         old = [t.apart() for t in totals]
@@ -160,9 +160,9 @@ def _nest_in_parts(low: Lowering, tasks: Sequence[Task], sizes: Index, body: Cal
         loop(low, own, lambda i: nest(low, sizes[1:], body, (inner.let(f"add nsw i64 {first}, {i}"),)))
         for total, slots in zip(totals, found, strict=True):
             at = inner.let(f"getelementptr inbounds {total.register}, ptr {slots}, i64 {number}")
-            inner.do(f"store {total.register} {inner.let(f'load {total.register}, ptr {total.total}')}, ptr {at}")
-    for total, slot in zip(totals, old, strict=True):
-        total.total = slot
+            inner.do(f"store {total.register} {total.partial()}, ptr {at}")
+    for total, before in zip(totals, old, strict=True):
+        total.back(before)
 
     def merge(k: str) -> None:
         for total, slots in zip(totals, found, strict=True):

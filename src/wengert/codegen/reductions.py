@@ -58,8 +58,7 @@ def reduce(low: Lowering, instr: Instr) -> None:
 
 def reduce_all(low: Lowering, x: Value, kind: str) -> Awaited:
     """The reduction of a whole array: it waits until the scalar is asked for, to share a nest with what comes until then."""
-    running = Running(low, kind, x.tensor.dtype)
-    running.reset()
+    running = running_of(low, kind, x.tensor.dtype)
     return Awaited(x, lambda found, index: running.include(found), running.value, running)
 
 
@@ -83,11 +82,19 @@ class Running:
         old = w.let(f"load {self.register}, ptr {self.total}")
         w.do(f"store {self.register} {combine(self.low, self.kind, self.kept, old, found)}, ptr {self.total}")
 
-    def apart(self) -> str:
-        """Go on in a new slot of the function being written, from the neutral element; gives the old one."""
+    def apart(self) -> tuple[str, ...]:
+        """Go on in new slots of the function being written, from the neutral element; gives the old ones."""
         old, self.total = self.total, self.low.w.slot(self.register)
         self.reset()
-        return old
+        return (old,)
+
+    def back(self, slots: tuple[str, ...]) -> None:
+        """Go on in the slots from before."""
+        (self.total,) = slots
+
+    def partial(self) -> str:
+        """What is in the slots, as `merge` takes it in."""
+        return self.low.w.let(f"load {self.register}, ptr {self.total}")
 
     def merge(self, other: str) -> None:
         """Take in what was added up elsewhere."""
@@ -97,8 +104,58 @@ class Running:
 
     def value(self) -> str:
         """The reduction of the elements so far."""
-        w = self.low.w
-        return scalars.emit(w, "convert", self.kept, (w.let(f"load {self.register}, ptr {self.total}"),), {"dtype": self.dtype})
+        return scalars.emit(self.low.w, "convert", self.kept, (self.partial(),), {"dtype": self.dtype})
+
+
+class Extremum(Running):
+    """The largest or smallest float: NaN, which wins, is kept apart, so that a step takes one instruction."""
+
+    def __init__(self, low: Lowering, kind: str, dtype: DType) -> None:
+        super().__init__(low, kind, dtype)
+        self.spoilt = low.w.slot("i1")
+
+    def reset(self) -> None:
+        """Start with the neutral element, and no NaN."""
+        super().reset()
+        self.low.w.do(f"store i1 false, ptr {self.spoilt}")
+
+    def include(self, found: str) -> None:
+        """Take one more element in."""
+        w, kind = self.low.w, self.register
+        is_nan = w.let(f"fcmp uno {kind} {found}, 0.0")
+        number = w.let(f"select i1 {is_nan}, {kind} {start(self.kind, self.kept)}, {kind} {found}")
+        spoilt = w.let(f"load i1, ptr {self.spoilt}")
+        w.do(f"store i1 {w.let(f'or i1 {spoilt}, {is_nan}')}, ptr {self.spoilt}")
+        old = w.let(f"load {kind}, ptr {self.total}")
+        name = f"llvm.{self.kind}num.{self.kept.name}"
+        best = scalars.intrinsic(w, name, kind, (old, number), "nnan nsz ")
+        w.do(f"store {kind} {best}, ptr {self.total}")
+
+    def apart(self) -> tuple[str, ...]:
+        """Go on in new slots of the function being written, from the neutral element; gives the old ones."""
+        old, self.spoilt = self.spoilt, self.low.w.slot("i1")
+        return (*super().apart(), old)
+
+    def back(self, slots: tuple[str, ...]) -> None:
+        """Go on in the slots from before."""
+        self.total, self.spoilt = slots
+
+    def partial(self) -> str:
+        """What is in the slots, as `merge` takes it in."""
+        w, kind = self.low.w, self.register
+        best, spoilt = w.let(f"load {kind}, ptr {self.total}"), w.let(f"load i1, ptr {self.spoilt}")
+        return w.let(f"select i1 {spoilt}, {kind} {literal(float('nan'), self.kept)}, {kind} {best}")
+
+    def merge(self, other: str) -> None:
+        """Take in what was found elsewhere."""
+        self.include(other)
+
+
+def running_of(low: Lowering, kind: str, dtype: DType) -> Running:
+    """A reduction of some kind that has seen nothing yet."""
+    running = Extremum(low, kind, dtype) if kind in ("min", "max") and dtype.is_float else Running(low, kind, dtype)
+    running.reset()
+    return running
 
 
 def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequence[int]) -> Mem:
@@ -111,8 +168,7 @@ def reduce_axes(low: Lowering, x: Value, result: Value, kind: str, axes: Sequenc
     if len(sizes) - 1 in axes:
 
         def outer(index: Index) -> None:
-            running = Running(low, kind, dtype)
-            running.reset()
+            running = running_of(low, kind, dtype)
 
             def inner(rest: Index) -> None:
                 low.memo = {}

@@ -136,16 +136,21 @@ class Stack:
 
 
 class Total(Protocol):
-    """What a loop over elements adds up: it lies in a stack slot, `total`, of LLVM type `register`."""
+    """What a loop over elements adds up, or the largest of them: it lies in stack slots; a number is a `register` of LLVM."""
 
-    total: str
     register: str
 
     def reset(self) -> None:
         """Start with the neutral element."""
 
-    def apart(self) -> str:
-        """Go on in a new slot of the function being written, from the neutral element; gives the old one."""
+    def apart(self) -> tuple[str, ...]:
+        """Go on in new slots of the function being written, from the neutral element; gives the old ones."""
+
+    def back(self, slots: tuple[str, ...]) -> None:
+        """Go on in the slots from before."""
+
+    def partial(self) -> str:
+        """What is in the slots, as `merge` takes it in."""
 
     def merge(self, other: str) -> None:
         """Take in what was added up elsewhere."""
