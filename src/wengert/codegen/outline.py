@@ -8,6 +8,7 @@ from wengert.codegen.engine import vector_width
 from wengert.codegen.lowering import Lowering
 from wengert.codegen.storage import Buffer, Index, Mem
 from wengert.codegen.text import Writer
+from wengert.errors import InternalError
 
 # Arrays of known sizes up to this one keep their code in place, where the sizes are constants.
 IN_PLACE = 8
@@ -24,6 +25,9 @@ def outlined(low: Lowering, name: str, arrays: Sequence[Mem], extras: Sequence[s
         arrays: what it works on; they do not overlap unless they are the same memory, read only.
         extras: further addresses.
         body: writes the code, by nothing but its arguments. It must not allocate.
+
+    Raises:
+        InternalError: the body allocates.
     """
     sizes = [s for a in arrays for s in a.sizes]
     if all(not s.startswith("%") and int(s) <= IN_PLACE for s in sizes):
@@ -65,9 +69,12 @@ def _function(
     outer, w = low.w, Writer()
     w.kernels, w.simple_loops = outer.kernels, outer.simple_loops
     low.w = w
+    buffers = len(low.buffers)
     made = [Mem(f.dtype, Buffer(low.new_scope(), False), f.pointer, f.sizes, f.strides, None, f.contiguous) for f in formals]
     body(made)
     low.w = outer
+    if len(low.buffers) != buffers:
+        raise InternalError(f"@{symbol} allocates: its memory would be that of the function around it", low.span)
     outer.simple_loops = w.simple_loops
     outer.declarations.update(w.declarations)
     outer.helpers |= w.helpers

@@ -19,12 +19,14 @@ WHOLE = 1200
 """Functions of up to this many instructions stay in one piece."""
 PIECE = 400
 """About how many instructions make a piece."""
+LOOP = 100
+"""A loop or branch counts as at most so many, as it is not cut: code that is long for what stands in loops stays in one piece."""
 _MADE_AGAIN = frozenset({"const", "broadcast", "iota", "transpose", "reshape", "assume_shape"})
 
 
 def in_pieces(fn: Function) -> Function:
     """`fn` as a sequence of calls if it is a long one; else `fn` itself."""
-    sizes = [sum(1 for _ in walk((instr,))) for instr in fn.instrs]
+    sizes = [min(LOOP, sum(1 for _ in walk((instr,)))) for instr in fn.instrs]
     if sum(sizes) <= WHOLE or len(fn.instrs) < 2:
         return fn
     stretches = list(_stretches(fn, sizes))
