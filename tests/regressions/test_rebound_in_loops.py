@@ -263,6 +263,205 @@ def tuple_rebound(a, x, n):
     return y.sum() + xs[0].sum() + xs[1].sum()
 
 
+class Holder:
+    def __init__(self, x):
+        self.x = x
+
+
+def list_written_afterwards(a, x, n):
+    p = [a, 2 * a]
+    q = p
+    i = 0
+    while i < n:
+        p = [v * 0.5 for v in p]
+        i += 1
+    p[0] = 7.0
+    return q[0] + p[1]
+
+
+def dict_written_afterwards(a, x, n):
+    p = {"u": a}
+    q = p
+    i = 0
+    while i < n:
+        p = {"u": p["u"] * 0.5}
+        i += 1
+    p["u"] = 7.0
+    return q["u"] + p["u"]
+
+
+def object_written_afterwards(a, x, n):
+    p = Holder(a)
+    q = p
+    i = 0
+    while i < n:
+        p = Holder(p.x * 0.5)
+        i += 1
+    p.x = 7.0
+    return q.x + p.x
+
+
+def object_in_an_attribute_written_afterwards(a, x, n):
+    p = Holder(Holder(a))
+    q = p.x
+    i = 0
+    while i < n:
+        p.x = Holder(p.x.x * 0.5)
+        i += 1
+    p.x.x = 7.0
+    return q.x + p.x.x
+
+
+def object_read_under_its_old_name(a, x, n):
+    p = Holder(a)
+    q = p
+    t = 0.0
+    i = 0
+    while i < n:
+        t += q.x
+        p.x = p.x * 0.5 + 1
+        p = Holder(p.x)
+        i += 1
+    return t + q.x + p.x
+
+
+def object_in_a_list_written_afterwards(a, x, n):
+    ps = [Holder(a), Holder(2 * a)]
+    q = ps[0]
+    for i in range(n):
+        ps[0] = Holder(ps[0].x * 2)
+    ps[0].x += 1
+    return q.x + ps[0].x
+
+
+def objects_that_change_places(a, x, n):
+    p = Holder(a)
+    q = Holder(2 * a)
+    for i in range(n):
+        p, q = q, p
+        p.x += a
+    return p.x + 3 * q.x
+
+
+def arrays_that_change_places_and_a_third_name(a, x, n):
+    u = x * 1.0
+    v = x * 2.0
+    w = u
+    for i in range(n):
+        u, v = v, u
+        u[0] += a
+    return u.sum() + 3 * v[0] + 7 * w[0]
+
+
+def array_kept_where_data_decides(a, x, n):
+    y = x * 1.0
+    best = y
+    for i in range(n):
+        y = y * 0.9
+        y[i] += a
+        if y[0] > 1:
+            best = y
+    y[0] = -3.0
+    return best.sum() + 2 * y.sum()
+
+
+def array_of_a_list(a, x, n):
+    buf = [x * 1.0, x * 0.0]
+    cur = buf[0]
+    for i in range(n):
+        cur = buf[i % 2]
+        cur[0] += a
+    return buf[0].sum() + 3 * buf[1].sum() + 5 * cur[0]
+
+
+def rebound_in_a_handler(a, x, n):
+    y = x * 1.0
+    z = y
+    try:
+        for i in range(n):
+            y = y * a
+            if y[0] > 2:
+                raise ValueError
+    except ValueError:
+        y = y * 2
+    y[0] = 1.0
+    return z.sum() + y.sum()
+
+
+def rows_of_a_matrix(a, x, n):
+    A = np.outer(x, x)
+    row = A[0]
+    for i in range(n):
+        row = A[i]
+        row[0] = a
+    row[1] = 3.0
+    return A.sum()
+
+
+def row_or_its_double(a, x, n):
+    A = np.outer(x, x)
+    t = 0.0
+    for row in A:
+        r = row
+        if a > 0.5:
+            r = row * 2
+        r[0] = a
+        t += r.sum()
+    return A.sum() + t
+
+
+def attribute_rebound_by_a_helper(a, x, n):
+    s = Holder(x * 1.0)
+
+    def step(s):
+        s.x = s.x * 0.9
+        return s
+
+    v = s.x
+    for i in range(n):
+        s = step(s)
+    v[0] = 5.0
+    return s.x.sum() + v.sum()
+
+
+def reshaped_and_rebound(a, x, n):
+    y = x * 1.0
+    v = y.reshape(2, 3)
+    for i in range(n):
+        y = y + 1
+    v[0, 0] = 8.0
+    return y.sum() + v.sum()
+
+
+def kept_in_a_dict(a, x, n):
+    d = {}
+    y = x * 1.0
+    for i in range(n):
+        d["k"] = y
+        y = y * 0.5
+    if n > 0:
+        d["k"][0] = 4.0
+    y[1] = 2.0
+    return y.sum() + (d["k"].sum() if n > 0 else 0.0)
+
+
+def arrays_that_change_places(a, x, n):
+    u, v = x * 1.0, x * 2.0
+    for i in range(n):
+        u, v = v, u
+        u[0] += a
+    return u.sum() + 3 * v[0]
+
+
+def array_handed_on(a, x, n):
+    before, now = x, x * 1.0
+    for i in range(n):
+        before = now
+        now[0] = now[0] * a
+        now = now + before
+    return now.sum() + before.sum()
+
+
 def rebound_and_written(a, x, n):
     y = np.zeros(len(x)) + x
     for i in range(n):
@@ -273,6 +472,24 @@ def rebound_and_written(a, x, n):
 
 
 CASES = [
+    list_written_afterwards,
+    dict_written_afterwards,
+    object_written_afterwards,
+    object_in_an_attribute_written_afterwards,
+    object_read_under_its_old_name,
+    object_in_a_list_written_afterwards,
+    objects_that_change_places,
+    arrays_that_change_places_and_a_third_name,
+    array_kept_where_data_decides,
+    array_of_a_list,
+    rebound_in_a_handler,
+    rows_of_a_matrix,
+    row_or_its_double,
+    attribute_rebound_by_a_helper,
+    reshaped_and_rebound,
+    kept_in_a_dict,
+    arrays_that_change_places,
+    array_handed_on,
     view_and_array_in_a_branch_of_a_loop,
     view_and_array_in_a_branch,
     view_and_array_in_a_for,
@@ -311,7 +528,8 @@ def test_values_are_those_of_python(f, n):
         assert by_a == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
-def test_what_has_one_name_compiles():
-    f = wg.jit(rebound_and_written)
+@pytest.mark.parametrize("f", [rebound_and_written, arrays_that_change_places, array_handed_on], ids=lambda f: f.__name__)
+def test_what_has_one_name_compiles(f):
+    compiled = wg.jit(f)
     for n in (0, 5):
-        assert f(0.3, X.copy(), n) == pytest.approx(rebound_and_written(0.3, X, n), rel=1e-12)
+        assert compiled(0.3, X.copy(), n) == pytest.approx(f(0.3, X.copy(), n), rel=1e-12)

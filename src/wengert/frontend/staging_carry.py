@@ -203,7 +203,7 @@ class Carry:
             CannotMergeError: something changes in a way that cannot be carried.
         """
         with applied(outcome):
-            return self.compare(outcome) and self.watch_aliases(outcome)
+            return self.compare(outcome) and self.watch_aliases(outcome) and self.lose_passed_on(outcome)
 
     def compare(self, outcome: Outcome) -> bool:
         """Whether what the body left has the forms that are carried; widens them where not."""
@@ -385,6 +385,36 @@ class Carry:
                 foreign.append(other)
         return foreign, shared
 
+    def lose_passed_on(self, outcome: Outcome) -> bool:
+        """Where a name takes arrays over from others (`u, v = v, u`) and is written, what the others had before is unknown.
+
+        Returns:
+            Whether the run has not read what turns out to be unknown.
+        """
+        known = True
+        params = dict(self.arrays())
+        for place, roots in self.taken_over(outcome).items():
+            for root in roots if id(params[place]) in outcome.written else []:
+                if id(root) not in self.lost:
+                    self.lost[id(root)] = root
+                    known &= self.items.pop((id(root), "value"), None) is None and not _may_read(outcome, root.value)
+        return known
+
+    def taken_over(self, outcome: Outcome) -> dict[int, list[Array]]:
+        """Per place of the carry that takes over the array of another one: the arrays from before the loop that it may have."""
+        places = {id(array): k for k, array in self.arrays()}
+        entries = [e for item in self.items.values() for e in _entry_leaves(item)]
+        exits = [e for item in self.items.values() for e in _traced_leaves(item.form, self.exit_of(item, outcome))]
+        sources = {k: places[id(e.root)] for k, e in enumerate(exits) if isinstance(e, Array) and id(e.root) in places}
+        taken: dict[int, list[Array]] = {}
+        for place in sources.keys() & set(places.values()):
+            reached = [place]
+            while sources.get(reached[-1], place) not in reached:
+                reached.append(sources[reached[-1]])
+            if len(reached) > 1:
+                taken[place] = [e.root for k in reached if isinstance(e := entries[k], Array)]
+        return taken
+
     # --- values -------------------------------------------------------------------------------------------------
 
     def entry_values(self) -> list[Value]:
@@ -417,6 +447,7 @@ class Carry:
         lost = self.lost_arrays(outcome)
         with applied(outcome):
             keys = [iter([id(e) for e in _traced_leaves(i.form, self.exit_of(i, outcome))]) for i in self.items.values()]
+            taken = self.taken_over(outcome)
         made: dict[Any, Any] = {}
         supply = enumerate(results)
         for item, item_keys in zip(self.items.values(), keys, strict=True):
@@ -427,10 +458,15 @@ class Carry:
                 if isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):
                     freeze(self.trace, new, self.reason)
                     freeze(self.trace, outcome.variables[item.place], self.reason)
+                elif not surely_ran and item.entry is not UNSET:  # it may still be the one from before the loop
+                    freeze(self.trace, new, self.reason)
+                    freeze(self.trace, item.entry, self.reason)
             item.param = new
             item.write(new)
             self.link_entry(item, new, outcome, surely_ran)
         for position, array in self.arrays():
+            for root in taken.get(position, ()):
+                link(self.trace, array, root)
             if position in self.frozen:
                 array.frozen = self.reason
         for position in self.dropped:
@@ -485,10 +521,14 @@ def _traced_leaves(form: Form, obj: Any) -> list[Any]:
     return [x for leaf, x in zip(form.leaves, leaves, strict=True) if leaf.kind not in ("static", "unset")]
 
 
+def _entry_leaves(item: Carried) -> list[Any]:
+    """What an item is made of before the loop, per carried value."""
+    return _traced_leaves(item.form, item.entry)
+
+
 def _entry_keys(item: Carried) -> list[Any]:
     """Per carried value a key that is shared by values which are one array before the loop."""
-    leaves = _traced_leaves(item.form, item.entry)
-    return [id(x) if isinstance(x, Array) else (id(item), k) for k, x in enumerate(leaves)]
+    return [id(x) if isinstance(x, Array) else (id(item), k) for k, x in enumerate(_entry_leaves(item))]
 
 
 def _paired(supply: Iterator[tuple[int, Value]], keys: Iterator[Any], count: int) -> Iterator[tuple[Value, Any]]:
