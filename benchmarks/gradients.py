@@ -88,7 +88,7 @@ def programs(names: Sequence[str]) -> list[tuple[str, Callable[..., Any], tuple[
 
 def native(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Calls of the compiled function, and of it with its gradient."""
-    from wengert.api.lowering import gradient_of_result
+    from wengert.api.lowering import gradient_of_result, with_tape_in_cache
     from wengert.codegen import compile as compile_native
     from wengert.frontend.trace import trace
     from wengert.passes.inline_custom import inline_custom
@@ -102,7 +102,7 @@ def native(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[
     leaves, _ = flatten((tuple(args), {}))
     inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
     primal = compile_native(optimize(inline_custom(fn)))
-    gradient = compile_native(optimize(inline_custom(gradient_of_result(fn, place, wrt))))
+    gradient = compile_native(with_tape_in_cache(optimize(inline_custom(gradient_of_result(fn, place, wrt)))))
     return lambda: primal(*inputs), lambda: gradient(*inputs)
 
 

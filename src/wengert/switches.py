@@ -11,7 +11,7 @@ PASSES = (
     "sweeps", "hits", "interfaces",
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "pieces", "llvm", "threads")
-DERIVATIVES = ("restore",)
+DERIVATIVES = ("restore", "blocks")
 SERVICES = ("diskcache",)
 
 

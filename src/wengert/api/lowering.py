@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wengert.codegen.engine import cache_size
 from wengert.errors import ArgumentError, StagingError, UnsupportedError
 from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
+from wengert.passes.blocks import blocks
 from wengert.passes.pipeline import optimize
+from wengert.switches import disabled
 from wengert.transforms.jacobian import jacobian
 from wengert.transforms.jvp import jvp
 from wengert.transforms.sparsity import pattern_program
@@ -20,6 +23,14 @@ from wengert.types import describe_type
 def params_of(traced: Traced, positions: Sequence[int]) -> list[int]:
     """Positions among the IR parameters of the leaves at flat `positions`."""
     return [traced.param_leaves.index(k) for k in positions]
+
+
+def with_tape_in_cache(fn: Function) -> Function:
+    """`fn` as it is compiled when all derivatives are taken: loops forth and back in blocks whose tape stays in the cache."""
+    if "blocks" in disabled():
+        return fn
+    cut = blocks(fn, cache_size())
+    return fn if cut is fn else optimize(cut)
 
 
 def lower_jit(traced: Traced, positions: Sequence[int]) -> Function:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from wengert.api.arguments import flatten_call, leaf_key
+from wengert.api.lowering import with_tape_in_cache
 from wengert.api.mode import EagerFallbackWarning, is_eager
 from wengert.api.results import write_back
 from wengert.codegen import Compiled
@@ -248,7 +249,7 @@ class Program:
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
         started = time.perf_counter()
         function = optimize(remove_marks(inline_custom(self.lower(traced, positions))))
-        compiled = compile_native(function)
+        compiled = compile_native(with_tape_in_cache(function))
         self.counts.compilations += 1
         self.counts.compile_seconds += time.perf_counter() - started
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]

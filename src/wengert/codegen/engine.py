@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite
@@ -23,6 +24,8 @@ _lock = threading.RLock()
 
 # Loops come out of it as they are written: in a module so long, vectorising them takes LLVM quadratic time.
 SHORT = ("sroa", "simplify_cfg", "instruction_combine", "loop_rotate", "instruction_combine", "simplify_cfg")
+
+COMMON_CACHE = 1 << 20
 
 TUNING = {
     # Straight-line scalar code (a Runge-Kutta step) runs up to 1.4 times as long with it: lanes are shuffled to and fro.
@@ -57,6 +60,16 @@ def has_fma() -> bool:
     """Whether the processor multiplies and adds with one rounding."""
     features = host().features.split(",")
     return "+fma" in features or host().triple.startswith(("aarch64", "arm64"))
+
+
+@cache
+def cache_size() -> int:
+    """Bytes of the second-level cache of a core; a common size where the system does not say."""
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        return int(text.removesuffix("K")) << 10 if text.endswith("K") else int(text.removesuffix("M")) << 20
+    except (OSError, ValueError):
+        return COMMON_CACHE
 
 
 def vector_width() -> str:
