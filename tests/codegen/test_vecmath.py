@@ -201,3 +201,24 @@ def test_single_precision_vectorises() -> None:
         text = native(name, dtype=F32).optimized()
         assert "x float>" in text
         assert "x double>" not in text
+
+
+def test_many_functions_one_from_another_run_two_iterations_at_a_time() -> None:
+    size = Value(I64_SCALAR, "n")
+    x = Value(TensorType(F64, (dim_of(size),)), "x")
+    texts = []
+    for names in (("exp", "sin"), ("exp", "sin", "tanh", "arctan")):
+        b = Builder()
+        result = x
+        for name in names:
+            result = b.emit(get_op(name), [result])[0]
+        chain = compile(Function("chain", (size,), (x,), tuple(b.instrs), (result,)), None)
+        xs = np.linspace(-1.0, 1.0, 101)
+        (found,) = chain(xs)
+        expected = xs
+        for name in names:
+            expected = library(name)(expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+        texts.append(chain.optimized())
+    steps = [max(int(n) for n in re.findall(r"%index.next = add nuw i64 %index, (\d+)", text)) for text in texts]
+    assert steps[1] == 2 * steps[0]

@@ -35,7 +35,7 @@ from wengert.codegen.schedule import schedule
 from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
-from wengert.codegen.text import REGISTER, SIMPLE_LOOPS, Writer
+from wengert.codegen.text import DEEP_LOOPS, REGISTER, SIMPLE_LOOPS, Writer
 from wengert.codegen.threads import MOST_THREADS
 from wengert.ir.core import Function, Value
 from wengert.types import TensorType
@@ -495,7 +495,9 @@ def _metadata(lowered: Sequence[Lowering]) -> list[str]:
     ]
     # Interleaving pays for reductions; loops that only store would just become longer.
     lines.append('!4 = !{!"llvm.loop.interleave.count", i32 1}')
-    lines += [f"!{n} = distinct !{{!{n}, !4}}" for n in range(SIMPLE_LOOPS, SIMPLE_LOOPS + lowered[-1].w.simple_loops)]
+    lines.append('!5 = !{!"llvm.loop.interleave.count", i32 2}')
+    for first, count in ((SIMPLE_LOOPS, 4), (DEEP_LOOPS, 5)):
+        lines += [f"!{n} = distinct !{{!{n}, !{count}}}" for n in range(first, first + lowered[-1].w.simple_loops)]
     for number, low in enumerate(lowered):
         lines += _scopes(low, DOMAINS + number)
     return lines

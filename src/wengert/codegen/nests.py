@@ -57,11 +57,12 @@ def loop(low: Lowering, count: str, body: Callable[[str], None]) -> None:
     w.branch(w.let(f"icmp slt i64 {counter}, {count}"), inside, after)
     w.label(inside)
     outer, w.in_loop = w.in_loop, True
+    calls = w.kernel_calls
     body(counter)
     w.in_loop = outer
     following = w.let(f"add nuw nsw i64 {counter}, 1")
     w.fill(hole, f"{counter} = phi i64 [ 0, %{before} ], [ {following}, %{w.block} ]")
-    w.jump_back(header)
+    w.jump_back(header, w.kernel_calls - calls)
     w.label(after)
 
 

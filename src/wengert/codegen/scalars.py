@@ -261,6 +261,7 @@ def _kernel_in_loops(name: str, otherwise: Emit) -> Emit:
         symbol = LIBM.get(name) or LIBM_BINARY.get(name)
         if symbol:
             w.declarations.setdefault(symbol, f"declare double @{symbol}({', '.join(['double'] * len(x))}){PURE}")
+        w.kernel_calls += 1
         return w.helper(f"wg.{name}", x)
 
     return rule

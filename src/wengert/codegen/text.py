@@ -16,6 +16,9 @@ MEMORY = {"f64": "double", "f32": "float", "i64": "i64", "bool": "i8"}
 
 # Number of the first metadata node of a loop that only stores.
 SIMPLE_LOOPS = 1_000_000
+# The same for loops that compute many elementary functions, one from another: two iterations at a time hide how long that takes.
+DEEP_LOOPS = 1_500_000
+DEEP = 4
 
 
 def literal(value: float | bool, dtype: DType) -> str:
@@ -45,6 +48,7 @@ class Writer:
         kernels: elementary functions that are inlined there.
         stores_only: whether such loops are being written that carry nothing from one iteration to the next.
         simple_loops: number of these loops; each has a metadata node.
+        kernel_calls: how many elementary functions have been inlined so far.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,7 @@ class Writer:
         self.kernels: frozenset[str] = frozenset()
         self.stores_only = False
         self.simple_loops = 0
+        self.kernel_calls = 0
         self._count = 0
 
     def continue_from(self, other: Writer) -> None:
@@ -94,12 +99,13 @@ class Writer:
         """End the block by going to `block`."""
         self.do(f"br label %{block}{metadata}")
 
-    def jump_back(self, header: str) -> None:
-        """Close a loop over array elements."""
+    def jump_back(self, header: str, kernel_calls: int = 0) -> None:
+        """Close a loop over array elements, in which so many elementary functions are computed."""
         if not self.stores_only:
             self.jump(header)
             return
-        self.jump(header, f", !llvm.loop !{SIMPLE_LOOPS + self.simple_loops}")
+        first = DEEP_LOOPS if kernel_calls >= DEEP else SIMPLE_LOOPS
+        self.jump(header, f", !llvm.loop !{first + self.simple_loops}")
         self.simple_loops += 1
 
     def branch(self, condition: str, then: str, otherwise: str, weights: str = "") -> None:
