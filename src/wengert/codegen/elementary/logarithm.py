@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from wengert.codegen.elementary.coefficients import AREA_SINE, AREA_TANGENT
@@ -37,17 +36,23 @@ def out_of_range(k: Kernel, bits: str) -> str:
     return k.let(f"icmp uge i64 {k.integer('sub', bits, SMALLEST_BITS)}, {RANGE_BITS}")
 
 
-def correction(k: Kernel, f: str, half: str) -> str:
-    """log(1 + f) - f + half, where half = f**2 / 2."""
-    s = k.div(f, k.add(f, 2.0))
+def correction(k: Kernel, f: str, half: str, s: str) -> str:
+    """log(1 + f) - f + half, where half = f**2 / 2 and s = f / (f + 2)."""
     z = k.mul(s, s)
     return k.mul(s, k.add(half, k.mul(z, k.polynomial(z, LOG_SERIES))))
 
 
-def log_one_plus(k: Kernel, f: str, n: str, rest: str | float) -> str:
-    """log(1 + f) + n log(2) + rest."""
+def log_one_plus(k: Kernel, f: str, n: str, rest: Pair | None = None) -> str:
+    """log(1 + f) + n log(2) + the small quotient `rest`: one division for both."""
     half = k.mul(k.mul(f, f), 0.5)
-    small = k.add(correction(k, f, half), k.fma(n, LOG2_LOW, rest))
+    under = k.add(f, 2.0)
+    if rest is None:
+        s, low = k.div(f, under), k.mul(n, LOG2_LOW)
+    else:
+        inverse = k.div(1.0, k.mul(under, rest[1]))
+        s = k.mul(k.mul(f, rest[1]), inverse)
+        low = k.fma(n, LOG2_LOW, k.mul(k.mul(rest[0], under), inverse))
+    small = k.add(correction(k, f, half, s), low)
     return k.fma(n, LOG2_HIGH, k.sub(f, k.sub(half, small)))
 
 
@@ -56,7 +61,7 @@ def log_of_pair(k: Kernel, x: Pair, shift: str | None = None) -> str:
     n, m = split(k, k.bits(x[0]))
     count = k.from_integer(n)
     count = k.add(count, shift) if shift else count
-    return log_one_plus(k, k.sub(m, 1.0), count, k.div(x[1], x[0]))
+    return log_one_plus(k, k.sub(m, 1.0), count, x[::-1] if x[1] != 0.0 else None)
 
 
 def log_of_one_plus_pair(k: Kernel, x: Pair) -> str:
@@ -68,13 +73,13 @@ def log_of_one_plus_pair(k: Kernel, x: Pair) -> str:
     lost = k.add(k.select("ogt", u, 2.0, lost_large, lost_small), x[1])
     near = k.let(f"icmp eq i64 {n}, 0")
     f = k.choose(near, x[0], k.sub(m, 1.0))
-    return log_one_plus(k, f, k.from_integer(n), k.div(k.choose(near, x[1], lost), u))
+    return log_one_plus(k, f, k.from_integer(n), (k.choose(near, x[1], lost), u))
 
 
 def _log(k: Kernel) -> str:
     bits = k.bits("%x")
     n, m = split(k, bits)
-    return k.mend("log", out_of_range(k, bits), log_one_plus(k, k.sub(m, 1.0), k.from_integer(n), 0.0))
+    return k.mend("log", out_of_range(k, bits), log_one_plus(k, k.sub(m, 1.0), k.from_integer(n)))
 
 
 def _log1p(k: Kernel) -> str:
@@ -97,7 +102,7 @@ def _log_to_base(name: str, unit: tuple[float, float], per: tuple[float, float])
         n, m = split(k, bits)
         count, f = k.from_integer(n), k.sub(m, 1.0)
         half = k.mul(k.mul(f, f), 0.5)
-        rest = k.sub(correction(k, f, half), half)
+        rest = k.sub(correction(k, f, half, k.div(f, k.add(f, 2.0))), half)
         main, low = k.exact_product(f, per[0])
         small = k.fma(rest, per[0], k.fma(f, per[1], low))
         whole = k.mul(count, unit[0])
@@ -123,7 +128,7 @@ def _arcsinh(k: Kernel) -> str:
     total, error = k.exact_sum(root, a)
     large = log_of_pair(k, (k.choose(far, size, total), k.choose(far, 0.0, k.add(error, rest))), k.choose(far, 1.0, 0.0))
     found = k.sign_of(k.select("olt", size, 0.5, near, large), "%x")
-    return k.mend("asinh", k.test("uge", size, math.inf), found)
+    return k.mend("asinh", k.test("ugt", size, 1e300), found)
 
 
 def _arccosh(k: Kernel) -> str:
