@@ -66,6 +66,15 @@ def generator_in_one_arm(x):
     return sum(g) if x > 0 else x
 
 
+def summed_in_a_branch(x):
+    total = 0.0
+    for k in range(12):
+        if x * k > 2.0:
+            parts = {"u": x * k, "v": x}
+            total += 0.3 * sum(float(part) for part in parts.values())
+    return total + x
+
+
 def filtered(x):
     kept = list(filter(lambda v: v > 1.5, [x, 2 * x, 3 * x]))
     return sum(kept) * len(kept) + x
@@ -80,6 +89,7 @@ COMPILES = [
     in_pairs,
     cycle_in_a_loop,
     generator_in_one_arm,
+    summed_in_a_branch,
 ]
 
 

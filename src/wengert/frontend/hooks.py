@@ -302,7 +302,7 @@ class Hooks:
         self, site: int, info: int, fn: Any, iterable: Any, takes_tuple: bool, element: Any, *conditions: Callable[..., Any]
     ) -> Any:
         """`sum(element(item) for item in iterable if conditions(item))`."""
-        self.at(site)
+        trace = self.at(site)
         iterable = self.iterate(site, iterable)
         sequence = staged(iterable)
         spread = _spread if takes_tuple else _single
@@ -310,9 +310,9 @@ class Hooks:
             levels = ((self.infos[info], None, takes_tuple, conditions),)
             rows = partial(_rows, spread, element, conditions)
             made = generators.expression(self.infos[info + 1], iterable, levels, element, rows)
-            return self.call(site, fn, made if not current().eager else made.pull())
+            return self.call(site, fn, bear(trace, made) if not trace.eager else made.pull())
         if sequence is None:
-            return self.call(site, fn, _rows(spread, element, conditions, iterable))
+            return self.call(site, fn, bear(trace, _rows(spread, element, conditions, iterable)))
         total: Any = 0
 
         def carrier() -> Any:
