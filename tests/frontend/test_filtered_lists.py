@@ -157,3 +157,35 @@ def test_errors_are_those_of_python():
     assert wg.jit(nothing)(SHORT, 1.0) == 2.0
     with pytest.raises(ValueError, match="empty"):
         wg.jit(nothing)(SHORT, 10.0)
+
+
+def test_items_of_a_generator():
+    def grown(x):
+        def values():
+            v = x + 1
+            while v < 10:
+                if v > 3:
+                    yield v
+                v *= 1.5
+
+        return sum([v * v for v in values()]) + len(list(values()))
+
+    for x in (0.7, 2.2):
+        assert wg.jit(grown)(x) == pytest.approx(grown(x))
+        assert wg.grad(grown)(x) == pytest.approx((grown(x + 1e-6) - grown(x - 1e-6)) / 2e-6)
+
+
+def test_a_list_that_a_recursion_fills_runs_eagerly():
+    def collected(x):
+        def walk(v, found):
+            if v < 10:
+                found.append(v)
+                walk(v * 2, found)
+            return found
+
+        return sum(walk(x + 1, []))
+
+    with pytest.raises(wg.StagingError, match="recursion of"):
+        wg.jit(collected)(0.7)
+    with wg.eager():
+        assert wg.value_and_grad(collected)(0.7) == (pytest.approx(collected(0.7)), pytest.approx(7.0))

@@ -31,18 +31,25 @@ def comprehension(info: BranchInfo, first: Any, levels: tuple[Level, ...], eleme
     trace = current()
     sequence = None if trace.eager else staged(first)
     may_need_loop = len(levels) > 1 or bool(levels[0][3]) or (sequence is not None and not isinstance(sequence.length, int))
+    if isinstance(first, StagedGenerator):
+        may_need_loop = may_need_loop or pushes(first)
     if trace.eager or not may_need_loop:
         return bear(trace, pull(first))
-    return list_of(expression(info, first, levels, element, lambda source: iter(pull(source))))
+    return list_of(expression(info, first, levels, element, lambda source: iter(pull(source))), first)
 
 
-def list_of(generator: StagedGenerator) -> Any:
-    """`list(generator)`: as Python makes it, unless it needs values that are not known while tracing."""
+def list_of(generator: StagedGenerator, source: Any = None) -> Any:
+    """`list(generator)`: as Python makes it, unless it needs values that are not known while tracing.
+
+    Args:
+        generator: what gives the items.
+        source: what it runs over, if that may be a generator that has not begun.
+    """
     trace = current()
     builder = trace.builder.child()
     assert isinstance(builder, TraceBuilder)
     builder.kind = "trial"
-    mark, span, taken = trace.journal.mark(), trace.span, tried(trace)
+    mark, span, taken, fresh = trace.journal.mark(), trace.span, tried(trace), pushes(source)
     trace.trials += 1
     try:
         with trace.building(builder):
@@ -51,7 +58,9 @@ def list_of(generator: StagedGenerator) -> Any:
         trace.journal.rollback(mark)
         builder.close("a first attempt at a list")
         trace.span, generator.running = span, None
-        was_tried(trace, taken)
+        if fresh:
+            source.running = None
+        was_tried(trace, taken, (generator, source if fresh else None))
         reason = need
     except BaseException as error:
         if isinstance(error, ArmEnded) or trace.failures.takes(error):

@@ -134,9 +134,17 @@ def note_spent(trace: Trace, iterator: Any) -> None:
     trace.extra.setdefault("spent_iterators", {})[id(iterator)] = iterator
 
 
-def was_tried(trace: Trace, count: int) -> None:
-    """A run of code is undone: refuse if it has taken from iterators; `count` of them had been noted before it."""
-    if len(trace.extra.get("tried_iterators", ())) > count:
+def was_tried(trace: Trace, count: int, fresh: tuple[Any, ...] = ()) -> None:
+    """A run of code is undone: refuse if it has taken from iterators.
+
+    Args:
+        trace: the trace.
+        count: how many had been noted before it.
+        fresh: generators that begin anew.
+    """
+    noted = trace.extra.get("tried_iterators", [])
+    noted[count:] = [i for i in noted[count:] if not any(i is f for f in fresh)]
+    if len(noted) > count:
         raise StagingError(
             "items are taken from an iterator in a loop that it was not made in",
             trace.span,

@@ -194,6 +194,8 @@ class Recursive:
         self.params: list[Value] = [moving.value for moving in self.arguments.moving]
         for state in self.states.values():
             leaves = [leaf for leaf in state.form.leaves if leaf.kind not in ("static", "unset")]
+            if any(leaf.kind == "length" for leaf in leaves):
+                self.refuse("a list around it gets a length that depends on traced values")
             values = [builder.param(leaf.type, _label(state.location), ()) for leaf in leaves]
             self.params += values
             state.entered = self.put(state, values, frozen=True)
