@@ -277,3 +277,39 @@ def work_list(x):
         else:
             total += piece * piece
     return total
+
+
+@example(np.array([3.0, 1.0, 2.5, 4.0]), 1.5, also=((np.array([2.0, 5.0, 2.6]), 10.0),))
+def trimmed_mean(values, limit):
+    kept = sorted([v for v in values if v > limit])
+    return sum(kept) / len(kept) + kept[0] if kept else values[0] * limit
+
+
+@example(np.array([2.0, -1.0, 3.0, 0.5]), also=((np.array([0.5, 0.7, -2.0]),),))
+def best_candidates(x):
+    candidates = [(v * v - v, k) for k, v in enumerate(x) if v * v > v]
+    first = max(candidates, key=lambda pair: pair[0])
+    candidates.sort()
+    return first[0] * (first[1] + 1) + candidates[-1][0]
+
+
+@example(1.3, 12, also=((1.3, 2),))
+def window_that_fills_up(x, n):
+    window, total = deque(maxlen=4), 0.0
+    for k in range(n):
+        if x * k > 1.0:
+            window.append(x * k)
+        total += sum(window) / max(len(window), 1)
+    return total
+
+
+@example(0.7, also=((-0.7,), (2.2,)))
+def tokens_taken_in_a_branch(x):
+    tokens = iter([x, 2.0 * x, 3.0 * x])
+    first = next(tokens) if x > 0 else 1.0
+    total = 0.0
+    for token in tokens:
+        if total > 3.0:
+            break
+        total += token * first
+    return total + next(tokens, 0.5)
