@@ -200,8 +200,10 @@ class Runner:
         found = difference(python.value, value, args.tame, self.rtol)
         wrt = [v for v in args.values if _is_float(v)]
         for x, g in zip(wrt, gradients, strict=True):
-            if isinstance(x, np.ndarray) and (g.shape, g.dtype) != (x.shape, x.dtype.newbyteorder("=")):
+            if isinstance(x, np.ndarray) and x.shape and (g.shape, g.dtype) != (x.shape, x.dtype.newbyteorder("=")):
                 return f"the gradient of {x.dtype}{x.shape} is {g.dtype}{g.shape}"
+            if np.shape(x) != np.shape(g):
+                return f"the gradient of an argument of shape {np.shape(x)} has shape {np.shape(g)}"
         if found is None and number % EAGER_EVERY == 0 and args.tame:
             with eager():
                 other = outcome_of(self._transformed, args.values)
