@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -229,3 +230,31 @@ def test_transformations_in_threads() -> None:
     jobs = [lambda k=k: makers[k % 4](lambda x: curve(x))(*arguments[k % 4]) for k in range(THREADS)]
     for k, found in enumerate(together(jobs)):
         np.testing.assert_array_equal(found, expected[k % 4])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no timers that send signals")
+def test_endless_loops_end_at_signals() -> None:
+    """A handler that raises, as that of Ctrl-C does, ends a loop that would not end."""
+
+    def endless(x: float) -> float:
+        while x > 0.0:
+            x = x * 0.5 + 1.0
+        return x
+
+    class Stopped(Exception):
+        pass
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped
+
+    compiled = wg.jit(endless)
+    compiled(-1.0)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(Stopped):
+            compiled(1.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert compiled(-1.0) == -1.0

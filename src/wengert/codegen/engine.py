@@ -207,7 +207,8 @@ def python_symbols() -> dict[str, int]:
     functions = (
         "PyFloat_FromDouble", "PyLong_FromLongLong", "PyLong_AsLongLong", "PyErr_Occurred", "PyTuple_New",
         "PyTuple_SetItem", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef", "PyThread_get_thread_native_id",
-        "PyEval_SaveThread", "PyEval_RestoreThread", "PyGILState_Ensure", "PyGILState_Release", "PyErr_WriteUnraisable",
+        "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_CheckSignals",
+        "PyGILState_Ensure", "PyGILState_Release", "PyErr_WriteUnraisable",
     )  # fmt: skip
     found = {}
     for name in functions:

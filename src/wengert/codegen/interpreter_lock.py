@@ -7,7 +7,7 @@ run longer gives it back for the time of the kernel, and takes it where it makes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wengert.codegen.text import Writer
@@ -15,7 +15,9 @@ from wengert.ir.core import Function, Instr, Value, walk
 from wengert.types import Affine, Dim, TensorType
 
 # Words in front of the operand buffer of a call, by their distance from it.
-STATE, RELEASES, STACK_LIMIT = -1, -2, -4  # behind the limit of the stack, the number of the thread that it holds for
+STATE, RELEASES, STACK_LIMIT = -1, -2, -4
+# The number of the thread that the limit of the stack holds for; later the second in which signals were last looked for.
+SECOND = -3
 HEAD_WORDS = 4
 # From so many elements of its largest array on, a call gives the lock back.
 MANY = 4096
@@ -50,10 +52,37 @@ give:
   br label %done
 done:
   ret void
+}}
+define internal i32 @wg_poll(ptr %operands) cold noinline nounwind {{
+  %at = getelementptr inbounds i64, ptr %operands, i64 {STATE}
+  %state = load ptr, ptr %at
+  %held = icmp eq ptr %state, null
+  br i1 %held, label %quiet, label %clock
+clock:
+  %now = call i64 @time(ptr null)
+  %last.at = getelementptr inbounds i64, ptr %operands, i64 {SECOND}
+  %last = load i64, ptr %last.at
+  %same = icmp eq i64 %now, %last
+  br i1 %same, label %quiet, label %look
+look:
+  store i64 %now, ptr %last.at
+  call void @wg_hold(ptr %operands)
+  %found = call i32 @PyErr_CheckSignals()
+  %none = icmp eq i32 %found, 0
+  br i1 %none, label %on, label %raised
+on:
+  call void @wg_release_lock(ptr %operands)
+  br label %quiet
+quiet:
+  ret i32 0
+raised:
+  ret i32 1
 }}"""
 DECLARATIONS = {
     "PyEval_SaveThread": "declare ptr @PyEval_SaveThread()",
     "PyEval_RestoreThread": "declare void @PyEval_RestoreThread(ptr)",
+    "PyErr_CheckSignals": "declare i32 @PyErr_CheckSignals()",
+    "time": "declare i64 @time(ptr)",
 }
 
 
@@ -65,6 +94,25 @@ def hold(w: Writer, operands: str = "%operands") -> None:
 def release(w: Writer, operands: str = "%operands") -> None:
     """Write the code that gives it back, if this call does."""
     w.do(f"call void @wg_release_lock(ptr {operands})")
+
+
+def poll(w: Writer, trips: int, failed: Callable[[], str]) -> None:
+    """Write the code that looks for signals, such as Ctrl-C, once in so many trips of a loop and at most once a second.
+
+    Args:
+        w: where to write.
+        trips: a power of two.
+        failed: gives the block that leaves the function where a handler has raised.
+    """
+    ticks = w.slot("i64", "0")
+    count = w.let(f"add i64 {w.let(f'load i64, ptr {ticks}')}, 1")
+    w.do(f"store i64 {count}, ptr {ticks}")
+    look, go_on = w.fresh("look"), w.fresh("going")
+    w.branch(w.let(f"icmp eq i64 {w.let(f'and i64 {count}, {trips - 1}')}, 0"), look, go_on, ", !prof !2")
+    w.label(look)
+    found = w.let("call i32 @wg_poll(ptr %operands)")
+    w.branch(w.let(f"icmp eq i32 {found}, 0"), go_on, failed(), ", !prof !1")
+    w.label(go_on)
 
 
 @dataclass
