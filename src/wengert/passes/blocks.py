@@ -161,7 +161,9 @@ def _cut(instrs: tuple[Instr, ...], pair: _Pair, cache: int) -> tuple[Instr, ...
 
 
 def _plan(b: Builder, pair: _Pair, cache: int) -> _Plan:
-    """One block if the tape takes no more than the cache; else blocks of 1/4: there are two tapes on the way forth.
+    """One block if the tape takes no more than thrice the cache; else blocks of 1/4: there are two tapes on the way forth.
+
+    Between one and three times the cache, part of the tape is still there on the way back, and running again costs more.
 
     A carry of more than 1/16 of the cache is too much to keep per block.
     """
@@ -169,7 +171,7 @@ def _plan(b: Builder, pair: _Pair, cache: int) -> _Plan:
     rounds = b.maximum(pair.forth.operands[0], b.const(0))
     entry = b.maximum(_bytes(b, [e for e in pair.stack.elements if isinstance(e, TensorType)]), one)
     state = _bytes(b, [pair.forth.results[k].tensor for k in pair.carried])
-    fits = b.le(rounds, b.floordiv(b.const(cache), entry))
+    fits = b.le(rounds, b.floordiv(b.const(3 * cache), entry))
     whole = b.emit(get_op("or"), (fits, b.gt(state, b.const(cache // 16))))[0]
     length = b.maximum(b.select(whole, rounds, b.minimum(rounds, b.floordiv(b.const(cache // 4), entry))), one)
     count = b.floordiv(b.add(rounds, b.sub(length, one)), length)
