@@ -162,6 +162,7 @@ def test_an_interrupt_from_the_terminal_keeps_the_result(model):
         "from wengert.cli import app\n"
         "from wengert.train.run import Run\n"
         "accept = Run.accept\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "def first(run, point):\n"
         "    Run.accept = accept\n"
         "    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"

@@ -258,3 +258,18 @@ def test_endless_loops_end_at_signals() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
     assert compiled(-1.0) == -1.0
+
+
+def test_the_limit_of_recursion_is_put_back():
+    before = sys.getrecursionlimit()
+
+    def work(k):
+        with wg.eager():
+            wg.grad(lambda x: x**k + sum(x for _ in range(200)))(0.5)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.getrecursionlimit() == before

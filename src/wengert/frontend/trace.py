@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from wengert.frontend.capture_paths import CapturedInput, Guard, Path, compile_g
 from wengert.frontend.choices import Choice, narrowed
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
+from wengert.frontend.deep_stack import deep_stack
 from wengert.frontend.eager_stores import unbox_stores
 from wengert.frontend.hooks import Hooks
 from wengert.frontend.known_sizes import known_sizes, with_known_sizes
@@ -49,7 +49,6 @@ from wengert.ir.core import Function, Value, walk
 from wengert.tree import TreeDef, flatten
 from wengert.types import BOOL, F32, F64, I64, I64_SCALAR, Affine, Dim, DType, TensorType, describe_type
 
-RECURSION_LIMIT = 20_000
 generators_builtins.install()
 sorting.install()
 list_order.install()
@@ -252,23 +251,18 @@ class _Run:
     def traced(self) -> Traced:
         """Run the function and put together what it gave."""
         counter.count += 1
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-        try:
-            with activate(self.trace):
-                boxes = [self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)]
-                args, kwargs = self.tree.unflatten(boxes)
-                self.given = Arguments((args, kwargs), boxes) if self.write_back else None
-                self.note_owner()
-                self.trace.extra["warning_filters"] = list(warnings.filters)
-                if self.given is not None and not self.eager:
-                    self.trace.captures.outside.note_arguments((args, kwargs), self.arrays)
-                try:
-                    return self.finish(self.run(args, kwargs))
-                finally:
-                    self.leave()
-        finally:
-            sys.setrecursionlimit(limit)
+        with deep_stack(), activate(self.trace):
+            boxes = [self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)]
+            args, kwargs = self.tree.unflatten(boxes)
+            self.given = Arguments((args, kwargs), boxes) if self.write_back else None
+            self.note_owner()
+            self.trace.extra["warning_filters"] = list(warnings.filters)
+            if self.given is not None and not self.eager:
+                self.trace.captures.outside.note_arguments((args, kwargs), self.arrays)
+            try:
+                return self.finish(self.run(args, kwargs))
+            finally:
+                self.leave()
 
     def leave(self) -> None:
         """Make places outside real again: as they were, or in eager mode with real values."""
