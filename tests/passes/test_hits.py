@@ -21,7 +21,7 @@ PROGRAM = """
   %lengths: f64[%n] = sum(%x) {{axes=(1,)}}
   %best: f64[] = {extremum}(%lengths) {{axes=(0,)}}
   %spread: f64[%n] = broadcast({level}, %n) {{axes=()}}
-  %hit: bool[%n] = eq(%lengths, %spread)
+  %hit: bool[%n] = {mask}(%lengths, %spread)
   %share: f64[%n] = broadcast(%a, %n) {{axes=()}}
   %none: f64[%n] = broadcast(%zero, %n) {{axes=()}}
   %chosen: f64[%n] = select(%hit, %share, {otherwise})
@@ -37,8 +37,8 @@ PROGRAM = """
 """
 
 
-def program(extremum="min", level="%best", otherwise="%none", more="") -> Function:
-    text = PROGRAM.format(extremum=extremum, level=level, otherwise=otherwise, more=more)
+def program(extremum="min", level="%best", otherwise="%none", more="", mask="attains") -> Function:
+    text = PROGRAM.format(extremum=extremum, level=level, otherwise=otherwise, more=more, mask=mask)
     return body("<%n, %d>(%x: f64[%n,%d], %bar: f64[%n,%d], %a: f64[], %m: i64[]) -> (f64[%n,%d])", text)
 
 
@@ -58,6 +58,23 @@ def test_only_chosen_rows_are_added(extremum: str) -> None:
 def test_other_masks_and_other_values_stay() -> None:
     stays(hits, program(level="%a"))
     stays(hits, program(otherwise="%share"))
+    stays(hits, program(mask="eq"))  # of the program itself: there zero times infinity is nan
+
+
+def test_masks_of_the_program_keep_nan() -> None:
+    def lowest(a, b, x):
+        return a + np.where(x == x.min(), x, 0.0)[:, None] * b
+
+    b = np.ones((4, 3))
+    b[2, 1] = np.inf
+    args = np.arange(12.0).reshape(4, 3), b, np.array([1.0, 0.5, 2.0, 3.0])
+    with np.errstate(invalid="ignore"):
+        expected = lowest(*args)
+    assert np.isnan(expected[2, 1])
+    np.testing.assert_array_equal(wg.jit(lowest)(*args), expected)
+    mapped = wg.vmap(lambda a: lowest(a, *args[1:]))(np.stack([args[0], args[0]]))
+    np.testing.assert_array_equal(mapped, np.stack([expected, expected]))
+    np.testing.assert_array_equal(wg.grad(lambda a: np.sum(lowest(a, *args[1:])))(args[0]), np.ones((4, 3)))
 
 
 def test_a_sum_that_is_used_in_between_stays() -> None:

@@ -276,6 +276,7 @@ TABLE: dict[str, Emit] = {
     "select": _select, "convert": _convert, "stop_gradient": _identity,
 }  # fmt: skip
 TABLE.update({name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")})
+TABLE["attains"] = TABLE["eq"]
 TABLE.update({name: _classify(name) for name in ("isnan", "isinf", "isfinite")})
 TABLE.update({name: _rounding(name) for name in INTRINSIC})
 TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
@@ -288,7 +289,7 @@ TABLE.update({name: _kernel_in_loops(name, TABLE[name]) for name in KERNELS})
 # ulp and a bit of the true one.
 SINGLE = frozenset(
     {"add", "sub", "mul", "neg", "abs", "div", "zmul", "ipow", "maximum", "minimum", "sign", "select", "convert"}
-    | {"stop_gradient", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", *INTRINSIC}
+    | {"stop_gradient", "lt", "le", "gt", "ge", "eq", "ne", "attains", "isnan", "isinf", "isfinite", *INTRINSIC}
 )
 
 HELPERS: dict[str, str] = {

@@ -15,7 +15,7 @@ from wengert.errors import Span
 from wengert.ir.core import Instr, Value, walk
 from wengert.transforms.activity import loop_parts, varied_values
 
-COMPARISONS = frozenset(["lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite"])
+COMPARISONS = frozenset(["lt", "le", "gt", "ge", "eq", "ne", "attains", "isnan", "isinf", "isfinite"])
 _STEPS = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "round", "sign": "sign", "floordiv": "//"}
 # Operands that steer and are not data of the result.
 _STEERING = {"if": (0,), "select": (0,)}

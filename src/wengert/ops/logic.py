@@ -50,6 +50,7 @@ gt = _compare("gt", np.greater, "Whether x > y.")
 ge = _compare("ge", np.greater_equal, "Whether x >= y.")
 eq = _compare("eq", np.equal, "Whether x == y.")
 ne = _compare("ne", np.not_equal, "Whether x != y.")
+attains = _compare("attains", np.equal, "Whether x == y, asked by a derivative: whether x attains the extremum y.")
 
 # --- booleans --------------------------------------------------------------------------------------------------------
 

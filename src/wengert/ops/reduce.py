@@ -70,7 +70,7 @@ sum_op = op(
 
 def _extreme_jvp(b: Builder, out: Value, x: Value, d: Value, *, axes: Axes) -> Value:
     """The mean of the tangents of the elements that equal the result."""
-    hit = b.eq(x, _spread(b, out, x, axes))
+    hit = b.attains(x, _spread(b, out, x, axes))
     count = b.sum(b.convert(hit, dtype=x.tensor.dtype), axes=axes)
     share = b.div(1.0, count)
     return b.mul(b.sum(b.select(hit, d, 0.0), axes=axes), share)

@@ -118,9 +118,12 @@ def _is_zero(value: Value, makers: dict[Value, Instr]) -> bool:
 
 
 def _is_of_extremum(mask: Value, makers: dict[Value, Instr]) -> bool:
-    """Whether a mask says where a vector equals its own minimum or maximum."""
+    """Whether a mask of a derivative says where a vector equals its own minimum or maximum.
+
+    The same mask of the program itself is no such: it multiplies as floats do, so 0 * inf is nan.
+    """
     made = makers.get(mask)
-    if made is None or made.op.name != "eq" or mask.rank != 1:
+    if made is None or made.op.name != "attains" or mask.rank != 1:
         return False
     spread = makers.get(made.operands[1])
     if spread is None or spread.op.name != "broadcast":

@@ -383,6 +383,7 @@ _SCALAR_OPS: dict[str, Callable[..., float | bool | None]] = {
     "gt": operator.gt,
     "ge": operator.ge,
     "eq": operator.eq,
+    "attains": operator.eq,
     "ne": operator.ne,
     "isnan": math.isnan,
     "isfinite": math.isfinite,

@@ -13,7 +13,7 @@ from wengert.transforms.activity import ARMS, loop_parts
 from wengert.transforms.linearize import Block, PrimalItem
 
 # Bounded or integer-valued whatever their operands are: they stop the spread.
-_BOUNDED = frozenset({"sin", "cos", "tanh", "arctan", "arctan2", "sign", "lt", "le", "gt", "ge", "eq", "ne"})
+_BOUNDED = frozenset({"sin", "cos", "tanh", "arctan", "arctan2", "sign", "lt", "le", "gt", "ge", "eq", "ne", "attains"})
 # Finite operands give a finite result, short of overflow by multiplication.
 _TAME = frozenset(
     {"add", "sub", "mul", "zmul", "neg", "abs", "maximum", "minimum", "select", "floor", "ceil", "trunc", "round", "sin"}
