@@ -192,16 +192,21 @@ def _bytes(b: Builder, types: Sequence[TensorType]) -> Value:
 def _run(b: Builder, pair: _Pair, plan: _Plan, number: Value, carry: Sequence[Value], stack: Value) -> tuple[Value, ...]:
     """Emit the rounds of block `number` from `carry`, pushing to the empty `stack`; returns all the carries at its end."""
     start, here = plan.begin(b, number)
-    (body,) = pair.forth.regions
-    k = Value(I64_SCALAR, "k")
+    operands = list(carry)
+    operands.insert(pair.pushed, stack)
+    return _part(b, pair.forth, start, here, operands, "k")
+
+
+def _part(b: Builder, loop: Instr, first: Value, count: Value, carry: Sequence[Value], name: str) -> tuple[Value, ...]:
+    """Emit `count` rounds of a loop from round `first` on, which begin with `carry`; returns the carries at their end."""
+    (body,) = loop.regions
+    k = Value(I64_SCALAR, name)
     inner = b.child()
-    env: Env = {body.params[0]: inner.add(start, k)}
+    env: Env = {body.params[0]: inner.add(first, k)}
     params = tuple([copy_value(env, p) for p in body.params[1:]])
     inner.instrs += [copy_instr(i, env) for i in body.instrs]
     region = Region((k, *params), tuple(inner.instrs), tuple([lookup(env, r) for r in body.results]))
-    operands = list(carry)
-    operands.insert(pair.pushed, stack)
-    return b.emit(get_op("for"), (here, *operands), {}, (region,), [r.name for r in pair.forth.results])
+    return b.emit(loop.op, (count, *carry), {}, (region,), [r.name for r in loop.results])
 
 
 def _empty(b: Builder, pair: _Pair, plan: _Plan) -> Value:
@@ -228,7 +233,6 @@ def _forth(b: Builder, pair: _Pair, plan: _Plan) -> Value:
 def _back(b: Builder, pair: _Pair, plan: _Plan, states: Value) -> None:
     """Emit the second loop, whose results keep their names."""
     back = pair.back
-    (body,) = back.regions
     turn = Value(I64_SCALAR, "turn")
     params = [Value(r.type, r.name) for r in back.results]
     before = Value(states.type, "states")
@@ -243,15 +247,9 @@ def _back(b: Builder, pair: _Pair, plan: _Plan, states: Value) -> None:
 
     start, here = plan.begin(inner, number)
     offset = inner.sub(inner.sub(plan.rounds, start), here)  # rounds gone back through
-    j = Value(I64_SCALAR, "j")
-    rounds = inner.child()
-    env: Env = {body.params[0]: rounds.add(offset, j)}
-    own = tuple([copy_value(env, p) for p in body.params[1:]])
-    rounds.instrs += [copy_instr(i, env) for i in body.instrs]
-    region = Region((j, *own), tuple(rounds.instrs), tuple([lookup(env, r) for r in body.results]))
     operands = list(params)
     operands[pair.popped] = filled
-    finals = inner.emit(get_op("for"), (here, *operands), {}, (region,), [r.name for r in back.results])
+    finals = _part(inner, back, offset, here, operands, "j")
     whole = Region((turn, *params, before), tuple(inner.instrs), (*finals, after))
     rest = Value(states.type, "states")
     b.append(Instr(back.op, (plan.count, *back.operands[1:], states), (*back.results, rest), {}, (whole,), back.span))
