@@ -43,10 +43,6 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_definitions: list[_MethodDef] = []
-"""CPython reads the definition of a builtin when it frees the builtin, which may be after all that it belongs to: they stay."""
-
-
 class Compiled:
     """Native code for an IR function; call it with one number or array per parameter.
 
@@ -142,7 +138,9 @@ class _Runtime:
         weakref.finalize(self, _release, machine).atexit = False
         name = self.function.name.encode()
         definition = _MethodDef(name, machine.address("wg_entry"), METH_FASTCALL, b"Compiled by wengert.")
-        _definitions.append(definition)
+        # CPython reads the definition of a builtin when it frees the builtin, which may be after all that it belongs to, the
+        # globals of this module included when Python ends: it is never given back.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
         new = ctypes.pythonapi.PyCFunction_NewEx
         new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
         self._entry = new(ctypes.addressof(definition), self, None)
