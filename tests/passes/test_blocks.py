@@ -83,7 +83,9 @@ def test_a_long_tape_is_cut() -> None:
     plain = gradient(heat, args)
     cut = optimize(blocks(plain, 640))
     loops = [i for i in walk(cut.instrs) if i.op.name == "for"]
-    assert len(loops) == 5, "two nests, and the rounds that run again"
+    assert len(loops) == 6, "two nests, the last block on the way forth, and the rounds that run again"
+    writing = [i for i in loops if any(j.op.name == "push" for j in i.regions[0].instrs)]
+    assert len(writing) == 3, "the carries of the earlier blocks, the tape of the last one, and that of a block that runs again"
     assert len([i for i in walk(plain.instrs) if i.op.name == "for"]) == 2
 
 

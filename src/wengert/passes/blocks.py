@@ -3,9 +3,10 @@
 Reverse mode leaves a loop that pushes in each round what a later loop, which goes from the last round to the first, pops. Where
 the tape in between outgrows the second-level cache, writing it and reading it back takes longer than a few additions and
 products per stored number do. So both loops become loops over blocks of rounds: the first keeps the carry at the start of each
-block, and the tape of the last block; the second runs each earlier block again from its carry, which makes its tape anew, in
-memory that is still in the cache. How many rounds make a block is found at run time; where the whole tape fits, there is one
-block, and nothing runs twice. Numbers are computed as before and in the same order, so results stay the same to the last bit.
+block, and the tape of the last block, which alone it writes; the second runs each earlier block again from its carry, which makes
+its tape, in memory that is still in the cache. How many rounds make a block is found at run time; where the whole tape fits,
+there is one block, and nothing runs twice. Numbers are computed as before and in the same order, so results stay the same to the
+last bit.
 
 This is for the function that becomes native code, behind all derivatives and the other passes.
 """
@@ -197,6 +198,17 @@ def _run(b: Builder, pair: _Pair, plan: _Plan, number: Value, carry: Sequence[Va
     return _part(b, pair.forth, start, here, operands, "k")
 
 
+def _untaped(pair: _Pair) -> Instr:
+    """The first loop without its stack."""
+    forth, carried = pair.forth, pair.carried
+    (body,) = forth.regions
+    params = (body.params[0], *(body.params[1 + k] for k in carried))
+    instrs = tuple([i for i in body.instrs if i.op.name != "push"])
+    region = Region(params, instrs, tuple([body.results[k] for k in carried]))
+    operands = (forth.operands[0], *(forth.operands[1 + k] for k in carried))
+    return replace(forth, operands=operands, results=tuple([forth.results[k] for k in carried]), regions=(region,))
+
+
 def _part(b: Builder, loop: Instr, first: Value, count: Value, carry: Sequence[Value], name: str) -> tuple[Value, ...]:
     """Emit `count` rounds of a loop from round `first` on, which begin with `carry`; returns the carries at their end."""
     (body,) = loop.regions
@@ -209,25 +221,27 @@ def _part(b: Builder, loop: Instr, first: Value, count: Value, carry: Sequence[V
     return b.emit(loop.op, (count, *carry), {}, (region,), [r.name for r in loop.results])
 
 
-def _empty(b: Builder, pair: _Pair, plan: _Plan) -> Value:
-    return b.emit(get_op("stack_new"), (plan.length,), {"elements": pair.stack.elements})[0]
-
-
 def _forth(b: Builder, pair: _Pair, plan: _Plan) -> Value:
     """Emit the first loop, whose results keep their names; returns the stack of the carries at the starts of the blocks."""
-    forth, carried = pair.forth, pair.carried
-    states = b.emit(get_op("stack_new"), (plan.count,), {"elements": tuple(forth.results[k].tensor for k in carried)})[0]
+    forth = pair.forth
+    untaped = _untaped(pair)
+    states = b.emit(get_op("stack_new"), (plan.count,), {"elements": tuple(r.tensor for r in untaped.results)})[0]
     number = Value(I64_SCALAR, "block")
-    params = [Value(r.type, r.name) for r in forth.results]
+    params = [Value(r.type, r.name) for r in untaped.results]
     before = Value(states.type, "states")
     inner = b.child()
-    carry = [params[k] for k in carried]
-    after = inner.emit(get_op("push"), (before, *carry), names=["states"])[0]
-    finals = _run(inner, pair, plan, number, carry, _empty(inner, pair, plan))
+    after = inner.emit(get_op("push"), (before, *params), names=["states"])[0]
+    start, here = plan.begin(inner, number)
+    finals = _part(inner, untaped, start, here, params, "k")
     region = Region((number, *params, before), tuple(inner.instrs), (*finals, after))
-    kept = Value(states.type, "states")
-    b.append(Instr(forth.op, (plan.count, *forth.operands[1:], states), (*forth.results, kept), {}, (region,), forth.span))
-    return kept
+    names = [*(r.name for r in untaped.results), "states"]
+    last = b.maximum(b.sub(plan.count, b.const(1)), b.const(0))
+    *carry, states = b.emit(forth.op, (last, *untaped.operands[1:], states), {}, (region,), names)
+    states = b.emit(get_op("push"), (states, *carry), names=["states"])[0]
+    tape = b.emit(get_op("stack_new"), (plan.length,), {"elements": pair.stack.elements})[0]
+    _run(b, pair, plan, last, carry, tape)
+    b.instrs[-1] = replace(b.instrs[-1], results=forth.results)
+    return states
 
 
 def _back(b: Builder, pair: _Pair, plan: _Plan, states: Value) -> None:
