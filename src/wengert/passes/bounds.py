@@ -19,10 +19,12 @@ _COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
 def bounds(fn: Function) -> Function:
     """`fn` without run-time checks that provably pass, and with comparisons decided where they can be."""
-    return _Bounds().function(fn)
+    return BoundsRewriter().function(fn)
 
 
-class _Bounds(Rewriter):
+class BoundsRewriter(Rewriter):
+    """A walk that knows at each place what holds of integers there."""
+
     def __init__(self) -> None:
         super().__init__()
         self.facts = Facts(self.defs)
@@ -333,12 +335,12 @@ _LEARN: dict[str, Callable[[Facts, Instr], None]] = {
     "argmin": _learn_position,
 }
 
-_HANDLERS: dict[str, Callable[[_Bounds, RewriteBuilder, Instr], None]] = {
-    "if": _Bounds.conditional,
-    "for": _Bounds.counted,
-    "while": _Bounds.loop,
-    "wrap_index": _Bounds.wrap_index,
-    "check": _Bounds.check,
-    "maximum": _Bounds.extremum,
-    "minimum": _Bounds.extremum,
+_HANDLERS: dict[str, Callable[[BoundsRewriter, RewriteBuilder, Instr], None]] = {
+    "if": BoundsRewriter.conditional,
+    "for": BoundsRewriter.counted,
+    "while": BoundsRewriter.loop,
+    "wrap_index": BoundsRewriter.wrap_index,
+    "check": BoundsRewriter.check,
+    "maximum": BoundsRewriter.extremum,
+    "minimum": BoundsRewriter.extremum,
 }

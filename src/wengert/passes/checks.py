@@ -1,8 +1,9 @@
 """Index checks that leave a loop: where the index is the same in all trips, or goes up by one, one check in front is enough.
 
-The loop must hold no other effect, and nothing may use what the checks give (which is so for an index that is known not to be
-negative). Nothing else that the program does can then come between the place of the check and the trip that would raise. Of
-several indices that are out of range in one loop, another one may be named.
+The loop must hold no other effect than these, and checks of what is the same in all trips, which go along; and nothing may use
+what the checks give (which is so for an index that is known not to be negative). Nothing else that the program does can then
+come between the place of the check and the trip that would raise. Of several indices that are out of range in one loop, another
+one may be named.
 """
 
 from __future__ import annotations
@@ -48,13 +49,21 @@ class _Checks(Rewriter):
         steps = [self.step(check, body, inside) for check in found]
         if None in steps:
             return loop
+        # What the first trip would raise comes before what later ones would.
+        mixed = any(i.op.name == "check" for i in found)
+        if mixed:
+            for check in found:
+                self.in_front(b, loop, check, moves=False)
         for check, step in zip(found, steps, strict=True):
-            self.in_front(b, loop, check, bool(step))
+            if step or not mixed:
+                self.in_front(b, loop, check, moves=bool(step))
         kept = tuple(i for i in body.instrs if i not in found)
         return Instr(loop.op, loop.operands, loop.results, loop.attrs, (Region(body.params, kept, body.results),), loop.span)
 
     def step(self, check: Instr, body: Region, inside: set[Value]) -> int | None:
-        """By how much the index of a check grows in a trip, 0 or 1; None for any other check."""
+        """By how much the index of a check grows in a trip, 0 or 1 (0: it is the same in all trips); None for any other check."""
+        if check.op.name == "check":
+            return 0 if inside.isdisjoint(check.operands) and not any(o.rank for o in check.operands) else None
         if check.op.name != "wrap_index" or check.result in self.used:
             return None
         position, size = check.operands
@@ -71,21 +80,25 @@ class _Checks(Rewriter):
         return 1
 
     def in_front(self, b: RewriteBuilder, loop: Instr, check: Instr, moves: bool) -> None:
-        """The check of all trips: of the first index that is out of range, or of one that is in range."""
-        count, position, size = (self.env.get(o, o) for o in (loop.operands[0], *check.operands))
+        """The check of all trips, of the first index that is out of range; or, unless it `moves`, that of the first trip."""
+        count, *operands = (self.env.get(o, o) for o in (loop.operands[0], *check.operands))
         b.span = check.span
         zero, one = b.const(0), b.const(1)
         runs = b.gt(count, zero)
+        if check.op.name == "check":
+            passes = getattr(b, "or")(operands[0], b.le(count, zero))
+            b.emit(check.op, [passes, *operands[1:]], dict(check.attrs))
+            b.span = loop.span
+            return
+        (position, size), wrong = operands, runs
+        form, index = check.operands[0].affine, loop.regions[0].params[0]
+        if isinstance(form, Dim) and any(s is index for s, _ in form.terms):
+            position = self.start(b, form, index)
         if moves:
-            form, index = check.operands[0].affine, loop.regions[0].params[0]
-            assert isinstance(form, Dim)
-            start = self.start(b, form, index)
-            too_low = b.lt(start, b.neg(size))
-            too_high = b.ge(b.add(start, b.sub(count, one)), size)
+            too_low = b.lt(position, b.neg(size))
+            too_high = b.ge(b.add(position, b.sub(count, one)), size)
             wrong = getattr(b, "and")(runs, getattr(b, "or")(too_low, too_high))
-            position = b.select(too_low, start, b.maximum(start, size))
-        else:
-            wrong = runs
+            position = b.select(too_low, position, b.maximum(position, size))
         b.emit(get_op("wrap_index"), [b.select(wrong, position, zero), b.select(wrong, size, one)], dict(check.attrs))
         b.span = loop.span
 

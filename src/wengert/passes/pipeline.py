@@ -16,6 +16,7 @@ from wengert.ir.calls import refresh, same_signature, signature_of
 from wengert.ir.core import Function, walk
 from wengert.ir.printer import print_function
 from wengert.ir.verify import verify_body
+from wengert.passes.abreast import abreast
 from wengert.passes.accumulators import accumulators
 from wengert.passes.bounds import bounds
 from wengert.passes.carries import carries
@@ -46,6 +47,7 @@ PASSES: tuple[Pass, ...] = (
     hoist,  # before cse, which then sees equal instructions of several loops in one region
     unroll,  # short loops, once what their trips have in common has left them
     cse,
+    abreast,  # what columns have in common with one another has left the loops over them
     stacks,  # what is constant or equal among the entries shows after hoisting and merging
     accumulators,  # what reverse mode adds to one place
     sweeps,  # what the stacks no longer hold need not stand in the way
