@@ -55,9 +55,23 @@ def sizes_of_a_branch_in_a_while(x, y):
     return np.sum(x)
 
 
+def list_that_both_arms_leave_as_it_is(g):
+    items = [0.7 * g]
+    for i in range(4):
+        if g > 0.7:
+            continue
+        if i % 3 != 1:
+            items.append(0.5 * items[-1])
+        if len(items) > 2:
+            items.pop()
+    return sum(v * v for v in items)
+
+
 @pytest.mark.parametrize(
     ("f", "args"),
     [
+        (list_that_both_arms_leave_as_it_is, (2.0,)),
+        (list_that_both_arms_leave_as_it_is, (0.5,)),
         (reversed_in_place, (X,)),
         (dot_with_own_reverse, (X,)),
         (rebound_in_one_arm_written_in_the_other, (X,)),

@@ -193,3 +193,20 @@ def to_slots(types: Sequence[Type], values: Sequence[Value]) -> tuple[Type, ...]
     """
     positions: dict[Any, Affine] = {v: Dim(0, ((Slot(k), 1),)) for k, v in enumerate(values)}
     return tuple(t if isinstance(t, StackType) else t.substitute(positions) for t in types)
+
+
+def types_agree(types: Sequence[Type], values: Sequence[Value], other: Sequence[Value]) -> bool:
+    """Whether `other` has `types`, once references to `values` are read as references to `other` by position."""
+    expected = to_slots(types, values)
+    return len(types) == len(other) and all(
+        resolve_slots(e, other) == o.type for e, o in zip(expected, other, strict=True)
+    )
+
+
+def holds_in_arms(declared: Type, values: Sequence[Value], place: int, arms: Sequence[Region]) -> bool:
+    """Whether the result of an `if` at `place` may have the type `declared`, which refers to its results `values`.
+
+    A size may be named in two ways, by an earlier result and by a value outside that both arms give for it: either is right.
+    """
+    (slots,) = to_slots([declared], values)
+    return all(resolve_slots(slots, arm.results) == arm.results[place].type for arm in arms)

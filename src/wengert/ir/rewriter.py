@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from wengert.errors import InternalError, Span
-from wengert.ir.builder import Builder, resolve_slots
+from wengert.ir.builder import Builder, holds_in_arms, resolve_slots
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.rewrite import Env, copy_value, substitute_attrs, substitute_type
-from wengert.types import I64_SCALAR, Affine, Slot, StackType, dim_of, dim_substitute
+from wengert.types import I64_SCALAR, Affine, Slot, StackType, Type, dim_of, dim_substitute
 
 
 class RewriteBuilder(Builder):
@@ -127,8 +127,10 @@ class Rewriter:
     def remake(self, instr: Instr, operands: tuple[Value, ...], attrs: dict[str, Any], regions: tuple[Region, ...]) -> Instr:
         """An instruction like `instr` with other parts; results keep their values where type and affine form allow."""
         results: list[Value] = []
-        for old, declared in zip(instr.results, instr.op.infer(operands, attrs, regions), strict=True):
+        for place, (old, declared) in enumerate(zip(instr.results, instr.op.infer(operands, attrs, regions), strict=True)):
             new_type = resolve_slots(declared, results)
+            if instr.op.name == "if" and new_type != old.type and self.keeps_sizes(instr, regions, place, results, new_type):
+                new_type = substitute_type(self.env, old.type)
             affine: Affine | None = None
             opaque = old in self.pinned and old.affine == dim_of(old)
             if new_type == I64_SCALAR and instr.op.affine is not None and not opaque:
@@ -139,6 +141,15 @@ class Rewriter:
             self.env[old] = new = Value(new_type, old.name, affine)
             results.append(new)
         return Instr(instr.op, operands, tuple(results), attrs, regions, instr.span)
+
+    def keeps_sizes(self, instr: Instr, arms: tuple[Region, ...], place: int, results: list[Value], found: Type) -> bool:
+        """Whether a result of an `if` keeps naming its sizes by results before it, though both arms now give one value for them.
+
+        What follows may know those sizes by the results alone.
+        """
+        old = substitute_type(self.env, instr.results[place].type)
+        is_vaguer = sum(1 for _ in old.symbols()) > sum(1 for _ in found.symbols())
+        return not is_vaguer and holds_in_arms(old, results, place, arms)
 
     # --- replacing ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from wengert.errors import InternalError
-from wengert.ir.builder import resolve_slots
+from wengert.ir.builder import holds_in_arms, resolve_slots
 from wengert.ir.calls import Signature, same_signature, signature_of
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.op import REGISTRY
@@ -203,8 +203,9 @@ class _Verifier:
             self.fail(f"{type(error).__name__}: {error}")
         if len(declared) != len(instr.results):
             self.fail(f"{len(declared)} results expected, {len(instr.results)} found")
-        for expected, result in zip(declared, instr.results, strict=True):
-            if resolve_slots(expected, instr.results) != result.type:
+        for k, (expected, result) in enumerate(zip(declared, instr.results, strict=True)):
+            is_free = instr.op.name == "if" and holds_in_arms(result.type, instr.results, k, instr.regions)
+            if resolve_slots(expected, instr.results) != result.type and not is_free:
                 self.fail(f"{result!r} should have type {expected}")
             self.affine_form(instr, result)
         if instr.op.name in ("if", "check") and instr.operands[0].type != BOOL_SCALAR:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.errors import InternalError
-from wengert.ir.builder import resolve_slots, to_slots
+from wengert.ir.builder import resolve_slots, to_slots, types_agree
 from wengert.ir.calls import call_types
 from wengert.ir.core import Region, Value
 from wengert.ir.op import NON_DIFFERENTIABLE, NOT_YET, op
@@ -50,14 +50,6 @@ const = op(
 
 
 # --- regions -------------------------------------------------------------------------------------------------------
-
-
-def types_agree(types: Sequence[Type], values: Sequence[Value], other: Sequence[Value]) -> bool:
-    """Whether `other` has `types`, once references to `values` are read as references to `other` by position."""
-    expected = to_slots(types, values)
-    return len(types) == len(other) and all(
-        resolve_slots(e, other) == o.type for e, o in zip(expected, other, strict=True)
-    )
 
 
 def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
