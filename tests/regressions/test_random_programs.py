@@ -67,9 +67,19 @@ def list_that_both_arms_leave_as_it_is(g):
     return sum(v * v for v in items)
 
 
+def branch_that_leaves_a_loop(x, n):
+    total = x
+    while total < n:
+        filled = np.sin(np.minimum(0.7, np.zeros(4) + 1.86))
+        table = np.tanh(0.7 / (np.abs(0.3 * np.arange(4)) + 0.6))
+        total += 1.0 + math.sin(np.sum(filled) if np.clip(table[2], -1.47, 1.12) > 1.27 else x)
+    return total
+
+
 @pytest.mark.parametrize(
     ("f", "args"),
     [
+        (branch_that_leaves_a_loop, (0.3, 5.0)),
         (list_that_both_arms_leave_as_it_is, (2.0,)),
         (list_that_both_arms_leave_as_it_is, (0.5,)),
         (reversed_in_place, (X,)),

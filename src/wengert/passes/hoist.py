@@ -71,8 +71,8 @@ def _split(region: Region, sizes: set[Value], surely: bool) -> tuple[list[Instr]
 
     def choose(instr: Instr) -> None:
         chosen.add(instr)
-        for operand in instr.operands:
-            before = candidates.get(operand)
+        for value in _needs(instr):
+            before = candidates.get(value)
             if before is not None and before not in chosen:
                 choose(before)
 
