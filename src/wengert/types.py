@@ -13,13 +13,19 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
-    """An element type; `name` is its notation in the IR."""
+    """An element type; `name` is its notation in the IR, and tells it from others."""
 
     name: str
     numpy: np.dtype
     is_float: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, DType) and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def itemsize(self) -> int:
@@ -99,12 +105,18 @@ class Slot:
         return self.index - 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dim:
     """`const + sum(coefficient * symbol)`, with at least one term; a dimension without terms is a plain int."""
 
     const: int
     terms: tuple[tuple[Symbol, int], ...]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is Dim and self.const == other.const and self.terms == other.terms)
+
+    def __hash__(self) -> int:
+        return hash((self.const, self.terms))
 
     def __str__(self) -> str:
         text = ""
@@ -133,6 +145,10 @@ def _parts(d: Affine) -> tuple[int, tuple[tuple[Symbol, int], ...]]:
 
 def dim_add(a: Affine, b: Affine, scale: int = 1) -> Affine:
     """`a + scale * b` in normal form."""
+    if isinstance(b, int):
+        if isinstance(a, int):
+            return a + scale * b
+        return Dim(a.const + scale * b, a.terms) if b else a
     const_a, terms_a = _parts(a)
     const_b, terms_b = _parts(b)
     total = dict(terms_a)
@@ -160,12 +176,18 @@ def dim_substitute(d: Affine, mapping: Mapping[Symbol, Affine] | Callable[[Symbo
     return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TensorType:
     """`f64[3,%n]`: dtype and dimensions; rank 0 is a scalar held in a register."""
 
     dtype: DType
     dims: tuple[Affine, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is TensorType and self.dtype == other.dtype and self.dims == other.dims)
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.dims))
 
     @property
     def rank(self) -> int:

@@ -84,6 +84,8 @@ def is_advanced(key: Any) -> bool:
 
 
 def _is_array_key(key: Any) -> bool:
+    if type(key) is int or type(key) is slice:
+        return False
     if isinstance(key, Array):
         return bool(key.dims) or key.element == BOOL
     if isinstance(key, np.ndarray):

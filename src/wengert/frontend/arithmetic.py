@@ -17,6 +17,7 @@ from wengert.frontend.emit import builder, fail, to_dtype
 from wengert.frontend.python_numbers import compare, to_int
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Kinds, Scalar, kinds_of, type_of
+from wengert.frontend.views import Expand
 from wengert.ir.core import Value
 from wengert.ir.op import OpDef, get_op
 from wengert.ops import elementwise as _ops  # noqa: F401 - fills the registry
@@ -24,6 +25,8 @@ from wengert.types import F64, F64_SCALAR, I64
 
 Rule = Callable[..., Any]
 
+_EXACT = 2**53
+"""Whole numbers up to here are floats."""
 _SHORT = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div"}
 
 
@@ -52,6 +55,33 @@ def _short_cut(op: OpDef, x: Any, y: Any) -> Value | None:
     return None if left is None or right is None else builder().emit(op, (left, right))[0]
 
 
+def _array_short_cut(op: OpDef, x: Any, y: Any) -> Array | None:
+    """The op on two arrays of floats of one shape, or on one and a float: what array code consists of."""
+    left, right = _float_array(x), _float_array(y)
+    if left is not None and right is not None:
+        if left.dims != right.dims:
+            return None
+    elif left is not None:
+        number = _number_beside(y)
+        right = None if number is None else builder().broadcast_to(number, left.dims, ())
+    elif right is not None:
+        number = _number_beside(x)
+        left = None if number is None else builder().broadcast_to(number, right.dims, ())
+    return None if left is None or right is None else Array(builder().emit(op, (left, right))[0])
+
+
+def _float_array(x: Any) -> Value | None:
+    """The value of an array of f64 of rank 1 or more, all of whose axes it has."""
+    if type(x) is not Array or type(x.step) is Expand or x.element is not F64 or not x.dims:
+        return None
+    return x.value
+
+
+def _number_beside(x: Any) -> Value | None:
+    """The value of a number that is a float beside an array of f64."""
+    return None if type(x) is int and abs(x) > _EXACT else _float_value(x)
+
+
 def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
     op = get_op(_SHORT[name]) if name in _SHORT else None
     may_raise = name == "truediv"
@@ -64,6 +94,9 @@ def _binary(name: str, ufunc: Any, python_rule: Rule) -> None:
             found = None if may_raise and not numpy and not (type(y) is float and y) else _short_cut(op, x, y)
             if found is not None:
                 return Scalar(found, numpy)
+            array = _array_short_cut(op, x, y)
+            if array is not None:
+                return array
         if is_complex(x) or is_complex(y):
             return OPERATORS["complex"](name, x, y)
         if not (_takes(x, y) and _takes(y, x)):

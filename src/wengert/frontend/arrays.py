@@ -151,10 +151,10 @@ class Array(Operators):
 
     def through(self, step: Step) -> Array:
         """The view of this array through `step`; consecutive steps of slicing become one."""
-        if isinstance(step, Index):
-            if isinstance(self.step, Index) and self.parent is not None:
+        if type(step) is Index:
+            if type(self.step) is Index and self.parent is not None:
                 return self.parent.through(self.step.then(step))
-            if isinstance(self.step, Transpose) and self.parent is not None:
+            if type(self.step) is Transpose and self.parent is not None:
                 inner, perm = self.step.push_index(step)
                 return self.parent.through(inner).permuted(perm)
         made = Array.__new__(Array)
@@ -186,9 +186,10 @@ class Array(Operators):
 
     def placed(self) -> tuple[Value, tuple[Affine, ...], tuple[int, ...]]:
         """A value, the shape of this array, and which axes of it the value's axes are: axes of size 1 may be left out."""
-        if isinstance(self.step, Expand) and self.parent is not None:
+        if type(self.step) is Expand and self.parent is not None:
             return self.parent.value, self.dims, self.step.axes
-        return self.value, self.dims, tuple(range(len(self.dims)))
+        dims = self.dims
+        return self.value, dims, tuple(range(len(dims)))
 
     # --- indexing -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from wengert.frontend.emit import (
     difference,
     ensure,
     fail,
-    is_at_least,
     logical_and,
     logical_or,
     remember,
@@ -49,12 +48,11 @@ def unify(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> Affine:
     """The dimension that `a` and `b` both are, a static one if possible; checked at run time where it cannot be proved."""
     if a == b:
         return a
-    gap = difference(a, b)
-    if isinstance(gap, int):
-        fail(ValueError, f"{what} {show_shapes(shapes)}")
     preferred = b if isinstance(b, int) else a
-    if is_at_least(gap, 0) and is_at_least(difference(b, a), 0):
+    if current().assume_equal(a, b):
         return preferred
+    if isinstance(difference(a, b), int):
+        fail(ValueError, f"{what} {show_shapes(shapes)}")
     _check_equal(a, b, what, shapes)
     return preferred
 
@@ -146,6 +144,8 @@ def broadcast_into(x: Any, dims: Shape, convert: Callable[[Value], Value]) -> Va
         ValueError: it does not fit.
     """
     value, shape, axes = placed(x)
+    if not shape or shape == dims:
+        return spread((convert(value), shape, axes), dims)
     extra = len(shape) - len(dims)
     if extra > 0 and all(d == 1 for d in shape[:extra]):
         value, shape, axes = _strip_leading(value, shape, axes, extra)
@@ -157,11 +157,11 @@ def broadcast_into(x: Any, dims: Shape, convert: Callable[[Value], Value]) -> Va
     for have, want in zip(reversed(shape), reversed(dims), strict=False):
         if have == 1 or have == want:
             continue
-        gap = difference(have, want)
-        if isinstance(gap, int):
+        if current().assume_equal(have, want):
+            continue
+        if isinstance(difference(have, want), int):
             fail(ValueError, what)
-        if not (is_at_least(gap, 0) and is_at_least(difference(want, have), 0)):
-            _check_equal(have, want, "could not broadcast input array from and into shapes", (shape, dims))
+        _check_equal(have, want, "could not broadcast input array from and into shapes", (shape, dims))
     return spread((convert(value), shape, axes), dims)
 
 

@@ -104,6 +104,7 @@ class Trace:
         born: Python containers and objects made while tracing, by id, with the builder of the region they were made in.
         frozen: Python containers that must not be changed any more, by id, with the reason.
         assumptions: `(size, minimum)` pairs that hold for the arguments at hand and that the trace relies on.
+        equal_sizes: pairs of sizes that the assumptions make equal.
         frames: the regions being run (`staging_state.Frame`), outermost first.
         failures: the exceptions that `try` statements take (`staging_failures.Failures`).
         span: the user's line being run; also given to the builder.
@@ -126,6 +127,7 @@ class Trace:
     born: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     frozen: dict[int, tuple[Any, str]] = field(default_factory=dict)
     assumptions: dict[tuple[Affine, int], None] = field(default_factory=dict)
+    equal_sizes: set[tuple[Affine, Affine]] = field(default_factory=set)
     frames: list[Any] = field(default_factory=list)
     failures: Any = None
 
@@ -155,6 +157,8 @@ class Trace:
         """
         if isinstance(size, int):
             return size >= minimum
+        if (size, minimum) in self.assumptions:
+            return True
         total = self.size_at_hand(size)
         if total is None or total < minimum:
             return False
@@ -163,8 +167,13 @@ class Trace:
 
     def assume_equal(self, a: Affine, b: Affine) -> bool:
         """Rely on `a == b`, if both are made of argument sizes only and it holds for the arguments at hand."""
+        if (a, b) in self.equal_sizes:
+            return True
         gap, back = dim_add(a, b, -1), dim_add(b, a, -1)
-        return self.size_at_hand(gap) == 0 and self.assume_at_least(gap, 0) and self.assume_at_least(back, 0)
+        if self.size_at_hand(gap) != 0 or not self.assume_at_least(gap, 0) or not self.assume_at_least(back, 0):
+            return False
+        self.equal_sizes.add((a, b))
+        return True
 
     def settle(self, size: Affine) -> int | None:
         """The value of a size that Python needs, if the trace may rely on what it is for the arguments at hand."""

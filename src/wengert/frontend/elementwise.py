@@ -125,12 +125,9 @@ def write_out(out: Any, computed: Any, where: Any, name: str) -> Any:
 @operator_rule("assign")
 def assign(target: Array, new: Any, what: str) -> Array:
     """Replace the whole contents of `target` by `new`, which must fit without growing or losing its kind."""
-    dtype = target.element
-    if not np.can_cast(dtype_of(new).numpy, dtype.numpy, "same_kind"):
-        fail(
-            TypeError,
-            f"Cannot cast ufunc {what!r} output from {dtype_of(new).numpy} to {dtype.numpy} with casting rule 'same_kind'",
-        )
+    dtype, given = target.element, dtype_of(new)
+    if given != dtype and not np.can_cast(given.numpy, dtype.numpy, "same_kind"):
+        fail(TypeError, f"Cannot cast ufunc {what!r} output from {given.numpy} to {dtype.numpy} with casting rule 'same_kind'")
     target.write(broadcast_into(new, target.dims, lambda v: to_dtype(v, dtype)))
     return target
 

@@ -6,6 +6,7 @@ be decided while tracing are wrapped and checked (`wrap_index`) or clamped (slic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ from wengert.frontend.views import At, Entry, Index, Part, expand_step, part_or_
 from wengert.ir.core import Value
 from wengert.types import I64, Affine, dim_add
 
+_KNOWN = (int, type(None))
+_PLAIN_KEYS = (int, slice)
+
 
 def view_of(x: Array, key: Any) -> Array:
     """The view of `x` that the basic key `key` selects (of rank 0 for one element)."""
@@ -46,8 +50,10 @@ def view_of(x: Array, key: Any) -> Array:
     return view.through(expand_step(view.dims, new_axes)) if new_axes else view
 
 
-def _complete(keys: tuple[Any, ...], x: Array) -> list[Any]:
+def _complete(keys: tuple[Any, ...], x: Array) -> Sequence[Any]:
     """One key per axis: the ellipsis (or the missing end) written out as full slices."""
+    if len(keys) == x.ndim and all([type(k) in _PLAIN_KEYS for k in keys]):
+        return keys
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if sum(k is Ellipsis for k in keys) > 1:
         fail(IndexError, "an index can only have a single ellipsis ('...')")
@@ -62,6 +68,8 @@ def _complete(keys: tuple[Any, ...], x: Array) -> list[Any]:
 def _entry(key: Any, size: Affine, axis: int) -> Entry:
     if isinstance(key, slice):
         return slice_entry(key, size)
+    if type(key) is int and type(size) is int and 0 <= key < size:
+        return At(key)
     return At(wrap_position(key, size, axis))
 
 
@@ -120,6 +128,9 @@ def _wrap_traced(index: Value, size: Affine, axis: int, key: int | None = None) 
 
 def slice_entry(key: slice, size: Affine) -> Entry:
     """The part of an axis that a slice means, clamped as NumPy does."""
+    if type(size) is int and key.step is None and type(key.start) in _KNOWN and type(key.stop) in _KNOWN:
+        first, end, _ = key.indices(size)
+        return part_or_whole(Part(first, max(0, end - first)), size)
     step = _static_step(key.step)
     if step > 0:
         start: Affine = 0 if key.start is None else _bound(key.start, size)

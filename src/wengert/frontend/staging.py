@@ -409,7 +409,7 @@ class Branch:
     def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any]) -> None:
         """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
-        if isinstance(new, (Value, Unset)):
+        if isinstance(new, (Value, Unset, Scalar)):
             return
         for merged, *sides in zip(*(take_apart(x)[0] for x in (new, a, b) if not isinstance(x, Unset))):
             if not isinstance(merged, Array):

@@ -136,21 +136,30 @@ class TraceBuilder(Builder):
 
     def append(self, instr: Instr) -> None:
         """Append a finished instruction; its operands must be in scope."""
+        history = self.history
+        owners = history.owner
         for operand in instr.operands:
-            self.check_scope(operand)
-        if (instr.op.effects or instr.regions) and self.history.intercept is not None and self.history.intercept(self, instr):
+            owner = owners.get(operand)
+            if owner is not None and (owner.closed or owner.home is not None):
+                self.check_scope(operand)
+        if (instr.op.effects or instr.regions) and history.intercept is not None and history.intercept(self, instr):
             return
         sources: Sequence[Value] = instr.operands
         if instr.regions:
             sources = [*sources, *(r for region in instr.regions for r in region.results)]
-        for position, result in enumerate(instr.results):
-            self.history.owner[result] = self
-            self.history.sources[result] = sources
-            if instr.op.name == "for" and result.type == I64_SCALAR:
-                # How long a list is does not depend on what else the loop computes.
-                body = instr.regions[0]
-                self.history.sources[result] = (instr.operands[0], instr.operands[1 + position], body.results[position])
+        for result in instr.results:
+            owners[result] = self
+            history.sources[result] = sources
+        if instr.op.name == "for":
+            self._note_lengths(instr)
         self.instrs.append(instr)
+
+    def _note_lengths(self, loop: Instr) -> None:
+        """How long a list is does not depend on what else a loop computes."""
+        body = loop.regions[0]
+        for position, result in enumerate(loop.results):
+            if result.type == I64_SCALAR:
+                self.history.sources[result] = (loop.operands[0], loop.operands[1 + position], body.results[position])
 
     def check_scope(self, value: Value) -> None:
         """Raise StagingError if `value` belongs to a region that has ended."""

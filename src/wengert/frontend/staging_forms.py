@@ -34,20 +34,31 @@ from wengert.frontend.growing import Pattern, Rows, is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
+from wengert.types import DTYPES, I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 _LEAF: Final = flatten(0)[1]
+_SIMPLE: Final = frozenset({Value, Unset, Scalar, Array, float, int, bool, np.float64})
+"""What surely is one leaf."""
+_NUMBERS: Final = {
+    (dtype, numpy): Form(_LEAF, (Leaf("scalar", TensorType(dtype), numpy),))
+    for dtype in DTYPES.values()
+    for numpy in (False, True)
+}
 
 
 def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of `obj` and its structure; bare IR values are leaves."""
-    if isinstance(obj, (Value, Unset)):
+    if type(obj) in _SIMPLE or isinstance(obj, Value):
         return [obj], _LEAF
     return flatten(obj)
 
 
 def form_of(obj: Any) -> Form:
     """The form of `obj`."""
+    if type(obj) is Scalar and obj.kinds is None:
+        return _NUMBERS[obj.value.tensor.dtype, obj.numpy]
+    if type(obj) in _SIMPLE:
+        return Form(_LEAF, (_leaf_of(obj),))
     leaves, structure = take_apart(obj)
     return Form(structure, _with_lengths(list(map(_leaf_of, leaves))))
 
@@ -96,12 +107,14 @@ def join(a: Form, b: Form) -> Form:
     Raises:
         CannotMergeError: there is none.
     """
+    if a is b:
+        return a
     if a.is_unset or b.is_unset:
         known, other = (b, a) if a.is_unset else (a, b)
         if other.leaves[0].obj is DEAD:
             return known
         return Form(known.structure, tuple(map(traced_leaf, known.leaves)))
-    if a.structure == b.structure and not _patterns_differ(a, b):
+    if a.structure == b.structure and (a.structure is _LEAF or not _patterns_differ(a, b)):
         try:
             return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
         except _KindsDifferError:
@@ -340,6 +353,9 @@ def _shown_leaf(leaf: Leaf) -> str:
 
 def lower(form: Form, obj: Any, filler: bool = False) -> list[Value]:
     """The traced leaves of `obj` as values of the types of `form`; unset ones as anything, if `filler` is set, else as zeros."""
+    if form.structure is _LEAF and type(obj) in _SIMPLE and form.leaves[0].kind != "length":
+        (leaf,) = form.leaves
+        return [] if leaf.type is None else [_lower_leaf(leaf, obj, filler, leaf.type)]
     if isinstance(obj, Unset):
         leaves: Sequence[Any] = [UNSET] * len(form.leaves)
     else:
@@ -409,6 +425,8 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
 def conform(form: Form, obj: Any) -> Any:
     """`obj`, with those of its lists as growing ones and those of its parts as choices that are such in `form`."""
     if isinstance(obj, (Unset, Value)):
+        return obj
+    if form.structure is _LEAF and type(obj) in _SIMPLE:
         return obj
     own = form_of(obj)
     if own.structure == form.structure and not _patterns_differ(own, form) and not _statics_differ(own, form):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from wengert.errors import InternalError
@@ -68,10 +69,10 @@ class Index(Step):
 
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def dims(self) -> tuple[Affine, ...]:  # type: ignore[override]
         """The shape of the part."""
-        return tuple(e.size for e in self.entries if not isinstance(e, At))
+        return tuple([e.size for e in self.entries if not isinstance(e, At)])
 
     @property
     def is_whole(self) -> bool:
@@ -217,4 +218,4 @@ def whole(dims: Sequence[Affine]) -> Index:
 
 def part_or_whole(part: Part, size: Affine) -> Entry:
     """`part` of an axis of `size`, as `Whole` where it is."""
-    return Whole(size) if part == Part(0, size, 1) else part
+    return Whole(size) if part.step == 1 and part.start == 0 and part.size == size else part

@@ -64,7 +64,7 @@ class Builder:
             if type(declared) is TensorType and not declared.dims:
                 if op.affine is not None and declared.dtype is I64:
                     affine = op.affine(*[o.affine for o in operands], **attrs)
-            else:
+            elif results:  # the first result has none before it to refer to
                 declared = resolve_slots(declared, results)
             results.append(Value(declared, name, affine))
         return Instr(op, tuple(operands), tuple(results), attrs, tuple(regions), self.span)
@@ -77,18 +77,16 @@ class Builder:
         """`b.sin(x)`: emit the op called `name`; keyword arguments are attributes. One result is returned bare."""
         if name.startswith("_"):
             raise AttributeError(name)
-        op = get_op(name)
+        setattr(Builder, name, _method_of(get_op(name)))  # made when it is first asked for
+        return getattr(self, name)
 
-        def call(*operands: Value | float | bool, **attrs: Any) -> Any:
-            results = self.emit(op, self.lift(op, operands), attrs)
-            return results[0] if len(results) == 1 else results
-
-        return call
-
-    def lift(self, op: OpDef, operands: Sequence[Any]) -> list[Value]:
+    def lift(self, op: OpDef, operands: Sequence[Any]) -> Sequence[Value]:
         """Python numbers as constants: of the shape (and dtype, if a float) of the other operands where the op is elementwise."""
-        if all(isinstance(o, Value) for o in operands):
-            return list(operands)
+        for operand in operands:
+            if not isinstance(operand, Value):
+                break
+        else:
+            return operands
         model = next((o for o in operands if isinstance(o, Value) and o.is_float), None)
         model = model or next((o for o in operands if isinstance(o, Value)), None)
         lifted: list[Value] = []
@@ -170,6 +168,16 @@ class Builder:
         inner = self.child()
         results = body(inner, *params)
         return Region(tuple(params), tuple(inner.instrs), tuple(results))
+
+
+def _method_of(op: OpDef) -> Callable[..., Any]:
+    """The method of builders that emits `op`."""
+
+    def method(self: Builder, *operands: Value | float | bool, **attrs: Any) -> Any:
+        results = self.emit(op, self.lift(op, operands), attrs)
+        return results[0] if len(results) == 1 else results
+
+    return method
 
 
 def resolve_slots(declared: Type, values: Sequence[Value]) -> Type:

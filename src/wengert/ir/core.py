@@ -76,7 +76,7 @@ class Region:
     results: tuple[Value, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Instr:
     """One operation. Attribute names that begin with `_` hold Python objects that are not printed."""
 
@@ -86,6 +86,20 @@ class Instr:
     attrs: dict[str, Any] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     span: Span | None = None
+
+    def __init__(
+        self,
+        op: OpDef,
+        operands: tuple[Value, ...],
+        results: tuple[Value, ...],
+        attrs: dict[str, Any] | None = None,
+        regions: tuple[Region, ...] = (),
+        span: Span | None = None,
+    ) -> None:
+        # What dataclasses write takes twice as long, and nothing is made more often.
+        self.__dict__.update(
+            op=op, operands=operands, results=results, attrs={} if attrs is None else attrs, regions=regions, span=span
+        )
 
     @property
     def result(self) -> Value:

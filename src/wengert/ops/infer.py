@@ -33,7 +33,7 @@ def elementwise(name: str, arity: int, allowed: tuple[DType, ...], result: DType
         first = operands[0].type
         if not isinstance(first, TensorType) or first.dtype not in allowed:
             raise InternalError(f"{name} takes {names(allowed)}, got {first}")
-        if arity == 2 and operands[1].type != first:
+        if arity == 2 and operands[1].type is not first and operands[1].type != first:
             raise InternalError(f"{name} takes operands of one type, got {first} and {operands[1].type}")
         return (first if result is None else first.with_dtype(result),)
 
@@ -57,10 +57,12 @@ def tensor_of(name: str, operands: Operands, allowed: tuple[DType, ...] = ANY) -
 
 def sizes(name: str, operands: Operands) -> tuple[Affine, ...]:
     """The dimensions that `i64[]` operands stand for."""
+    found: list[Affine] = []
     for operand in operands:
-        if operand.type != I64_SCALAR:
+        if operand.type is not I64_SCALAR and operand.type != I64_SCALAR:
             raise InternalError(f"{name} takes i64[] sizes and indices, got {operand.type}")
-    return tuple(o.affine for o in operands)
+        found.append(operand.affine)
+    return tuple(found)
 
 
 def quiet(function: Callable[..., Any]) -> Callable[..., Any]:

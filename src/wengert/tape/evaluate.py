@@ -133,7 +133,7 @@ class EvalBuilder(Builder):
             self.instrs.append(Instr(get_op("const"), (), (result,), attrs, (), self.span))
         return result
 
-    def lift(self, op: OpDef, operands: Sequence[Any]) -> list[Value]:
+    def lift(self, op: OpDef, operands: Sequence[Any]) -> Sequence[Value]:
         """Python numbers as constants, as in the base class; quick where everything is a scalar."""
         types = [o.type for o in operands if isinstance(o, Value)]
         if len(types) == len(operands):
