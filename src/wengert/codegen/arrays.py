@@ -206,7 +206,7 @@ def index(low: Lowering, instr: Instr) -> None:
         return
     place = settled(low, x)
     if isinstance(place, Mem):
-        low.bind(result, part_of(low, place, x, spec, indices, result))
+        low.bind(result, part_of(low, low.copies.get(x, place), x, spec, indices, result))
         return
     if place.uniform:
         uniform = place.uniform

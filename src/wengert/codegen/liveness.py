@@ -13,6 +13,7 @@ class Frame:
     """A region being lowered.
 
     Attributes:
+        region: the region.
         last: position of the last use of each value used in the region (its yield comes after all instructions).
         position: of the instruction being lowered.
         again: values from outside that the next iteration of this loop needs; empty unless the region is a loop's.
@@ -21,6 +22,7 @@ class Frame:
         log: undone when the frame is left: (dictionary, key, old value or None).
     """
 
+    region: Region
     last: dict[Value, int]
     depth: int
     loops: int

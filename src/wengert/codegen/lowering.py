@@ -107,6 +107,7 @@ class Lowering:
     dims: dict[Affine, str] = field(default_factory=dict)
     memo: dict[tuple[Value, Index], str] = field(default_factory=dict)
     waiting: dict[Value, Awaited] = field(default_factory=dict)
+    copies: dict[Value, Mem] = field(default_factory=dict)
     factors: dict[Any, Any] = field(default_factory=dict)
     routines: dict[str, str] = field(default_factory=dict)
     settle: Callable[[Lowering], None] = lambda low: None
@@ -226,7 +227,7 @@ class Lowering:
         """Open the frame of a region."""
         self.settle(self)
         loops = (self.frames[-1].loops if self.frames else 0) + loop
-        self.frames.append(Frame(self.uses.last(region), len(self.frames), loops, frozenset(again)))
+        self.frames.append(Frame(region, self.uses.last(region), len(self.frames), loops, frozenset(again)))
 
     def leave(self) -> None:
         """Close the current frame: what was saved elsewhere inside it is where it was before."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from wengert.codegen.lowering import COLD, LIKELY, OUT_OF_MEMORY, Handler, Lowering
 from wengert.codegen.nests import Task, cluster, force, store_task, vacate
 from wengert.codegen.storage import Buffer, Mem, Stack
+from wengert.codegen.tape_copies import keep
 from wengert.ir.core import Instr, Value
 from wengert.types import Slot
 
@@ -111,6 +112,9 @@ def push(low: Lowering, instr: Instr) -> None:
     for group in groups.values():
         cluster(low, [], group)
     base = w.let(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+    for task in tasks:
+        if task.target is not None:
+            keep(low, instr, task.value, task.target)
     for position, value in enumerate(scalars):
         low.store(value.tensor.dtype, low.scalar(value), _word(low, base, position), stack.buffer)
     w.do(f"store i64 {after}, ptr {stack.top}")
