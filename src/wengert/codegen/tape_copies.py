@@ -1,7 +1,8 @@
 """Copies on the tape: what a loop pushes and then overwrites, it reads from the stack.
 
-A stencil `x[1:-1] += k * (x[2:] - x[:-2])` reads elements of x behind those that it writes, so what it writes is computed somewhere
-else first. Where x has just been pushed, its old elements lie on the stack: the formula reads them there, and writes to x at once.
+A stencil `x[1:-1] += k * (x[2:] - x[:-2])` reads elements of x behind those that it writes, so what it writes is computed
+somewhere else first. Where x has just been pushed, its old elements lie on the stack: the formula reads them there, and writes
+to x at once.
 """
 
 from __future__ import annotations
