@@ -8,7 +8,7 @@ from wengert.errors import ArgumentError
 
 PASSES = (
     "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
-    "sweeps", "hits", "interfaces",
+    "abreast", "sweeps", "shifts", "hits", "interfaces",
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "vecmath", "pieces", "llvm", "threads")
 DERIVATIVES = ("restore", "blocks")

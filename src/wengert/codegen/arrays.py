@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wengert.codegen import scalars
+from wengert.codegen.frames import fill_frame, is_frame
 from wengert.codegen.lowering import Handler, Lowering
 from wengert.codegen.nests import (
     Task,
@@ -307,8 +308,11 @@ def write_part(task: Callable[[Lowering, Value, Mem], Task]) -> Handler:
             if write_in_step(low, place.buffer, task(low, part, target)):
                 low.bind(result, low.memory(result, place.buffer, place.pointer))
                 return
-        whole = owned(low, x)
+        framed = task is store_task and isinstance(place, Lazy) and place.uniform and is_frame(instr)
+        whole = low.allocate(x, "array that is written to") if framed else owned(low, x)
         target = part_of(low, whole, x, instr.attrs["spec"], indices, part)
+        if framed:
+            fill_frame(low, instr, whole)
         if part.rank == 0:
             task(low, part, target).finish(low.scalar(part), ())
         else:

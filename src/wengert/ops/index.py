@@ -13,13 +13,24 @@ import numpy as np
 from wengert.errors import InternalError
 from wengert.ir import effects
 from wengert.ir.builder import Builder
-from wengert.ir.core import Value
+from wengert.ir.core import Instr, Value
 from wengert.ir.op import LINEAR, NON_DIFFERENTIABLE, op
 from wengert.ops.infer import NUMBER, Attrs, Operands, Regions, sizes, tensor_of
 from wengert.types import I64, I64_SCALAR, Affine, TensorType, Type
 
 Spec = tuple[str, ...]
+Entry = tuple[str, tuple[Value, ...]]
 _TAKES = {"i": 1, "s": 3, ":": 0}
+
+
+def entries(instr: Instr, first: int = 1) -> list[Entry]:
+    """The entries of the `spec` of an instruction, each with its operands, which begin at operand `first`."""
+    found: list[Entry] = []
+    for kind in instr.attrs["spec"]:
+        count = _TAKES[kind]
+        found.append((kind, instr.operands[first : first + count]))
+        first += count
+    return found
 
 
 def part_type(name: str, whole: TensorType, spec: Spec, indices: Sequence[Value]) -> TensorType:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.rewriter import RewriteBuilder
+from wengert.ops.index import Entry, entries
 from wengert.passes.bounds import BoundsRewriter
 from wengert.passes.ranges import Facts
-from wengert.passes.reshuffle import Entry, entries
 from wengert.types import I64_SCALAR, Affine, Dim, TensorType, dim_add
 
 _WRITES = frozenset({"update", "add_at"})

@@ -12,8 +12,8 @@ from collections import Counter
 
 from wengert.ir.core import Function, Instr, Value, walk
 from wengert.ir.rewriter import RewriteBuilder, Rewriter
+from wengert.ops.index import Entry, entries
 from wengert.passes.known import Known
-from wengert.passes.reshuffle import Entry, entries
 from wengert.types import I64_SCALAR, dim_add
 
 _LOOK_BACK = 8

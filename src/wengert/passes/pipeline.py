@@ -29,6 +29,7 @@ from wengert.passes.hits import hits
 from wengert.passes.hoist import hoist
 from wengert.passes.interfaces import prune_interfaces
 from wengert.passes.overwritten import overwritten
+from wengert.passes.shifts import shifts
 from wengert.passes.stacks import stacks
 from wengert.passes.sweeps import sweeps
 from wengert.passes.unroll import unroll
@@ -51,6 +52,7 @@ PASSES: tuple[Pass, ...] = (
     stacks,  # what is constant or equal among the entries shows after hoisting and merging
     accumulators,  # what reverse mode adds to one place
     sweeps,  # what the stacks no longer hold need not stand in the way
+    shifts,  # what is added to parts that are not written otherwise
     hits,  # last: sees an extremum and where it is attained in one block once the sweeps are merged
 )
 

@@ -7,20 +7,8 @@ from __future__ import annotations
 
 from wengert.ir.core import Instr, Value
 from wengert.ir.rewriter import RewriteBuilder
+from wengert.ops.index import Entry, entries
 from wengert.passes.known import Known, Rule
-
-Entry = tuple[str, tuple[Value, ...]]
-_TAKES = {"i": 1, "s": 3, ":": 0}
-
-
-def entries(instr: Instr, first: int = 1) -> list[Entry]:
-    """The entries of an index `spec`, each with its operands, which begin at operand `first`."""
-    found: list[Entry] = []
-    for kind in instr.attrs["spec"]:
-        count = _TAKES[kind]
-        found.append((kind, instr.operands[first : first + count]))
-        first += count
-    return found
 
 
 def read(b: RewriteBuilder, x: Value, parts: list[Entry]) -> Value:
