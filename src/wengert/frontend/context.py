@@ -194,31 +194,35 @@ class Trace:
         return self.captures.constant(array)
 
     @contextmanager
-    def region(self) -> Iterator[None]:
-        """Trace code that may or may not run."""
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
-
-    @contextmanager
     def inner_function(self, builder: Builder) -> Iterator[Builder]:
         """While a function is traced on values of its own: `builder` receives instructions, exceptions it catches stay inside."""
         with self.building(builder), self.failures.apart() if self.failures is not None else nullcontext():
             yield builder
 
-    @contextmanager
-    def building(self, builder: Builder) -> Iterator[Builder]:
+    def building(self, builder: Builder) -> Building:
         """Send instructions to `builder` for a while (it inherits the span, and hands it back)."""
-        outer = self.builder
-        builder.span = outer.span
+        return Building(self, builder)
+
+
+class Building:
+    """A context in which instructions go to a builder."""
+
+    __slots__ = ("builder", "outer", "trace")
+
+    def __init__(self, trace: Trace, builder: Builder) -> None:
+        self.trace = trace
         self.builder = builder
-        try:
-            yield builder
-        finally:
-            outer.span = builder.span
-            self.builder = outer
+        self.outer = builder
+
+    def __enter__(self) -> Builder:
+        self.outer = self.trace.builder
+        self.builder.span = self.outer.span
+        self.trace.builder = self.builder
+        return self.builder
+
+    def __exit__(self, *_: object) -> None:
+        self.outer.span = self.builder.span
+        self.trace.builder = self.outer
 
 
 _current: ContextVar[Trace | None] = ContextVar("wengert_trace", default=None)

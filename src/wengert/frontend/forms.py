@@ -13,7 +13,7 @@ from wengert.frontend.boxes import dtype_of
 from wengert.frontend.scalars import Kinds, class_of
 from wengert.ir.core import Value
 from wengert.tree import TreeDef
-from wengert.types import TensorType
+from wengert.types import BOOL, DTYPES, F64, I64, TensorType
 
 
 class Unset:
@@ -79,6 +79,19 @@ class Form:
         return all(leaf.kind in ("static", "unset") for leaf in self.leaves)
 
 
+SCALARS: Final = {
+    (dtype, numpy): Leaf("scalar", TensorType(dtype), numpy) for dtype in DTYPES.values() for numpy in (False, True)
+}
+"""The leaves of traced numbers of one class, by dtype and whether they are NumPy's."""
+_TRACED: Final = {
+    float: SCALARS[F64, False],
+    int: SCALARS[I64, False],
+    bool: SCALARS[BOOL, False],
+    np.float64: SCALARS[F64, True],
+}
+_STATIC_NUMBERS = (bool, int, float, np.bool_, np.integer, np.float64, np.float32)
+_BY_VALUE = (int, float, str, bytes, np.generic)
+
 # --- static leaves ---------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +115,7 @@ def is_same(a: Any, b: Any) -> bool:
         return True
     if isinstance(a, types.MethodType) and isinstance(b, types.MethodType):
         return a.__func__ is b.__func__ and a.__self__ is b.__self__
-    if type(a) is not type(b) or not isinstance(a, int | float | str | bytes | np.generic):
+    if type(a) is not type(b) or not isinstance(a, _BY_VALUE):
         return False
     if isinstance(a, float):
         return a == b and math.copysign(1.0, a) == math.copysign(1.0, b)
@@ -111,7 +124,7 @@ def is_same(a: Any, b: Any) -> bool:
 
 def is_number(obj: Any) -> bool:
     """Whether `obj` is a static number that can become a traced one."""
-    return isinstance(obj, bool | int | float | np.bool_ | np.integer | np.float64 | np.float32)
+    return isinstance(obj, _STATIC_NUMBERS)
 
 
 def traced_form(form: Form) -> Form:
@@ -124,6 +137,9 @@ def traced_leaf(leaf: Leaf) -> Leaf:
     if leaf.kind != "static":
         return leaf
     obj = leaf.obj.obj
+    known = _TRACED.get(type(obj))
+    if known is not None:
+        return known
     if isinstance(obj, np.ndarray):
         return Leaf("array", TensorType(dtype_of(obj), obj.shape)) if obj.dtype.kind in "fiub" else leaf
     return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf

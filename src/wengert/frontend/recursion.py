@@ -26,11 +26,11 @@ from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import form_of, join, lower, mutable_parts, raise_up, take_apart
 from wengert.frontend.staging_state import (
+    Applied,
     Location,
     NoValueYet,
     Outcome,
     Variables,
-    applied,
     bear,
     freeze,
     is_poisoned,
@@ -244,7 +244,7 @@ class Recursive:
         for state in untouched:
             state.location.set(state.entered)
         try:
-            with applied(outcome):
+            with Applied(outcome):
                 yield
         finally:
             for location, old in reversed(before):

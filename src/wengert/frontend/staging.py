@@ -23,15 +23,15 @@ from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart
+from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower_leaves, raise_up, take_apart
 from wengert.frontend.staging_state import (
+    Applied,
     ArmEnded,
     Failure,
     Location,
     NoValueYet,
     Outcome,
     Variables,
-    applied,
     bear,
     freeze,
     is_poisoned,
@@ -352,17 +352,18 @@ class Branch:
         """Emit the `if` and hand its results to the plans."""
         trace = self.trace
         plans = [(label, narrowed(a, first.facts), narrowed(b, second.facts), write) for label, a, b, write in plans]
-        with applied(first):
+        with Applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
-        with applied(second):
+        with Applied(second):
             rights = [form_of(b) for _, _, b, _ in plans]
         forms = [self.join(plan[0], a, b) for plan, a, b in zip(plans, lefts, rights)]
         values, sides, ids = [], [], []
         for arm, side in ((first, 1), (second, 2)):
-            with trace.building(arm.builder), applied(arm):
+            with trace.building(arm.builder), Applied(arm):
                 sides.append([conform(form, plan[side]) for form, plan in zip(forms, plans)])
-                ids.append(list(map(_leaf_ids, sides[-1])))
-                values.append([v for form, x in zip(forms, sides[-1]) for v in lower(form, x, filler=True)])
+                leaves = [leaves_of(form, x) for form, x in zip(forms, sides[-1])]
+                ids.append([list(map(id, each)) for each in leaves])
+                values.append([v for form, each in zip(forms, leaves) for v in lower_leaves(form, each, filler=True)])
         differing = [k for k, (x, y) in enumerate(zip(*values, strict=True)) if x is not y]
         results = list(values[0])
         names = [label.strip("'") for form, (label, *_) in zip(forms, plans) for _ in range(_count(form))]
@@ -432,11 +433,6 @@ class Branch:
 
 def _count(form: Form) -> int:
     return sum(leaf.kind not in ("static", "unset") for leaf in form.leaves)
-
-
-def _leaf_ids(obj: Any) -> list[int]:
-    """What tells the leaves of a value apart; nothing for one that is not set."""
-    return [] if isinstance(obj, Unset) else [id(leaf) for leaf in take_apart(obj)[0]]
 
 
 def _array_keys(form: Form, a: Sequence[int], b: Sequence[int]) -> list[Any]:

@@ -21,10 +21,10 @@ from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart, typed
 from wengert.frontend.staging_state import (
+    Applied,
     Location,
     Outcome,
     Variables,
-    applied,
     bear,
     freeze,
     is_poisoned,
@@ -202,7 +202,7 @@ class Carry:
         Raises:
             CannotMergeError: something changes in a way that cannot be carried.
         """
-        with applied(outcome):
+        with Applied(outcome):
             return self.compare(outcome) and self.watch_aliases(outcome) and self.lose_passed_on(outcome)
 
     def compare(self, outcome: Outcome) -> bool:
@@ -429,7 +429,7 @@ class Carry:
 
     def final(self, outcome: Outcome) -> list[Value]:
         """The carried values at the end of the body."""
-        with self.trace.building(outcome.builder), applied(outcome):
+        with self.trace.building(outcome.builder), Applied(outcome):
             return [v for item in self.items.values() for v in lower(item.form, self.exit_of(item, outcome), filler=True)]
 
     def names(self) -> list[str]:
@@ -445,7 +445,7 @@ class Carry:
             surely_ran: whether the body runs at least once.
         """
         lost = self.lost_arrays(outcome)
-        with applied(outcome):
+        with Applied(outcome):
             keys = [iter([id(e) for e in _traced_leaves(i.form, self.exit_of(i, outcome))]) for i in self.items.values()]
             taken = self.taken_over(outcome)
         made: dict[Any, Any] = {}

@@ -21,6 +21,7 @@ from wengert.frontend.emit import joined_dtype, to_dtype, value_of
 from wengert.frontend.forms import (
     DEAD,
     IN_LIST,
+    SCALARS,
     UNSET,
     CannotMergeError,
     Form,
@@ -34,16 +35,12 @@ from wengert.frontend.growing import Pattern, Rows, is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import DTYPES, I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
+from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 _LEAF: Final = flatten(0)[1]
 _SIMPLE: Final = frozenset({Value, Unset, Scalar, Array, float, int, bool, np.float64})
 """What surely is one leaf."""
-_NUMBERS: Final = {
-    (dtype, numpy): Form(_LEAF, (Leaf("scalar", TensorType(dtype), numpy),))
-    for dtype in DTYPES.values()
-    for numpy in (False, True)
-}
+_NUMBERS: Final = {key: Form(_LEAF, (leaf,)) for key, leaf in SCALARS.items()}
 
 
 def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
@@ -116,11 +113,12 @@ def join(a: Form, b: Form) -> Form:
         return Form(known.structure, tuple(map(traced_leaf, known.leaves)))
     if a.structure == b.structure and (a.structure is _LEAF or not _patterns_differ(a, b)):
         try:
-            return Form(a.structure, tuple(map(_join_leaves, a.leaves, b.leaves)))
+            leaves = tuple(map(_join_leaves, a.leaves, b.leaves))
+            return a if leaves == a.leaves else Form(a.structure, leaves)
         except _KindsDifferError:
             pass
-    structure, leaves = _join_trees(a, b)
-    return Form(structure, _with_lengths(leaves))
+    structure, joined = _join_trees(a, b)
+    return Form(structure, _with_lengths(joined))
 
 
 class _KindsDifferError(CannotMergeError):
@@ -306,6 +304,8 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if a == b:
         return a
     x, y = traced_leaf(a), traced_leaf(b)
+    if x is y and x.kinds is None and x.kind == "scalar":
+        return x  # one class of numbers
     if "static" in (x.kind, y.kind):
         raise _KindsDifferError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     if (x.kind == "array") != (y.kind == "array"):
@@ -353,13 +353,19 @@ def _shown_leaf(leaf: Leaf) -> str:
 
 def lower(form: Form, obj: Any, filler: bool = False) -> list[Value]:
     """The traced leaves of `obj` as values of the types of `form`; unset ones as anything, if `filler` is set, else as zeros."""
-    if form.structure is _LEAF and type(obj) in _SIMPLE and form.leaves[0].kind != "length":
-        (leaf,) = form.leaves
+    return lower_leaves(form, leaves_of(form, conform(form, obj)), filler)
+
+
+def leaves_of(form: Form, obj: Any) -> list[Any]:
+    """The leaves of a value that is in the form, as many as the form has."""
+    return [UNSET] * len(form.leaves) if isinstance(obj, Unset) else take_apart(obj)[0]
+
+
+def lower_leaves(form: Form, leaves: Sequence[Any], filler: bool = False) -> list[Value]:
+    """`lower` of a value that has been taken apart."""
+    if form.structure is _LEAF and form.leaves[0].kind != "length":
+        (leaf,), (obj,) = form.leaves, leaves
         return [] if leaf.type is None else [_lower_leaf(leaf, obj, filler, leaf.type)]
-    if isinstance(obj, Unset):
-        leaves: Sequence[Any] = [UNSET] * len(form.leaves)
-    else:
-        leaves, _ = take_apart(conform(form, obj))
     made: dict[int, Value] = {}
     for position, (leaf, found) in enumerate(zip(form.leaves, leaves, strict=True)):
         if leaf.kind == "length":

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,16 +167,24 @@ class Frame:
         return self.entry[keys.index(key)] if key in keys else noted
 
 
-@contextmanager
-def applied(outcome: Outcome) -> Iterator[None]:
-    """Show the locations as the region left them: its variables may refer to arrays and containers that it wrote."""
-    before = [(location, location.get()) for location, _ in outcome.stores.values()]
-    for location, new in outcome.stores.values():
-        location.set(new)
-    try:
-        yield
-    finally:
-        for location, old in reversed(before):
+class Applied:
+    """A context in which locations are as a region left them: its variables may refer to arrays and containers that it wrote."""
+
+    __slots__ = ("before", "outcome")
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.before: list[tuple[Location, Any]] = []
+
+    def __enter__(self) -> None:
+        stores = self.outcome.stores
+        if stores:
+            self.before = [(location, location.get()) for location, _ in stores.values()]
+            for location, new in stores.values():
+                location.set(new)
+
+    def __exit__(self, *_: object) -> None:
+        for location, old in reversed(self.before):
             location.set(old)
 
 
@@ -201,14 +208,16 @@ def run_region(
     """
     before = variables.read()
     start = trace.journal.mark()
+    trace.depth += 1  # what follows may or may not run
     try:
-        with trace.building(builder), trace.region():
+        with trace.building(builder):
             if entry is not None:
                 entry()
             mark = trace.journal.mark()
             outcome = _run(trace, builder, Frame(variables, mark, variables.read()), body)
         inner = _inner(trace, mark, builder)
     finally:
+        trace.depth -= 1
         trace.journal.rollback(start)
         variables.write(before)
     # What was made inside keeps its last state: it may outlive the region under another name.

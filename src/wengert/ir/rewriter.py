@@ -16,7 +16,7 @@ from wengert.errors import InternalError, Span
 from wengert.ir.builder import Builder, holds_in_arms, resolve_slots
 from wengert.ir.core import Function, Instr, Region, Value, walk
 from wengert.ir.rewrite import Env, copy_value, substitute_attrs, substitute_type
-from wengert.types import I64_SCALAR, Affine, Slot, StackType, Type, dim_of, dim_substitute
+from wengert.types import I64_SCALAR, Affine, Dim, Slot, StackType, Type, dim_of, dim_substitute
 
 
 class RewriteBuilder(Builder):
@@ -101,7 +101,7 @@ class Rewriter:
     def rebuild(self, instr: Instr) -> Instr:
         """`instr` on the new operands and regions; the same object if all of that is unchanged."""
         env = self.env
-        if not env and not instr.regions:
+        if not instr.regions and (not env or not self.is_touched(instr)):
             return instr
         operands = tuple([env.get(o, o) for o in instr.operands])
         regions = tuple([self.region(r) for r in instr.regions]) if instr.regions else ()
@@ -115,13 +115,28 @@ class Rewriter:
             return instr
         return self.remake(instr, operands, attrs, regions)
 
+    def is_touched(self, instr: Instr) -> bool:
+        """Whether an operand, an attribute or a type of an instruction without regions may have changed."""
+        env = self.env
+        for operand in instr.operands:
+            if operand in env:
+                return True
+        return "type" in instr.attrs or "elements" in instr.attrs or self.sizes_changed(instr)
+
     def sizes_changed(self, instr: Instr) -> bool:
         """Whether a type among the results refers to a value that has been replaced."""
+        env = self.env
         for result in instr.results:
-            if isinstance(result.type, StackType) or result.type.dims:
-                for symbol in result.type.symbols():
-                    if symbol in self.env:
-                        return True
+            declared = result.type
+            if type(declared) is StackType:
+                if any([symbol in env for symbol in declared.symbols()]):
+                    return True
+                continue
+            for size in declared.dims:  # type: ignore[union-attr]
+                if type(size) is Dim:
+                    for symbol, _ in size.terms:
+                        if symbol in env:
+                            return True
         return False
 
     def remake(self, instr: Instr, operands: tuple[Value, ...], attrs: dict[str, Any], regions: tuple[Region, ...]) -> Instr:
