@@ -144,3 +144,25 @@ def test_second_derivatives_go_through_what_is_put_back(f, monkeypatch):
     curvature = wg.hvp(lambda a: f(a.copy()))(MATRIX, way)
     slopes = [gradient(MATRIX + s * 1e-6 * way) for s in (1.0, -1.0)]
     np.testing.assert_allclose(curvature, (slopes[0] - slopes[1]) / 2e-6, rtol=1e-5, atol=1e-5 * np.max(np.abs(curvature)))
+
+
+def test_arrays_that_cannot_be_put_back_in_time_are_stored(monkeypatch):
+    """A choice that holds for each loop but not for all of them together is taken back whole."""
+    dropped = []
+    forget = residuals._Planner.forget
+
+    def all_of_them(planner, frame, others):
+        return planner.candidates(frame)
+
+    def noted(planner, frames):
+        dropped.append(planner)
+        forget(planner, frames)
+
+    monkeypatch.setattr(residuals._Planner, "chains_that_pay", all_of_them)
+    monkeypatch.setattr(residuals._Planner, "forget", noted)
+    for f in (read_late, old_copy, reads_an_outer_version):
+        with wg.eager():
+            expected = wg.grad(lambda a, f=f: f(a.copy()))(MATRIX)
+        found = wg.grad(lambda a, f=f: f(a.copy()))(MATRIX)
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    assert dropped

@@ -169,20 +169,17 @@ def plan_residuals(
     _collect(plan, block, top, None)
     planner = _Planner(plan, tangent_values, callees or {}, make_rerun)
     if own is None and "restore" not in disabled():
-        _restore(planner, top)
+        chosen = planner.arrays_to_put_back(top)
+        plan.restored = restored_of(chosen)
+        try:
+            planner.plan(top)
+        except _TooEarlyError:
+            planner.forget([top, *plan.frames.values()])
+        else:
+            insert_reads(chosen)
+            return plan
     planner.plan(top)
     return plan
-
-
-def _restore(planner: _Planner, top: Frame) -> None:
-    """Choose the arrays that are put back on the way back, for all loops of the function."""
-    plan = planner.whole
-    chosen: list[Chain] = []
-    for item in top.block.linear:
-        if isinstance(item, LinearLoop):
-            chosen += planner.chains_that_pay(plan.frames[item.split], chosen)
-    insert_reads(chosen)
-    plan.restored = restored_of(chosen)
 
 
 def _collect(plan: Residuals, block: Block, frame: Frame, arm: Arm | None) -> None:
@@ -244,15 +241,18 @@ class _Planner:
 
     # --- arrays that are put back ---------------------------------------------------------------------------------
 
+    def arrays_to_put_back(self, top: Frame) -> list[Chain]:
+        """The arrays that are put back on the way back, of all loops of the function."""
+        chosen: list[Chain] = []
+        for item in top.block.linear:
+            if isinstance(item, LinearLoop):
+                chosen += self.chains_that_pay(self.frames[item.split], chosen)
+        return chosen
+
     def chains_that_pay(self, frame: Frame, others: Sequence[Chain]) -> list[Chain]:
         """The arrays of the loop of `frame` that are put back: all that have to be, if that saves an axis of what is stored."""
-        assert frame.split is not None
         without = self.stored_by(frame, others)
-        candidates = chains_of(frame.split) if without.is_array else []
-        for chain in candidates:
-            for write in chain.writes:
-                home = Definition(self.inner_frame(frame, write.block), None, write.read)
-                self.definitions.setdefault(write.read.result, home)
+        candidates = self.candidates(frame) if without.is_array else []
         cost = self.stored_by(frame, [*others, *candidates]).cost if candidates else without.cost
         if cost * SAVING > without.cost:
             return []
@@ -261,6 +261,16 @@ class _Planner:
             if (found := self.stored_by(frame, [*others, *fewer]).cost) <= cost:
                 candidates, cost = fewer, found
         return candidates
+
+    def candidates(self, frame: Frame) -> list[Chain]:
+        """All arrays of the loop of `frame` that can be put back."""
+        assert frame.split is not None
+        found = chains_of(frame.split)
+        for chain in found:
+            for write in chain.writes:
+                home = Definition(self.inner_frame(frame, write.block), None, write.read)
+                self.definitions.setdefault(write.read.result, home)
+        return found
 
     def inner_frame(self, frame: Frame, block: Block) -> Frame:
         """The frame below (or at) `frame` whose block this is."""
@@ -276,11 +286,16 @@ class _Planner:
         except _TooEarlyError:
             return Stored(1 << 200, True)
         finally:
-            plan.restored = Restored()
-            for f, _ in inside:
-                f.stored, f.exports, f.used, f.replay = [], defaultdict(list), {}, None
+            self.forget(f for f, _ in inside)
         cost = sum(_store_cost(v) * AXIS_FACTOR**depth for v, depth in stored)
         return Stored(cost, any(v.rank for v, _ in stored))
+
+    def forget(self, frames: Iterable[Frame]) -> None:
+        """Take a plan back: nothing is stored in these frames and no array is put back."""
+        self.whole.restored = Restored()
+        for frame in frames:
+            frame.stored, frame.exports, frame.used = [], defaultdict(list), {}
+            frame.replay, frame.rerun = None, None
 
     def frames_inside(self, frame: Frame, depth: int = 1) -> list[tuple[Frame, int]]:
         """`frame` and those inside of it, with the number of loops around what they store."""
