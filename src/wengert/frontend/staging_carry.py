@@ -1,8 +1,6 @@
 """What a staged loop carries: found by running the body, settled by running it again until nothing new changes.
 
-A variable that the body rebinds to an array gets a new array per iteration. Where that loses sight of which names share an array,
-writing to the arrays is refused; where the array that a name had before the loop was written in the body, that array's
-contents are unknown afterwards.
+What becomes of arrays that may be one array under two names is decided in `staging_aliases`.
 """
 
 from __future__ import annotations
@@ -12,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wengert.errors import StagingError
-from wengert.frontend import staging_guesses
+from wengert.frontend import staging_aliases, staging_guesses
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
-from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, Unset, of_kinds
+from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import conform, form_of, join, lower, raise_up, take_apart, typed
+from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower, raise_up, take_apart, typed
 from wengert.frontend.staging_state import (
     Applied,
     Location,
@@ -34,7 +32,7 @@ from wengert.frontend.staging_state import (
     poison,
     write_cell,
 )
-from wengert.ir.core import Value, walk
+from wengert.ir.core import Value
 
 MAX_ATTEMPTS = 12
 
@@ -63,6 +61,19 @@ class Carried:
     def count(self) -> int:
         """How many values it is made of."""
         return sum(leaf.kind not in ("static", "unset") for leaf in self.form.leaves)
+
+    def traced(self, obj: Any) -> list[Any]:
+        """The leaves of `obj`, a value in the form, that are carried."""
+        leaves = leaves_of(self.form, obj)
+        return [x for leaf, x in zip(self.form.leaves, leaves, strict=True) if leaf.kind not in ("static", "unset")]
+
+    def entries(self) -> list[Any]:
+        """What it is made of before the loop, per carried value."""
+        return self.traced(self.entry)
+
+    def keys(self) -> list[Any]:
+        """Per carried value a key that is shared by values which are one array before the loop."""
+        return [id(x) if isinstance(x, Array) else (id(self), k) for k, x in enumerate(self.entries())]
 
 
 class Carry:
@@ -161,7 +172,7 @@ class Carry:
         arrays: dict[Any, Any] = {}
         supply = enumerate(params)
         for item in self.items.values():
-            keys = iter(_entry_keys(item))
+            keys = iter(item.keys())
             item.param = raise_up(item.form, _paired(supply, keys, item.count), arrays)
             if not isinstance(item.param, Value):
                 bear(self.trace, item.param)
@@ -169,18 +180,10 @@ class Carry:
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
         for item in self.items.values():
-            self.link_start(item)
+            staging_aliases.link_start(self, item)
         for position, array in self.arrays():
             if position in self.frozen:
                 array.frozen = self.reason
-
-    def link_start(self, item: Carried) -> None:
-        """In the first iteration a carried array is the one from before the loop: written, the other is lost."""
-        if item.entry is UNSET or isinstance(item.param, Value):
-            return
-        for param, entry in zip(take_apart(item.param)[0], take_apart(item.entry)[0]):
-            if isinstance(param, Array) and isinstance(entry, Array):
-                link(self.trace, param, entry.root)
 
     def arrays(self) -> Iterator[tuple[int, Array]]:
         """The arrays among the parameters, with their position among the carried values."""
@@ -203,7 +206,9 @@ class Carry:
             CannotMergeError: something changes in a way that cannot be carried.
         """
         with Applied(outcome):
-            return self.compare(outcome) and self.watch_aliases(outcome) and self.lose_passed_on(outcome)
+            if not self.compare(outcome) or not staging_aliases.watch(self, outcome):
+                return False
+            return staging_aliases.lose_passed_on(self, outcome)
 
     def compare(self, outcome: Outcome) -> bool:
         """Whether what the body left has the forms that are carried; widens them where not."""
@@ -227,7 +232,8 @@ class Carry:
                 settled &= self.items.pop(key, None) is None
                 if id(location.owner) not in self.lost:
                     self.lost[id(location.owner)] = location.owner
-                    settled &= not _may_read(outcome, location.old)  # the next iteration would read what it does not know
+                    # The next iteration would read what it does not know.
+                    settled &= not staging_aliases.may_read(outcome, location.old)
             elif key in self.items:
                 settled &= self.grow(self.items[key], new)
             elif new is not location.old:
@@ -338,89 +344,12 @@ class Carry:
         outcome.conformed[id(item)] = (item.form, found)
         return found
 
-    def watch_aliases(self, outcome: Outcome) -> bool:
-        """Freeze arrays whose sharing is not the same at every iteration; False when that is news."""
-        entries: list[Any] = []
-        exits: list[Any] = []
-        for item in self.items.values():
-            final = self.exit_of(item, outcome)
-            if final is UNSET:
-                raise CannotMergeError(f"{item.label} may be deleted in the loop")
-            entries += _entry_keys(item)
-            exits += _traced_leaves(item.form, final)
-        params = {id(array) for _, array in self.arrays()}
-        news: set[int] = set()
-        classes_in, classes_out = _classes(entries), _classes([id(e) for e in exits])
-        for position, final in enumerate(exits):
-            if not isinstance(final, Array):
-                continue
-            outside = final.parent is not None or not (id(final) in params or made_in(self.trace, final, outcome.builder))
-            foreign, shared = self.other_names(final, position, exits, outcome)
-            news |= shared
-            if outside or foreign or final.root.frozen or classes_in[position] != classes_out[position]:
-                news.add(position)
-                for array in [final.root] * outside + foreign:
-                    array.frozen = array.frozen or self.reason
-        news -= self.frozen
-        self.frozen |= news
-        return not news or not outcome.writes_shared  # where none of them is written, it does not matter which must not be
-
-    def other_names(self, final: Array, place: int, exits: list[Any], outcome: Outcome) -> tuple[list[Array], set[int]]:
-        """What an array at the end of the body may be, too, by a branch in the body.
-
-        Returns:
-            Arrays from before the loop, and places of the carry that may share (that of the array itself among them).
-        """
-        params = {id(array): k for k, array in self.arrays()}
-        ends = {id(e): k for k, e in enumerate(exits) if isinstance(e, Array)}
-        foreign: list[Array] = []
-        shared: set[int] = set()
-        if id(final) in params:
-            return foreign, shared
-        for other in self.trace.journal.links.get((id(final.root), "value"), ()):
-            if id(other) in params or id(other) in ends:
-                found = {k for k in (params.get(id(other)), ends.get(id(other))) if k is not None and k != place}
-                shared |= found and {place, *found}
-            elif not made_in(self.trace, other, outcome.builder):
-                foreign.append(other)
-        return foreign, shared
-
-    def lose_passed_on(self, outcome: Outcome) -> bool:
-        """Where a name takes arrays over from others (`u, v = v, u`) and is written, what the others had before is unknown.
-
-        Returns:
-            Whether the run has not read what turns out to be unknown.
-        """
-        known = True
-        params = dict(self.arrays())
-        for place, roots in self.taken_over(outcome).items():
-            for root in roots if id(params[place]) in outcome.written else []:
-                if id(root) not in self.lost:
-                    self.lost[id(root)] = root
-                    known &= self.items.pop((id(root), "value"), None) is None and not _may_read(outcome, root.value)
-        return known
-
-    def taken_over(self, outcome: Outcome) -> dict[int, list[Array]]:
-        """Per place of the carry that takes over the array of another one: the arrays from before the loop that it may have."""
-        places = {id(array): k for k, array in self.arrays()}
-        entries = [e for item in self.items.values() for e in _entry_leaves(item)]
-        exits = [e for item in self.items.values() for e in _traced_leaves(item.form, self.exit_of(item, outcome))]
-        sources = {k: places[id(e.root)] for k, e in enumerate(exits) if isinstance(e, Array) and id(e.root) in places}
-        taken: dict[int, list[Array]] = {}
-        for place in sources.keys() & set(places.values()):
-            reached = [place]
-            while sources.get(reached[-1], place) not in reached:
-                reached.append(sources[reached[-1]])
-            if len(reached) > 1:
-                taken[place] = [e.root for k in reached if isinstance(e := entries[k], Array)]
-        return taken
-
     # --- values -------------------------------------------------------------------------------------------------
 
     def entry_values(self) -> list[Value]:
         """The traced values that the carry starts from."""
         self.conform_entries()
-        entries = [x for item in self.items.values() for x in _traced_leaves(item.form, item.entry)]
+        entries = [x for item in self.items.values() for x in item.entries()]
         return [x if isinstance(x, Value) else x.value for x in entries if isinstance(x, (Value, Scalar, Array))]
 
     def initial(self) -> list[Value]:
@@ -444,10 +373,10 @@ class Carry:
             outcome: the last run of the body.
             surely_ran: whether the body runs at least once.
         """
-        lost = self.lost_arrays(outcome)
+        lost = staging_aliases.lost_arrays(self, outcome)
         with Applied(outcome):
-            keys = [iter([id(e) for e in _traced_leaves(i.form, self.exit_of(i, outcome))]) for i in self.items.values()]
-            taken = self.taken_over(outcome)
+            keys = [iter([id(e) for e in i.traced(self.exit_of(i, outcome))]) for i in self.items.values()]
+            taken = staging_aliases.taken_over(self, outcome)
         made: dict[Any, Any] = {}
         supply = enumerate(results)
         for item, item_keys in zip(self.items.values(), keys, strict=True):
@@ -463,7 +392,7 @@ class Carry:
                     freeze(self.trace, item.entry, self.reason)
             item.param = new
             item.write(new)
-            self.link_entry(item, new, outcome, surely_ran)
+            staging_aliases.link_entry(self, item, new, outcome, surely_ran)
         for position, array in self.arrays():
             for root in taken.get(position, ()):
                 link(self.trace, array, root)
@@ -476,65 +405,7 @@ class Carry:
             poison(self.trace, array, f"the loop at {self.info.span}")
         staging_guesses.remember(self)
 
-    def link_entry(self, item: Carried, new: Any, outcome: Outcome, surely_ran: bool) -> None:
-        """An array may still be the one from before the loop, if the body need not run or need not replace it."""
-        if isinstance(new, Value) or item.entry is UNSET:
-            return
-        leaves = (take_apart(new)[0], take_apart(item.entry)[0], take_apart(self.exit_of(item, outcome))[0])
-        for result, entry, final in zip(*leaves):
-            if isinstance(result, Array) and isinstance(entry, Array):
-                replaced = isinstance(final, Array) and (id(final), "value") not in self.trace.journal.links
-                if not (surely_ran and replaced):
-                    link(self.trace, result, entry.root)
-
-    def lost_arrays(self, outcome: Outcome) -> dict[int, Array]:
-        """Arrays from before the loop that the body wrote through a variable that it also rebinds."""
-        lost = {}
-        for item in self.items.values():
-            if isinstance(item.place, Location) or item.entry is UNSET:
-                continue
-            for param, entry in zip(take_apart(item.param)[0], take_apart(item.entry)[0]):
-                if isinstance(param, Array) and isinstance(entry, Array) and id(param) in outcome.written:
-                    if entry.parent is not None:
-                        raise CannotMergeError(f"{item.label} starts as a view of another array and is written to")
-                    lost[id(entry)] = entry
-        return lost
-
-
-def _may_read(outcome: Outcome, value: Value) -> bool:
-    """Whether a run of a body may have read an array whose contents were `value` before the loop."""
-    for instr in walk(outcome.builder.instrs):
-        if value in instr.operands or any(value in region.results for region in instr.regions):
-            return True
-    kept = [*outcome.variables, *(new for _, new in outcome.stores.values()), outcome.result]
-    return any(_may_be(obj, value) for obj in kept)
-
-
-def _may_be(obj: Any, value: Value) -> bool:
-    if isinstance(obj, Array):
-        return obj.root._value is value
-    return obj is value if isinstance(obj, Value) else not isinstance(obj, (Scalar, Unset, int, float, str, type(None)))
-
-
-def _traced_leaves(form: Form, obj: Any) -> list[Any]:
-    leaves = [UNSET] * len(form.leaves) if obj is UNSET else take_apart(obj)[0]
-    return [x for leaf, x in zip(form.leaves, leaves, strict=True) if leaf.kind not in ("static", "unset")]
-
-
-def _entry_leaves(item: Carried) -> list[Any]:
-    """What an item is made of before the loop, per carried value."""
-    return _traced_leaves(item.form, item.entry)
-
-
-def _entry_keys(item: Carried) -> list[Any]:
-    """Per carried value a key that is shared by values which are one array before the loop."""
-    return [id(x) if isinstance(x, Array) else (id(item), k) for k, x in enumerate(_entry_leaves(item))]
 
 
 def _paired(supply: Iterator[tuple[int, Value]], keys: Iterator[Any], count: int) -> Iterator[tuple[Value, Any]]:
     return iter([(next(supply)[1], next(keys)) for _ in range(count)])
-
-
-def _classes(keys: Sequence[Any]) -> list[tuple[int, ...]]:
-    """Per position: the positions that have the same key."""
-    return [tuple(k for k, other in enumerate(keys) if other == key) for key in keys]
