@@ -4,6 +4,7 @@ import contextlib
 import math
 
 import numpy as np
+import pytest
 
 import wengert as wg
 from tests.frontend.programs import same_everywhere
@@ -282,3 +283,59 @@ def managed_return(x):
 
 def test_return_out_of_a_manager():
     same_everywhere(managed_return, (2.0,), (-2.0,))
+
+
+def running_mean():
+    count, total, mean = 0, 0.0, None
+    while True:
+        try:
+            x = yield mean
+        except ValueError:
+            x = 5.0 * total
+        count += 1
+        total += x
+        mean = total / count
+
+
+def sends(x):
+    means = running_mean()
+    next(means)
+    result = means.send(x[0]) ** 2 + means.send(x[1]) * x[0]
+    result += means.throw(ValueError)
+    if x[2] > 0.0:
+        result = 2.0 * result
+    result += means.send(x[2])
+    means.close()
+    return result
+
+
+def sends_in_a_loop(x):
+    means = running_mean()
+    next(means)
+    return sum(means.send(v * v) ** 2 for v in x)
+
+
+def test_what_is_sent_to_a_generator():
+    same_everywhere(sends, (X,), (-X,))
+    assert wg.jit(sends)(X) == sends(X)
+
+
+def test_what_is_sent_to_a_generator_in_a_loop_is_eager():
+    with pytest.warns(wg.EagerFallbackWarning, match="iterator"):
+        found = wg.grad(sends_in_a_loop)(X)
+    means = np.cumsum(X * X) / np.arange(1, len(X) + 1)
+    weights = 2.0 * means / np.arange(1, len(X) + 1)
+    np.testing.assert_allclose(found, 2.0 * X * np.cumsum(weights[::-1])[::-1], rtol=1e-13)
+
+
+def zipped_with_text(x):
+    values = dict(zip("abc", x, strict=False))
+    stack = []
+    for sign in "ab*c+":
+        stack.append(values[sign] if sign.isalpha() else stack.pop() * stack.pop() if sign == "*" else stack.pop() + stack.pop())
+    return stack[-1] ** 2
+
+
+def test_text_zipped_with_an_array():
+    same_everywhere(zipped_with_text, (X,))
+    assert wg.jit(zipped_with_text)(X) == zipped_with_text(X)

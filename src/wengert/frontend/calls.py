@@ -5,13 +5,11 @@ A real function is called only when nothing traced would reach it; otherwise the
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import dataclasses
 import decimal
 import fractions
 import functools
-import heapq
 import inspect
 import types
 from collections import ChainMap, OrderedDict, defaultdict, deque
@@ -38,7 +36,7 @@ from wengert.frontend.capture import is_trusted_module
 from wengert.frontend.capture_paths import Path
 from wengert.frontend.choices import Choice, any_choice
 from wengert.frontend.context import Trace, current
-from wengert.frontend.convert import is_converted
+from wengert.frontend.convert import is_converted, runs_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
 from wengert.frontend.growing import any_growing, is_growing
 from wengert.frontend.iterators import before_taking
@@ -55,6 +53,7 @@ from wengert.frontend.table_builtins import python_type, special_method
 from wengert.frontend.table_complex import call_complex, involves_complex, is_known, takes_real_too
 from wengert.frontend.text import TracedException, TracedText, formatted
 from wengert.frontend.text_inputs import InputText, joined
+from wengert.frontend.written_in_python import COMPARING, in_python
 from wengert.types import NUMPY_DTYPES
 
 _PYTHON_CALLABLES = (types.FunctionType, types.MethodType)
@@ -75,10 +74,6 @@ _STORING = {
     "__delitem__": delete_item,
 }
 _NUMBERS = (float, complex, np.generic, decimal.Decimal, fractions.Fraction)
-# They compare items and move them around.
-_COMPARING = frozenset(
-    getattr(module, name) for module in (heapq, bisect) for name in dir(module) if isinstance(getattr(module, name), _C_FUNCTION)
-)
 _IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
 _CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
@@ -322,6 +317,9 @@ def _call_bound(fn: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, An
         return joined([owner.join(items), *(item[:0] for item in items)])
     if isinstance(owner, str) and name in ("format", "join") and holds_traced(trace, args, kwargs):
         return _traced_string(trace, owner, name, args, kwargs)
+    if isinstance(owner, types.GeneratorType) and name in ("send", "throw") and runs_converted(owner):
+        before_taking(trace, owner)
+        return fn(*args, **kwargs)
     before_method(trace, owner, name)
     if isinstance(owner, np.ndarray):
         method = getattr(Array, name, None)
@@ -509,10 +507,15 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
     """Call `fn` as it is."""
     if isinstance(fn, type) and issubclass(fn, _NUMBERS) and any(isinstance(a, InputText) for a in args):
         refuse(trace, name_of(fn))
-    if type(fn) is _C_FUNCTION and fn in _COMPARING and not kwargs.get("key"):
+    if type(fn) is _C_FUNCTION and fn in COMPARING:
+        has_key = kwargs.get("key") is not None
+        if (has_key or not trace.eager) and (any_growing(args) or holds_traced(trace, args, kwargs)):
+            written = in_python(fn)
+            if written is not None:
+                return call(written, args, kwargs)
         if args and isinstance(args[0], list):
             before_method(trace, args[0], "append")
-        is_safe = True
+        is_safe = not has_key
     if not is_safe:
         if holds_traced(trace, args, kwargs):
             plain = plain_arguments(trace, args, kwargs)

@@ -84,6 +84,11 @@ def is_converted(fn: types.FunctionType) -> bool:
     return fn.__code__ in _made
 
 
+def runs_converted(generator: types.GeneratorType[Any, Any, Any]) -> bool:
+    """Whether the body of a generator has hooks."""
+    return generator.gi_code in _made
+
+
 def _bind(fn: types.FunctionType, shared: ConvertedCode, make_hooks: MakeHooks) -> types.FunctionType:
     """A function of the converted code with the globals, cells and defaults of `fn`."""
     cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))

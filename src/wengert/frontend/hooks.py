@@ -28,7 +28,9 @@ from wengert.frontend.convert import MISSING, ConvertedCode
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.growing import is_growing
 from wengert.frontend.iterators import before_taking
+from wengert.frontend.registry import PASS
 from wengert.frontend.scalars import Scalar
+from wengert.frontend.sequences import compare_items
 from wengert.frontend.staging_choices import ask, compare, iterable_of, spread
 from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
 from wengert.frontend.staging_failures import is_ours
@@ -471,7 +473,8 @@ def _compared(name: str, a: Any, b: Any) -> Any:
     if name == "not in":
         return _negated(_contains(b, a))
     if name not in ("is", "is not"):
-        return loads.apply(name, a, b)
+        found = compare_items(name, a, b)
+        return loads.apply(name, a, b) if found is PASS else found
     same = is_same_object(a, b)
     return same if name == "is" else _negated(same)
 

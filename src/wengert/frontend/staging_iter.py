@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 from typing import Any
 
 from wengert.errors import StagingError
@@ -277,11 +277,16 @@ def staged_reversed(sequence: Any) -> Any:
     return reversed(sequence) if inner is None else StagedReversed(inner)
 
 
+_LISTED = (str, bytes, dict, KeysView, ValuesView, ItemsView)
+"""Collections whose items are known, and always come in the same order."""
+
+
 def staged_zip(*iterables: Any, strict: bool = False) -> Any:
     """`zip(*iterables)`; staged when one of them is and the others are lists or tuples."""
     inner = [i if found is None else found for i, found in ((i, staged(i)) for i in iterables)]
     if not any(isinstance(i, StagedSequence) for i in inner):
         return zip(*iterables, strict=strict)
+    inner = [list(i) if isinstance(i, _LISTED) else i for i in inner]
     if not all(isinstance(i, (StagedSequence, list, tuple)) for i in inner):
         if any(isinstance(i, StagedSequence) and not isinstance(i.length, int) for i in inner):
             raise StagingError(
