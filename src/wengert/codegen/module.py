@@ -12,6 +12,7 @@ from wengert.codegen import (
     control,
     effects,
     interpreter_lock,
+    kept,
     linalg,
     matmul,
     order,
@@ -32,7 +33,6 @@ from wengert.codegen.nests import NotApart, Task, run, settle, store_task
 from wengert.codegen.parts import finish
 from wengert.codegen.pieces import in_pieces
 from wengert.codegen.schedule import schedule
-from wengert.codegen.stacks import STACK_SCOPE
 from wengert.codegen.storage import Buffer, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import DEEP_LOOPS, REGISTER, SIMPLE_LOOPS, Writer
@@ -47,92 +47,6 @@ HANDLERS: dict[str, Any] = {
 }  # fmt: skip
 
 SUPPORT = """@wg.stack = internal global [2 x i64] zeroinitializer, align 8
-@wg.kept = internal global [{kept} x {{ptr, i64}}] zeroinitializer, align 8
-@wg.busy = internal global i8 0
-define internal i1 @wg_claim() noinline nounwind {{
-  %old = atomicrmw xchg ptr @wg.busy, i8 1 acquire
-  %mine = icmp eq i8 %old, 0
-  ret i1 %mine
-}}
-define internal void @wg_leave(i1 %mine) noinline nounwind {{
-  br i1 %mine, label %yes, label %no
-yes:
-  store atomic i8 0, ptr @wg.busy release, align 1
-  ret void
-no:
-  ret void
-}}
-define internal void @wg_keep(i64 %k, ptr %p, i64 %capacity, i1 %mine) noinline nounwind {{
-  br i1 %mine, label %look, label %no
-look:
-  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
-  %held = load ptr, ptr %at
-  %free = icmp eq ptr %held, null
-  %small = icmp ule i64 %capacity, {limit}
-  %keep = and i1 %free, %small
-  br i1 %keep, label %yes, label %no
-yes:
-  store ptr %p, ptr %at
-  %size = getelementptr inbounds i8, ptr %at, i64 8
-  store i64 %capacity, ptr %size
-  ret void
-no:
-  call void @free(ptr %p)
-  ret void
-}}
-define internal void @wg_keep_record(i64 %k, ptr captures(none) %record, i1 %mine) noinline nounwind {{
-  %p = load ptr, ptr %record
-  %place = getelementptr inbounds i8, ptr %record, i64 8
-  %capacity = load i64, ptr %place
-  call void @wg_keep(i64 %k, ptr %p, i64 %capacity, i1 %mine)
-  ret void
-}}
-define internal ptr @wg_reserve(ptr captures(none) %record, i64 %size) noinline nounwind {{
-  %place = getelementptr inbounds i8, ptr %record, i64 8
-  %capacity = load i64, ptr %place
-  %old = load ptr, ptr %record
-  %fits = icmp ule i64 %size, %capacity
-  br i1 %fits, label %ready, label %grow, !prof !1
-grow:
-  call void @wg_free(ptr %old)
-  %fresh = call ptr @wg_allocate(i64 %size)
-  store ptr %fresh, ptr %record
-  %none = icmp eq ptr %fresh, null
-  %room = select i1 %none, i64 0, i64 %size
-  store i64 %room, ptr %place
-  ret ptr %fresh
-ready:
-  ret ptr %old
-}}
-define internal void @wg_take_record(i64 %k, ptr captures(none) %record) noinline nounwind {{
-  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
-  %p = load ptr, ptr %at
-  %next = getelementptr inbounds i8, ptr %at, i64 8
-  %capacity = load i64, ptr %next
-  store ptr null, ptr %at
-  store i64 0, ptr %next
-  store ptr %p, ptr %record
-  %place = getelementptr inbounds i8, ptr %record, i64 8
-  store i64 %capacity, ptr %place
-  ret void
-}}
-define void @wg_release() {{
-entry:
-  br label %head
-head:
-  %k = phi i64 [ 0, %entry ], [ %next, %body ]
-  %more = icmp ult i64 %k, {kept}
-  br i1 %more, label %body, label %done
-body:
-  %at = getelementptr inbounds [{kept} x {{ptr, i64}}], ptr @wg.kept, i64 0, i64 %k
-  %p = load ptr, ptr %at
-  call void @free(ptr %p)
-  store ptr null, ptr %at
-  %next = add i64 %k, 1
-  br label %head
-done:
-  ret void
-}}
 declare ptr @aligned_alloc(i64, i64)
 declare ptr @realloc(ptr, i64)
 declare void @free(ptr)
@@ -180,13 +94,9 @@ define internal i32 @wg_print(i64 %site, ptr %operands) cold noinline nounwind {
   ret i32 %status
 }}"""
 # Defined in SUPPORT, so not to be declared again.
-# Memory of up to this many bytes per buffer is kept for the next call: fresh pages cost more than most computations.
-KEPT_BYTES = 1 << 26
-# Above this many pairs of a buffer and an exit, LLVM would spend most of its time on merging the buffers' addresses.
-MOST_MERGED = 2000
 # Number of the metadata node that is the alias domain of the first function.
 DOMAINS = 2_000_000
-_OWN = ("wg_keep", "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free", "wg_call")
+_OWN = (*kept.OWN, "wg_allocate", "wg_grow", "wg_free", "wg_print", "aligned_alloc", "realloc", "free", "wg_call")
 _SUPPORT_DECLARATIONS = {
     "PyLong_FromLongLong": "declare ptr @PyLong_FromLongLong(i64)",
     "PyObject_Vectorcall": "declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
@@ -245,7 +155,8 @@ def _lower(function: Function, options: Options, in_order: frozenset[int], door:
         f'target datalayout = "{here.layout}"',
         f'target triple = "{here.triple}"',
         declaration(),
-        SUPPORT.format(show=place("show"), kept=_first_kept(lowered[-1]), limit=KEPT_BYTES),
+        SUPPORT.format(show=place("show")),
+        kept.support(_first_kept(lowered[-1])),
         interpreter_lock.SUPPORT,
         *([parts.SUPPORT] if has_parts else []),
         *(text for name, text in declarations.items() if name not in _OWN),
@@ -295,10 +206,10 @@ def _callee(low: Lowering, interface: Interface) -> str:
         w.let(f"phi {register} " + ", ".join([f"[ {scalar}, %{end} ]", *undefined]))
         for register, scalar in zip(registers, scalars, strict=True)
     ]
-    _keep_buffers(low)
+    kept.keep(low)
     write_return(low, interface, returned, status)
     finish(low, parameters)
-    lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
+    lines = [*kept.entry(low), *kept.take(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     head = f"define internal fastcc {interface.returned()} {interface.symbol}({', '.join(parameters)})"
     return f"{head} nounwind {vector_width()} {{\nstart:\n" + "\n".join(lines) + "\n}"
 
@@ -319,7 +230,7 @@ def _kernel(low: Lowering) -> str:
     low.block(body)
     _return(low)
     finish(low, [*kernel_parameters(function), "ptr %operands", *(f"ptr %r{k}" for k in range(len(function.results)))])
-    lines = [*w.entry, *_take_kept(low), "  br label %begin", "begin:", *w.lines, *low.cold]
+    lines = [*kept.entry(low), *kept.take(low), "  br label %begin", "begin:", *w.lines, *low.cold]
     parameters = [
         "ptr noalias %operands",
         *kernel_parameters(function),
@@ -359,7 +270,7 @@ def _return(low: Lowering) -> None:
     w.label("leave")
     incoming = ", ".join([f"[ 0, %{end if end != 'start' else 'begin'} ]", *(f"[ {s}, %{b} ]" for s, b in low.exits)])
     status = w.let(f"phi i64 {incoming}")
-    _keep_buffers(low)
+    kept.keep(low)
     if low.placed or made:
         interpreter_lock.hold(w)
     for _, slot in low.placed.values():  # arrays that were not returned after all
@@ -372,55 +283,6 @@ def _return(low: Lowering) -> None:
         w.jump("success")
         w.label("success")
     w.do(f"ret i64 {status}")
-
-
-def _keep_buffers(low: Lowering) -> None:
-    """Keep the memory of this call for the next one."""
-    w, in_memory = low.w, _records_in_memory(low)
-    mine = w.let("call i1 @wg_claim()") if low.buffers else ""
-    for k, buffer in enumerate(low.buffers, low.first_kept):
-        if buffer in in_memory:
-            w.do(f"call void @wg_keep_record(i64 {k}, ptr {buffer.pointer}, i1 {mine})")
-            continue
-        held, size = w.let(f"load ptr, ptr {buffer.pointer}"), w.let(f"load i64, ptr {buffer.capacity}")
-        w.call("void", "wg_keep", [("i64", str(k)), ("ptr", held), ("i64", size), ("i1", mine)])
-    if mine:
-        w.do(f"call void @wg_leave(i1 {mine})")
-
-
-def _take_kept(low: Lowering) -> list[str]:
-    """Take the memory that the last call left behind; a call inside of this one finds none and gets its own.
-
-    So does one of another thread that looks while this one takes.
-    """
-    if not low.buffers:
-        return []
-    in_memory = _records_in_memory(low)
-    lines = ["  %mine = call i1 @wg_claim()", "  br i1 %mine, label %taking, label %begin", "taking:"]
-    for k, buffer in enumerate(low.buffers, low.first_kept):
-        if buffer in in_memory:
-            lines.append(f"  call void @wg_take_record(i64 {k}, ptr {buffer.pointer})")
-            continue
-        at = f"getelementptr inbounds ({{ptr, i64}}, ptr @wg.kept, i64 {k}"
-        lines += [
-            f"  %kept{k} = load ptr, ptr {at}, i32 0)",
-            f"  %size{k} = load i64, ptr {at}, i32 1)",
-            f"  store ptr null, ptr {at}, i32 0)",
-            f"  store i64 0, ptr {at}, i32 1)",
-            f"  store ptr %kept{k}, ptr {buffer.pointer}",
-            f"  store i64 %size{k}, ptr {buffer.capacity}",
-        ]
-    return [*lines, "  call void @wg_leave(i1 true)"]
-
-
-def _records_in_memory(low: Lowering) -> frozenset[Buffer]:
-    """The buffers whose address and size lie in memory: in registers, each would be a phi of all exits where the function ends.
-
-    Those of stacks never do: they change in the loops that push and pop.
-    """
-    if not low.is_long and len(low.buffers) * len(low.exits) <= MOST_MERGED:
-        return frozenset()
-    return frozenset(b for b in low.buffers if b.scope != STACK_SCOPE)
 
 
 def _drop(w: Writer, slot: str) -> None:
