@@ -42,7 +42,7 @@ class CannotMergeError(Exception):
         self.size = size
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Leaf:
     """One leaf of a form.
 
@@ -54,19 +54,19 @@ class Leaf:
         kinds: for scalars, the classes they may be of, if that is not sure.
     """
 
-    kind: str
-    type: TensorType | None = None
-    numpy: bool = False
-    obj: Any = None
-    kinds: Kinds = None
+    kind: Final[str]
+    type: Final[TensorType | None] = None
+    numpy: Final[bool] = False
+    obj: Final[Any] = None
+    kinds: Final[Kinds] = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Form:
     """The form of a value: its structure (None for a bare leaf that is no container) and its leaves."""
 
-    structure: TreeDef
-    leaves: tuple[Leaf, ...]
+    structure: Final[TreeDef]
+    leaves: Final[tuple[Leaf, ...]]
 
     @property
     def is_unset(self) -> bool:

@@ -1,4 +1,4 @@
-"""The data of the IR: values, instructions, regions, functions. Immutable; a change makes a new object.
+"""The data of the IR: values, instructions, regions, functions. Immutable (see `types`); a change makes a new object.
 
 Regions see the values of the regions around them (no explicit capture); what a loop changes is its carry.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from wengert.errors import Span
 from wengert.types import Affine, TensorType, Type, dim_of
@@ -67,39 +67,25 @@ class Value:
         return f"%{self.name or self.serial}: {self.type}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Region:
     """A block with parameters: the arm of an `if`, the body of a loop."""
 
-    params: tuple[Value, ...]
-    instrs: tuple[Instr, ...]
-    results: tuple[Value, ...]
+    params: Final[tuple[Value, ...]]
+    instrs: Final[tuple[Instr, ...]]
+    results: Final[tuple[Value, ...]]
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(eq=False, slots=True)
 class Instr:
     """One operation. Attribute names that begin with `_` hold Python objects that are not printed."""
 
-    op: OpDef
-    operands: tuple[Value, ...]
-    results: tuple[Value, ...]
-    attrs: dict[str, Any] = field(default_factory=dict)
-    regions: tuple[Region, ...] = ()
-    span: Span | None = None
-
-    def __init__(
-        self,
-        op: OpDef,
-        operands: tuple[Value, ...],
-        results: tuple[Value, ...],
-        attrs: dict[str, Any] | None = None,
-        regions: tuple[Region, ...] = (),
-        span: Span | None = None,
-    ) -> None:
-        # What dataclasses write takes twice as long, and nothing is made more often.
-        self.__dict__.update(
-            op=op, operands=operands, results=results, attrs={} if attrs is None else attrs, regions=regions, span=span
-        )
+    op: Final[OpDef]
+    operands: Final[tuple[Value, ...]]
+    results: Final[tuple[Value, ...]]
+    attrs: Final[dict[str, Any]] = field(default_factory=dict)
+    regions: Final[tuple[Region, ...]] = ()
+    span: Final[Span | None] = None
 
     @property
     def result(self) -> Value:
