@@ -176,3 +176,50 @@ def test_many_threads_on_one_function() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def relax(x: Any, y: Any, k: int) -> None:
+    x[1:-1] = 0.5 * (y[:-2] + y[2:])
+    y[0] += k * x[1]
+
+
+def overwrites_its_argument(x: Any) -> Any:
+    x *= 2.0
+    return np.sum(x * x)
+
+
+def test_arguments_are_written_to_the_short_way() -> None:
+    made = wg.jit(relax)
+    for n in (5, 7, 1000):
+        for step in (1, 2):
+            ours = [np.linspace(0.0, 1.0, step * n)[::step], np.linspace(1.0, 3.0, n)]
+            theirs = [a.copy() for a in ours]
+            assert made(*ours, 3) is None
+            relax(*theirs, 3)
+            np.testing.assert_array_equal(ours[0], theirs[0])
+            np.testing.assert_array_equal(ours[1], theirs[1])
+    assert is_hot(made, np.zeros(4), np.ones(4), 3)
+
+
+def test_the_short_way_asks_what_the_long_one_asks_of_written_arguments() -> None:
+    made = wg.jit(relax)
+    made(np.zeros(4), np.ones(4), 3)
+    whole, fixed = np.arange(8.0), np.ones(4)
+    fixed.flags.writeable = False
+    assert not is_hot(made, whole[:5], whole[3:], 3)
+    with pytest.raises(wg.WengertError, match="shares memory"):
+        made(whole[:5], whole[3:], 3)
+    np.testing.assert_array_equal(whole, np.arange(8.0))
+    made(whole[:4], whole[4:], 3)
+    assert not is_hot(made, np.zeros(4), fixed, 3)
+    with pytest.raises(ValueError, match="read-only"):
+        made(np.zeros(4), fixed, 3)
+
+
+def test_derivatives_leave_arguments_as_they_are_the_short_way() -> None:
+    made, x = wg.grad(overwrites_its_argument), np.array([1.0, 2.0])
+    for _ in range(3):
+        np.testing.assert_array_equal(made(x), 8.0 * x)
+    assert is_hot(made, x)
+    np.testing.assert_array_equal(x, [1.0, 2.0])
+    assert wg.grad(lambda x, y: relax(x, y, 1) or np.sum(x), argnums=1)(np.zeros(4), np.ones(4)).tolist() == [0.5, 0.5, 0.5, 0.5]

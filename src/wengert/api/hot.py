@@ -44,7 +44,8 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     traced = variant.traced
     leaves, tree = flatten(tuple(args))
     flat = tree.cls is tuple and all(child.kind == "leaf" for child in tree.children)
-    if not flat or traced.updates is not None or traced.writes or variant.written:
+    written = _written_arguments(variant, leaves)
+    if not flat or written is None:
         return None
     space: dict[str, Any] = {
         **names, "mode": mode,
@@ -54,6 +55,8 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     variables = [f"a{k}" for k in range(len(leaves))]
     tests = [_test(leaf, k, space) for k, leaf in enumerate(leaves)]
     tests += _conditions(variant, leaves, space) or [f"fits(({''.join(f'{v}, ' for v in variables)}))"]
+    tests += _own_memory(variant, leaves, written, space)
+    stores = "".join(f"    a{k}[...] = f[{place}]\n" for k, place in written.items() if place is not None)
     passed = [variables[k] for k in traced.param_leaves]
     if traced.captures:
         passed.append("*captures()")
@@ -65,13 +68,39 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
         return MISSING
     counts.calls += 1
     f = entry({", ".join(passed)})
-    return {result}
+{stores}    return {result}
 """
     if not leaves:
         return None
     exec(compile(source, "<wengert call>", "exec"), space)  # source made above from types
     found: HotCode = space["hot"]
     return found
+
+
+def _written_arguments(variant: Variant, leaves: Sequence[Any]) -> dict[int, int | None] | None:
+    """The arguments that the function writes to, and which result each one becomes (None: the caller's stay as they are).
+
+    None if the function changes anything else, or if NumPy would ask more of an argument than that it can be written to.
+    """
+    traced, updates = variant.traced, variant.traced.updates
+    if traced.writes or traced.written_captures or (traced.written and (traced.ordered or traced.captures)):
+        return None
+    written: dict[int, int | None] = dict.fromkeys(traced.written)
+    if updates is not None:
+        if updates.parts or not all(isinstance(place, int) for place in updates.leaves):
+            return None
+        arrays, _ = updates.tree.unflatten(updates.leaves)
+        written.update(arrays)
+    return written if all(type(leaves[k]) is np.ndarray for k in written) else None
+
+
+def _own_memory(variant: Variant, leaves: Sequence[Any], written: Mapping[int, int | None], space: dict[str, Any]) -> list[str]:
+    """That arrays which are written to can be, and share no memory with others."""
+    space["shared"] = np.may_share_memory
+    arrays = [k for k in variant.traced.param_leaves if isinstance(leaves[k], np.ndarray)]
+    found = [f"a{k}.flags.writeable" for k, place in written.items() if place is not None]
+    pairs = {frozenset({k, other}) for k in written for other in arrays if other != k}
+    return found + [f"not shared(a{min(pair)}, a{max(pair)})" for pair in sorted(pairs, key=sorted)]
 
 
 def _test(leaf: Any, k: int, space: dict[str, Any]) -> str:
@@ -108,7 +137,10 @@ def result_source(traced: Traced, names: dict[str, Any]) -> str | None:
     leaves = []
     for place, is_numpy in zip(traced.out_leaves, traced.out_numpy, strict=True):
         if not isinstance(place, int):
-            return None
+            if place.value is not None:
+                return None
+            leaves.append("None")
+            continue
         leaves.append(number_source(traced, place, is_numpy, names))
     if _holds_list_results(traced.out_tree):
         return None
