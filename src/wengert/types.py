@@ -9,24 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
 class DType:
-    """An element type; `name` is its notation in the IR, and tells it from others."""
+    """An element type; `name` is its notation in the IR. There is one object of each."""
 
     name: str
     numpy: np.dtype
     is_float: bool = False
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, DType) and self.name == other.name)
-
-    def __hash__(self) -> int:
-        return hash(self.name)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _dtype_called, (self.name,)
 
     @property
     def itemsize(self) -> int:
@@ -45,6 +42,12 @@ F32 = DType("f32", np.dtype(np.float32), is_float=True)
 I64 = DType("i64", np.dtype(np.int64))
 BOOL = DType("bool", np.dtype(np.bool_))
 DTYPES: dict[str, DType] = {d.name: d for d in (F64, F32, I64, BOOL)}
+
+
+def _dtype_called(name: str) -> DType:
+    return DTYPES[name]
+
+
 NUMPY_DTYPES = frozenset(d.numpy for d in DTYPES.values())
 
 
@@ -185,7 +188,7 @@ class TensorType:
     dims: Final[tuple[Affine, ...]] = ()
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(other) is TensorType and self.dtype == other.dtype and self.dims == other.dims)
+        return self is other or (type(other) is TensorType and self.dtype is other.dtype and self.dims == other.dims)
 
     def __hash__(self) -> int:
         return hash((self.dtype, self.dims))

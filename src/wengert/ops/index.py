@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,18 @@ def entries(instr: Instr, first: int = 1) -> list[Entry]:
     return found
 
 
+@cache
+def _operand_count(spec: Spec) -> int | None:
+    """How many index operands go with `spec`, or None if there is no such spec."""
+    return None if any(s not in _TAKES for s in spec) else sum(_TAKES[s] for s in spec)
+
+
 def part_type(name: str, whole: TensorType, spec: Spec, indices: Sequence[Value]) -> TensorType:
     """The type of the part of `whole` that `spec` selects."""
-    values = sizes(name, indices)
-    if len(spec) != whole.rank or any(s not in _TAKES for s in spec):
+    values, wanted = sizes(name, indices), _operand_count(spec)
+    if len(spec) != len(whole.dims) or wanted is None:
         raise InternalError(f"{name} of {whole}: bad spec {spec}")
-    if len(values) != sum(_TAKES[s] for s in spec):
+    if len(values) != wanted:
         raise InternalError(f"{name} of {whole} with spec {spec}: {len(values)} index operands")
     dims: list[Affine] = []
     position = 0

@@ -31,6 +31,8 @@ def _infer_broadcast(operands: Operands, attrs: Attrs, regions: Regions) -> tupl
     declared = tensor_of("broadcast", operands)
     dims = sizes("broadcast", operands[1:])
     axes = attrs["axes"]
+    if not axes and not declared.dims:
+        return (TensorType(declared.dtype, dims),)
     if list(axes) != sorted(set(axes)) or len(axes) != declared.rank or any(not 0 <= a < len(dims) for a in axes):
         raise InternalError(f"broadcast of {declared} to {len(dims)} axes: bad axes {axes}")
     if any(dims[axis] != d for axis, d in zip(axes, declared.dims, strict=True)):
