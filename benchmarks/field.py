@@ -5,7 +5,6 @@ One core, one thread, f64, medians of paired rounds: see README.md beside this f
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +32,8 @@ PROGRAMS: dict[str, ModuleType] = {
 }
 TOLERANCE = 1e-8
 COLUMNS = (
-    "program", "size", "compile s", "primal", "derivative", "/ C primal", "/ C deriv.", "C primal", "C deriv.", "JAX", "PyTorch",
+    "program", "size", "compile s", "JAX compile s", "primal", "derivative", "/ C primal", "/ C deriv.", "C primal", "C deriv.",
+    "JAX", "PyTorch",
 )  # fmt: skip
 console = Console(width=160)
 
@@ -45,14 +45,14 @@ class Row:
     Attributes:
         key: the program.
         size: its size.
-        compile_seconds: of the derivative, by us: the first call less a steady one.
+        compile_seconds: of the derivative, by each system that compiles: the first call less a steady one.
         contenders: what was timed, by name.
         errors: largest difference from the formula (or, without one, from C), relative to the larger of 1 and the numbers.
     """
 
     key: str
     size: Any
-    compile_seconds: float = math.nan
+    compile_seconds: dict[str, float] = field(default_factory=dict)
     contenders: dict[str, Contender] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
 
@@ -61,7 +61,8 @@ class Row:
         size = ", ".join(map(str, self.size)) if isinstance(self.size, tuple) else str(self.size)
         times = [self.shown(name) for name in ("primal", "derivative", "C primal", "C derivative", "JAX", "PyTorch")]
         over = [self.over("derivative", name) for name in ("C primal", "C derivative")]
-        return [self.key, size, f"{self.compile_seconds:.2f}", *times[:2], *over, *times[2:]]
+        compiling = [f"{self.compile_seconds[n]:.2f}" if n in self.compile_seconds else "–" for n in ("derivative", "JAX")]
+        return [self.key, size, *compiling, *times[:2], *over, *times[2:]]
 
     def shown(self, name: str) -> str:
         """A median time in milliseconds."""
@@ -119,18 +120,23 @@ def measure(key: str, size: Any, repeats: int, peers: bool) -> Row:
     if peers:
         others = {"JAX": field_peers.jax_derivative(key, args), "PyTorch": field_peers.torch_derivative(key, args)}
         calls |= {name: call for name, call in others.items() if call is not None}
-    start = time.perf_counter()
-    found = calls["derivative"]()
-    first = time.perf_counter() - start
+    first: dict[str, float] = {}
+    answers: dict[str, Any] = {}
+    for name in ("derivative", "JAX", "PyTorch"):
+        if name in calls:
+            start = time.perf_counter()
+            answers[name] = calls[name]()
+            first[name] = time.perf_counter() - start
     by_hand = calls["C derivative"]()
     right = flat(program.expected(*args)) if hasattr(program, "expected") else by_hand.copy()
-    row.errors = {"derivative": difference(flat(found), right), "C derivative": difference(by_hand, right)}
-    row.errors |= {name: difference(flat(calls[name]()), right) for name in ("JAX", "PyTorch") if name in calls}
+    row.errors = {"C derivative": difference(by_hand, right)}
+    row.errors |= {name: difference(flat(answer), right) for name, answer in answers.items()}
+    answers.clear()
     values = [np.asarray(calls[name]()) for name in ("primal", "C primal")]
     row.errors["primal"] = difference(*values)
     row.contenders = {name: Contender(name, call) for name, call in calls.items()}
     interleave(list(row.contenders.values()), repeats, budget=4.0)
-    row.compile_seconds = first - row.contenders["derivative"].median
+    row.compile_seconds = {name: first[name] - row.contenders[name].median for name in ("derivative", "JAX") if name in first}
     return row
 
 
