@@ -5,7 +5,8 @@ cache. Where no trip needs what another one writes, the loop becomes `a[i, :n] -
 along rows, forwards and in the derivative. What a trip computes gets one more axis, the last one, for the trips.
 
 Trips are independent where all that is written lies at an index of its own, which goes up or down by one, and all that is read of
-the same array lies at that index, too, or apart from everything that is written.
+the same array lies at that index, too, or apart from everything that is written. A number to which each trip adds is added up
+behind, in a loop of its own and in the same order.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class _Trips:
         places: integers that go up or down by one from trip to trip, and by how much.
         wide: what else differs from trip to trip.
         arrays: the carried arrays, in all their versions, and the position of each among the carries.
+        sums: the carried numbers that trips only add to, in all their versions, and the position of each.
+        terms: what is added to each, in order: the instruction and the term.
         latest: the latest version of each carry.
         written: what is written of each carry.
         read: what is read of each.
@@ -86,6 +89,8 @@ class _Trips:
     places: dict[Value, int] = field(default_factory=dict)
     wide: set[Value] = field(default_factory=set)
     arrays: dict[Value, int] = field(default_factory=dict)
+    sums: dict[Value, int] = field(default_factory=dict)
+    terms: dict[int, list[tuple[Instr, Value]]] = field(default_factory=dict)
     latest: dict[int, Value] = field(default_factory=dict)
     written: dict[int, list[list[Entry]]] = field(default_factory=dict)
     read: dict[int, list[list[Entry]]] = field(default_factory=dict)
@@ -106,9 +111,9 @@ class _Trips:
         self.places[self.counter] = 1
         inside = {*self.body.params, *(r for i in self.body.instrs for r in i.results)}
         for position, carry in enumerate(self.body.params[1:]):
-            if not isinstance(carry.type, TensorType) or not carry.rank or not inside.isdisjoint(carry.type.symbols()):
+            if not isinstance(carry.type, TensorType) or not inside.isdisjoint(carry.type.symbols()):
                 return False
-            self.arrays[carry] = position
+            (self.arrays if carry.rank else self.sums)[carry] = position
             self.latest[position] = carry
         if not all(self.is_simple(i) for i in self.body.instrs):
             return False
@@ -127,6 +132,8 @@ class _Trips:
             return self.reads(instr)
         if name in _WRITES:
             return self.writes(instr)
+        if any(o in self.sums for o in instr.operands):
+            return self.adds(instr)
         if any(o in self.arrays for o in instr.operands):
             return False
         if any(o in self.places for o in instr.operands):
@@ -154,7 +161,7 @@ class _Trips:
     def reads(self, instr: Instr) -> bool:
         """`index`: the same part in all trips, or a part for each trip."""
         source, places = instr.operands[0], instr.operands[1:]
-        if any(p in self.wide for p in places):
+        if any(p in self.wide or p in self.sums for p in places):
             return False
         own = any(p in self.places for p in places)
         if own and (source in self.wide or not self.at_own_place(entries(instr))):
@@ -170,7 +177,7 @@ class _Trips:
         """`update` and `add_at` of a part for each trip."""
         source, part, *places = instr.operands
         carry = self.arrays.get(source)
-        if carry is None or self.latest[carry] is not source or part in self.arrays or part in self.places:
+        if carry is None or self.latest[carry] is not source or any(part in t for t in (self.arrays, self.places, self.sums)):
             return False
         written = entries(instr, first=2)
         if any(p in self.wide for p in places) or not self.at_own_place(written):
@@ -179,6 +186,19 @@ class _Trips:
         self.arrays[instr.result] = carry
         self.latest[carry] = instr.result
         self.written.setdefault(carry, []).append(written)
+        return True
+
+    def adds(self, instr: Instr) -> bool:
+        """`add` of a term to a number that is carried."""
+        if instr.op.name != "add" or not instr.result.is_float or instr.operands[0] is instr.operands[1]:
+            return False
+        before, term = instr.operands if instr.operands[0] in self.sums else instr.operands[::-1]
+        position = self.sums[before]
+        if self.latest[position] is not before or term in self.sums or term in self.arrays:
+            return False
+        self.sums[instr.result] = position
+        self.latest[position] = instr.result
+        self.terms.setdefault(position, []).append((instr, term))
         return True
 
     def is_in_range(self, instr: Instr, first: int) -> bool:
@@ -269,9 +289,33 @@ class _Rows:
     def carries(self) -> tuple[Value, ...]:
         """Emit it; gives the carries behind the last trip."""
         for instr in self.trips.body.instrs:
-            self.b.span = instr.span or self.trips.loop.span
-            self.env[instr.result] = self.one(instr)
+            if instr.result not in self.trips.sums:
+                self.b.span = instr.span or self.trips.loop.span
+                self.env[instr.result] = self.one(instr)
+        self.b.span = self.trips.loop.span
+        self.add_up()
         return tuple(self.env.get(r, r) for r in self.trips.body.results)
+
+    def add_up(self) -> None:
+        """The sums, in the order in which the trips would add."""
+        trips = self.trips
+        positions = list(trips.terms)
+        if not positions:
+            return
+        starts = [self.env[trips.body.params[1 + k]] for k in positions]
+        params = [Value(v.type, v.name) for v in starts]
+        trip = Value(I64_SCALAR, "trip")
+        inner, totals = self.b.child(), list(params)
+        for k, position in enumerate(positions):
+            for instr, term in trips.terms[position]:
+                inner.span = instr.span
+                found = self.env.get(term, term)
+                found = inner.index(found, trip, spec=("i",)) if term in trips.wide else found
+                totals[k] = inner.add(totals[k], found)
+        region = Region((trip, *params), tuple(inner.instrs), tuple(totals))
+        names = [trips.latest[k].name for k in positions]
+        results = self.b.emit(trips.loop.op, [self.count, *starts], dict(trips.loop.attrs), [region], names)
+        self.env.update((trips.latest[k], value) for k, value in zip(positions, results, strict=True))
 
     def one(self, instr: Instr) -> Value:
         """What becomes of an instruction."""
