@@ -36,8 +36,6 @@ def test_gradients_in_this_process(name):
 
 
 OPEN = {
-    "in_place_sweep": "a read-only array is refused although no trip writes to it",
-    "list_place": "a list of Python's floats that holds a float32 is taken for a list of float32",
     "mask_written": "a mask without elements is refused where NumPy takes it",
     "singular": "a matrix with NaN: an error where NumPy gives NaN",
     "solved": "operands of wrong rank: another exception than NumPy's",

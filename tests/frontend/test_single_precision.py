@@ -421,3 +421,51 @@ def test_complex_numbers_of_two_floats() -> None:
     bar = wg.grad(lambda z: np.sum(np.abs(z * z + 1.0) ** 2))(z)
     assert bar.dtype == np.complex64
     np.testing.assert_allclose(bar, [24.0 - 32.0j, 4.5 + 1.0j], rtol=1e-5)
+
+
+def one_or_the_other(v, c):
+    x = 1.1
+    if c > 0:
+        x = v
+    return x
+
+
+def put_into_a_list(values, k, v):
+    values[k] = v
+    return values[0] + values[-1] * v
+
+
+ROUNDED = [(one_or_the_other, (f32(0.7), -1)), (put_into_a_list, ([1.1, 2.2], 0, f32(0.7)))]
+
+
+@pytest.mark.parametrize(("f", "args"), ROUNDED)
+def test_numbers_that_would_be_rounded_are_refused(f, args):
+    with pytest.raises(wg.WengertError, match="float32 would round"):
+        wg.jit(f)(*args)
+
+
+def test_numbers_that_are_not_rounded_are_joined():
+    def total(v, start=0.0):
+        for x in v:
+            start = start + x if x < 2.0 else 0.5
+        return start
+
+    v = np.array([1.25, 0.3, 1.1], np.float32)
+    found = wg.jit(total)(v)
+    assert found == total(v)
+    assert type(found) is np.float32
+
+
+def test_classes_of_numbers_that_are_float32_or_not():
+    def is_float(v, c):
+        x = 0.5
+        if c > 0:
+            x = v
+        y = (x / 2 + v) * 3.0 - x
+        return isinstance(y, float), y
+
+    v = np.float32(0.7)
+    for c in (-1, 1):
+        found, expected = wg.jit(is_float)(v, c), is_float(v, c)
+        assert found[0] is expected[0] is False
+        assert abs(found[1] - expected[1]) <= 1e-6

@@ -112,7 +112,7 @@ def _of_any_kind(rule: Rule, name: str, x: Any, y: Any) -> Any:
     """An operator on numbers of which the class is not sure: nor is that of the result."""
     first, second = kinds_of(x), kinds_of(y)
     found = rule(_of_its_type(x), _of_its_type(y))
-    if type(found) is not Scalar or name == "truediv":
+    if type(found) is not Scalar:
         return found
     kinds = {_result(name, a, b) for a in first for b in second} | ({type_of(found)} if name == "pow" else set())
     return Scalar(found.value, found.numpy, _joined(kinds, found))
@@ -127,8 +127,10 @@ def _result(name: str, a: type, b: type) -> type:
     numpy = issubclass(a, np.generic) or issubclass(b, np.generic)
     if name in ("and", "or", "xor") and all(issubclass(kind, bool | np.bool_) for kind in (a, b)):
         return np.bool_ if numpy else bool
-    whole = all(issubclass(kind, bool | int | np.bool_ | np.integer) for kind in (a, b))
-    return (np.int64 if numpy else int) if whole else np.float64 if numpy else float
+    if all(issubclass(kind, bool | int | np.bool_ | np.integer) for kind in (a, b)) and name != "truediv":
+        return np.int64 if numpy else int
+    single = np.float32 in (a, b) and not any(issubclass(kind, np.float64 | np.integer) for kind in (a, b))
+    return np.float32 if single else np.float64 if numpy else float
 
 
 def _joined(kinds: set[type], found: Scalar) -> Kinds:

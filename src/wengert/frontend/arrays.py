@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -60,6 +60,10 @@ class Flags:
 
     def __getitem__(self, name: str) -> bool:
         return bool(getattr(self, name.lower()))
+
+
+WRITTEN: Final = "written"
+"""Where a trace notes, by id, the arrays that are written to whatever happens."""
 
 
 @register_leaf
@@ -142,6 +146,8 @@ class Array(Operators):
         if trace.eager:
             self._value = new
         else:
+            if not (trace.depth or trace.trials):
+                trace.extra.setdefault(WRITTEN, {})[id(self)] = self
             trace.journal.write((id(self), "value"), self, self._base_value, self._set_value, new)
 
     def _set_value(self, new: Value) -> None:

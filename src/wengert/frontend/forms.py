@@ -13,7 +13,7 @@ from wengert.frontend.boxes import dtype_of
 from wengert.frontend.scalars import Kinds, class_of
 from wengert.ir.core import Value
 from wengert.tree import TreeDef
-from wengert.types import BOOL, DTYPES, F64, I64, TensorType
+from wengert.types import BOOL, DTYPES, F32, F64, I64, TensorType
 
 
 class Unset:
@@ -90,6 +90,8 @@ _TRACED: Final = {
     np.float64: SCALARS[F64, True],
 }
 _STATIC_NUMBERS = (bool, int, float, np.bool_, np.integer, np.float64, np.float32)
+_BEYOND = 2.0**128
+"""Numbers below this, if they have few enough digits, are numbers of single precision."""
 _BY_VALUE = (int, float, str, bytes, np.generic)
 
 # --- static leaves ---------------------------------------------------------------------------------------------------
@@ -143,6 +145,15 @@ def traced_leaf(leaf: Leaf) -> Leaf:
     if isinstance(obj, np.ndarray):
         return Leaf("array", TensorType(dtype_of(obj), obj.shape)) if obj.dtype.kind in "fiub" else leaf
     return Leaf("scalar", TensorType(dtype_of(obj)), isinstance(obj, np.generic)) if is_number(obj) else leaf
+
+
+def is_single(leaf: Leaf) -> bool:
+    """Whether float32 holds the number exactly, whatever it turns out to be."""
+    if leaf.kind == "static" and isinstance(leaf.obj.obj, int | float):
+        number = float(leaf.obj.obj)
+        return not math.isfinite(number) or (abs(number) < _BEYOND and float(np.float32(number)) == number)
+    declared = traced_leaf(leaf).type
+    return declared is not None and declared.dtype in (F32, BOOL)
 
 
 def of_kinds(form: Form, other: Form) -> Form:

@@ -24,7 +24,7 @@ from wengert.frontend.staging_forms import mutable_parts
 from wengert.frontend.staging_state import bear, freeze
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import I64, I64_SCALAR, Affine, Dim, DType, TensorType, dim_of
+from wengert.types import BOOL, F32, I64, I64_SCALAR, Affine, Dim, DType, TensorType, dim_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,8 @@ class Moving:
             raise CannotMergeError(f"an array of dtype {self.dtype} or of dtype {other.dtype}")
         dims = tuple([a if a == b else None for a, b in zip(self.dims, other.dims, strict=True)])
         dtype = joined_dtype((self.dtype, self.numpy), (other.dtype, other.numpy))
+        if dtype == F32 and not {self.dtype, other.dtype} <= {F32, BOOL}:
+            raise CannotMergeError("a float32 or a number of Python's that float32 would round")
         joined = Moving(self.is_array, dtype, dims, self.numpy or other.numpy)
         return self if joined.is_equal(self) else joined
 

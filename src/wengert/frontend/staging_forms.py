@@ -28,6 +28,7 @@ from wengert.frontend.forms import (
     Leaf,
     StaticLeaf,
     Unset,
+    is_single,
     kinds_of_leaf,
     traced_leaf,
 )
@@ -35,7 +36,7 @@ from wengert.frontend.growing import Pattern, Rows, is_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
-from wengert.types import I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
+from wengert.types import F32, I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 _LEAF: Final = flatten(0)[1]
 _SIMPLE: Final = frozenset({Value, Unset, Scalar, Array, float, int, bool, np.float64})
@@ -320,6 +321,8 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         raise CannotMergeError(f"an array of dtype {x.type.dtype} or of dtype {y.type.dtype}")
     kinds = kinds_of_leaf(a, x) | kinds_of_leaf(b, y) if x.kind == "scalar" else frozenset()
     declared = x.type.with_dtype(joined_dtype((x.type.dtype, x.numpy), (y.type.dtype, y.numpy)))
+    if declared.dtype == F32 and not (is_single(a) and is_single(b)):
+        raise CannotMergeError("a float32 or a number of Python's that float32 would round")
     return Leaf(x.kind, declared, x.numpy or y.numpy, None, kinds if len(kinds) > 1 else None)
 
 

@@ -446,13 +446,12 @@ class _Run:
 
     def updates(self, written: Sequence[int], results: list[Value]) -> Updates | None:
         """What the function did to its arguments, if that is wanted; the new values are added to the results."""
-        changes = None if self.given is None else self.given.changes(written)
-        if changes is None:
+        if self.given is None or (changes := self.given.changes(written)) is None:
             return None
         leaves, tree = flatten(changes)
         self.refuse_choices(tree, "what an argument holds afterwards")
         places, numpy = self.outputs(leaves, results)
-        return Updates(tree, places, numpy, tuple(changes[1]))
+        return Updates(tree, places, numpy, tuple(changes[1]), self.given.surely_written())
 
     def writes(self, results: list[Value]) -> tuple[WriteBack, set[Value]]:
         """What the function leaves behind outside, with the inputs that are arrays it writes to; new values join the results."""
