@@ -229,8 +229,7 @@ def source_index(low: Lowering, spec: Sequence[str], operands: Sequence[str], in
         else:
             start, _, step = next(given), next(given), next(given)
             moved = next(inner)
-            moved = moved if step == "1" else low.w.let(f"mul nsw i64 {moved}, {step}")
-            result.append(moved if start == "0" else low.w.let(f"add nsw i64 {start}, {moved}"))
+            result.append(low.w.plus(start, low.w.times(moved, step)))
     return tuple(result)
 
 
@@ -255,7 +254,7 @@ def part_of(low: Lowering, place: Mem, x: Value, spec: Sequence[str], indices: S
             offset.append(low.scalar(start))
             by = low.scalar(step)
             packed = packed and by == "1"
-            strides.append(stride if by == "1" else by if stride == "1" else low.w.let(f"mul nsw i64 {stride}, {by}"))
+            strides.append(low.w.times(stride, by))
             key.append(("s", start.affine, count.affine, step.affine, dim))
     pointer = low.address(place, tuple(offset))
     path = None if place.path is None else (*place.path, tuple(key))
@@ -336,7 +335,7 @@ def resize(low: Lowering, instr: Instr) -> None:
     zero = literal(0, whole.dtype)
 
     def clear(index: Index) -> None:
-        position = low.w.let(f"add nsw i64 {old}, {index[0]}")
+        position = low.w.plus(old, index[0])
         low.store(whole.dtype, zero, low.address(target, (position,), flat=True), whole.buffer)
 
     nest(low, (added,), clear)
@@ -416,7 +415,7 @@ def windows(low: Lowering, instr: Instr) -> None:
 
 def under_windows(low: Lowering, axis: int, index: Index) -> Index:
     """Where element `index` of windows is in the array that they slide over."""
-    place = low.w.let(f"add nsw i64 {index[axis]}, {index[-1]}")
+    place = low.w.plus(index[axis], index[-1])
     return (*index[:axis], place, *index[axis + 1 : -1])
 
 

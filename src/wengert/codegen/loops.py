@@ -8,6 +8,7 @@ from collections.abc import Callable
 from wengert.codegen.lowering import Lowering
 from wengert.codegen.nests import loop, nest
 from wengert.codegen.storage import Index, Mem
+from wengert.codegen.text import is_known
 from wengert.types import F64
 
 # Ranges of known length are written out up to this length.
@@ -16,43 +17,29 @@ WRITTEN_OUT = 8
 
 def plus(low: Lowering, a: str, b: str | int) -> str:
     """The sum of two i64."""
-    if str(b) == "0":
-        return a
-    if _is_known(a) and _is_known(str(b)):
-        return str(int(a) + int(b))
-    return low.w.let(f"add nsw i64 {a}, {b}")
+    return low.w.plus(a, b)
 
 
 def minus(low: Lowering, a: str, b: str | int) -> str:
     """The difference of two i64."""
-    if str(b) == "0":
-        return a
-    if _is_known(a) and _is_known(str(b)):
-        return str(int(a) - int(b))
-    return low.w.let(f"sub nsw i64 {a}, {b}")
+    return low.w.minus(a, b)
 
 
 def times(low: Lowering, a: str, b: str | int) -> str:
     """The product of two i64."""
-    if _is_known(a) and _is_known(str(b)):
-        return str(int(a) * int(b))
-    return low.w.let(f"mul nsw i64 {a}, {b}")
+    return low.w.times(a, b)
 
 
 def larger(low: Lowering, a: str, b: str | int) -> str:
     """The larger of two i64."""
-    if _is_known(a) and _is_known(str(b)):
+    if is_known(a) and is_known(str(b)):
         return str(max(int(a), int(b)))
     return low.w.let(f"call i64 @llvm.smax.i64(i64 {a}, i64 {b})")
 
 
-def _is_known(text: str) -> bool:
-    return not text.startswith("%")
-
-
 def between(low: Lowering, start: str, stop: str, body: Callable[[str], None]) -> None:
     """`body(i)` for start <= i < stop; written out where that is short and known."""
-    if _is_known(start) and _is_known(stop) and int(stop) - int(start) <= WRITTEN_OUT:
+    if is_known(start) and is_known(stop) and int(stop) - int(start) <= WRITTEN_OUT:
         for i in range(int(start), int(stop)):
             body(str(i))
         return
@@ -117,7 +104,7 @@ def when(low: Lowering, condition: str, body: Callable[[], None], otherwise: Cal
 
 def is_less(low: Lowering, a: str, b: int) -> str:
     """Whether an i64 is less than a known one, as an i1."""
-    if _is_known(a):
+    if is_known(a):
         return "true" if int(a) < b else "false"
     return low.w.let(f"icmp slt i64 {a}, {b}")
 
@@ -134,7 +121,7 @@ def fill(low: Lowering, target: Mem, value: str) -> None:
 
 def private(low: Lowering, sizes: Index, what: str) -> Mem:
     """Memory for a row-major array of f64 that no other value lies in."""
-    known = all(map(_is_known, sizes))
+    known = all(map(is_known, sizes))
     buffer = low.new_place(max(1, math.prod(map(int, sizes))) * F64.itemsize if known else 0, f"{what}: work space")
     pointer = low.reserve(buffer, low.product(list(sizes)), F64)
     return Mem(F64, buffer, pointer, sizes, low.row_major(sizes), None, True)

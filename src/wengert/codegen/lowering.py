@@ -205,9 +205,8 @@ class Lowering:
         for symbol, coefficient in d.terms:
             assert isinstance(symbol, Value), d
             term = self.scalar(symbol)
-            if coefficient != 1:
-                term = self.w.let(f"mul nsw i64 {term}, {coefficient}")
-            total = self.w.let(f"add nsw i64 {term}, {total}") if total else term
+            term = self.w.times(term, coefficient)
+            total = self.w.plus(term, total) if total else term
         self.dims[d] = total
         self.frames[-1].log.append((self.dims, d, MISSING))
         return total
@@ -441,18 +440,16 @@ class Lowering:
         """Strides of a contiguous array."""
         strides = ["1"]
         for size in reversed(sizes[1:]):
-            strides.append(size if strides[-1] == "1" else self.w.let(f"mul nsw i64 {strides[-1]}, {size}"))
+            strides.append(self.w.times(strides[-1], size))
         return tuple(reversed(strides[: len(sizes)]))
 
     def address(self, mem: Mem, index: Index, flat: bool = False) -> str:
         """The address of an element; with `flat`, of the element at a row-major position."""
         offset = ""
         for position, stride in [(index[0], "1")] if flat else zip(index, mem.strides, strict=True):
-            if stride == "0" or position == "0":
-                continue
-            term = position if stride == "1" else self.w.let(f"mul nsw i64 {position}, {stride}")
-            offset = self.w.let(f"add nsw i64 {offset}, {term}") if offset else term
-        if not offset:
+            if stride != "0" and position != "0":
+                offset = self.w.plus(offset or "0", self.w.times(position, stride))
+        if offset in ("", "0"):
             return mem.pointer
         return self.w.let(f"getelementptr inbounds {MEMORY[mem.dtype.name]}, ptr {mem.pointer}, i64 {offset}")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from wengert.codegen.blas import product
 from wengert.codegen.lowering import Handler, Lowering
-from wengert.codegen.nests import force, nest
+from wengert.codegen.nests import force, loop_sizes, nest
 from wengert.codegen.outline import outlined
 from wengert.codegen.reductions import combine
 from wengert.codegen.storage import Index, Mem
@@ -117,6 +118,9 @@ def _multiply_add(low: Lowering, x: Mem, at: Index, factor: str, target: Mem, wh
 
 def matrices(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
     """`x @ y`: rows of y, scaled, are added into rows of the result; or dots, where both run along the summed axis."""
+    if not any(loop_sizes(m.sizes) for m in (x, y, target)):
+        in_registers(low, x, y, target)
+        return
     if y.strides[0] == "1" and y.strides[1] != "1":
         across = transposed(y)
         nest(
@@ -133,6 +137,20 @@ def matrices(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
         nest(low, inner, lambda j: _multiply_add(low, y, (*index[1:], *j), factor, target, (*index[:1], *j)))
 
     nest(low, x.sizes, term)
+
+
+def in_registers(low: Lowering, x: Mem, y: Mem, target: Mem) -> None:
+    """`x @ y` of small matrices of known sizes: each element is read once, and sums are stored when they are complete."""
+    w, kind = low.w, REGISTER[x.dtype.name]
+    rows, inner, columns = (range(int(s)) for s in (*x.sizes, y.sizes[1]))
+    left = {(i, k): low.load(x.dtype, low.address(x, (str(i), str(k))), x.buffer) for i in rows for k in inner}
+    right = {(k, j): low.load(y.dtype, low.address(y, (str(k), str(j))), y.buffer) for k in inner for j in columns}
+    for i, j in itertools.product(rows, columns):
+        total = "0.0"
+        for k in inner:
+            product = w.let(f"fmul contract {kind} {left[i, k]}, {right[k, j]}")
+            total = w.let(f"fadd contract {kind} {total}, {product}")
+        low.store(target.dtype, total, low.address(target, (str(i), str(j))), target.buffer)
 
 
 HANDLERS: dict[str, Handler] = {"matmul": matmul}

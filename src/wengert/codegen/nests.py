@@ -177,7 +177,7 @@ def _nest_in_parts(low: Lowering, tasks: Sequence[Task], sizes: Index, body: Cal
 def _volume(low: Lowering, sizes: Index) -> str:
     total = sizes[0]
     for size in sizes[1:]:
-        total = low.w.let(f"mul nsw i64 {total}, {size}")
+        total = low.w.times(total, size)
     return total
 
 

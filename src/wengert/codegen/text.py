@@ -35,6 +35,11 @@ def float_literal(value: float) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
+def is_known(number: str) -> bool:
+    """Whether an i64 is a number, not the name of a value."""
+    return not number.startswith("%")
+
+
 class Writer:
     """The text of one LLVM function under construction.
 
@@ -85,6 +90,28 @@ class Writer:
         name = "%" + self.fresh()
         self.lines.append(f"  {name} = {text}")
         return name
+
+    def plus(self, a: str, b: str | int) -> str:
+        """The sum of two i64, indices or sizes; of numbers, a number."""
+        if str(b) == "0":
+            return a
+        if a == "0":
+            return str(b)
+        return str(int(a) + int(b)) if is_known(a) and is_known(str(b)) else self.let(f"add nsw i64 {a}, {b}")
+
+    def minus(self, a: str, b: str | int) -> str:
+        """The difference of two i64, indices or sizes; of numbers, a number."""
+        if str(b) == "0":
+            return a
+        return str(int(a) - int(b)) if is_known(a) and is_known(str(b)) else self.let(f"sub nsw i64 {a}, {b}")
+
+    def times(self, a: str, b: str | int) -> str:
+        """The product of two i64, indices or sizes; of numbers, a number."""
+        if str(b) == "1":
+            return a
+        if a == "1":
+            return str(b)
+        return str(int(a) * int(b)) if is_known(a) and is_known(str(b)) else self.let(f"mul nsw i64 {a}, {b}")
 
     def do(self, text: str) -> None:
         """Write an instruction without a result."""
