@@ -134,6 +134,10 @@ class Variant:
         return found
 
 
+def _is_read_only(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray) and not leaf.flags.writeable
+
+
 class Program:
     """`fn` under one transformation, with its compiled variants.
 
@@ -152,6 +156,7 @@ class Program:
         self.variants: dict[Any, list[Variant]] = {}
         self.refused: set[Any] = set()
         self.with_sizes: dict[Any, str] = {}
+        self.written: set[int] = set()
         self.counts = Stats()
         self._noticed = False
         self._reason: StagingError | None = None
@@ -165,7 +170,7 @@ class Program:
         leaves, tree = flatten_call(args, kwargs)
         if is_eager():
             return None, leaves
-        key = (tree, tuple([leaf_key(leaf) for leaf in leaves]), tuple(positions))
+        key = (tree, tuple([leaf_key(leaf) for leaf in leaves]), tuple(positions), self._protected(leaves))
         wanted = self.with_sizes.get(_shapes_key(tree, leaves), "") if self.with_sizes else ""
         if wanted == "eager":  # this once: the sizes that it computes may go together next time
             self.with_sizes[_shapes_key(tree, leaves)] = "eager before"
@@ -192,7 +197,15 @@ class Program:
                 self._reason = None if error.quiet else error
                 return None, leaves
             self.variants[key] = [variant, *self.variants.get(key, ())][:MAX_VARIANTS]
+            if variant.traced.updates is not None:
+                self.written.update(variant.traced.written)
+                if self._protected(leaves) != key[-1]:
+                    return self.variant(args, kwargs, positions)
         return variant, leaves
+
+    def _protected(self, leaves: Sequence[Any]) -> tuple[int, ...]:
+        """The leaves that are read-only arrays, of those to which the function is known to write, perhaps."""
+        return tuple([k for k in sorted(self.written) if k < len(leaves) and _is_read_only(leaves[k])])
 
     def _known(self, key: Any, leaves: Sequence[Any], sizes: bool) -> Variant | None:
         """A compilation for such arguments that is still good."""
@@ -201,11 +214,12 @@ class Program:
     def _compile(
         self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], positions: Sequence[int], sizes: bool
     ) -> Variant:
-        variant = None if sizes else self._build(self._trace(args, kwargs), leaves, positions)
+        protected = frozenset(("read-only", k) for k in self._protected(leaves))
+        variant = None if sizes else self._build(self._trace(args, kwargs, protected), leaves, positions)
         if variant is None or not variant.fits(leaves):
             # The sizes at hand are smaller than what the trace assumed (an interior `x[1:-1]` of one element, say).
             known = {k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()) or (sizes and type(leaf) is int)}
-            variant = self._build(self._trace(args, kwargs, frozenset({*known, "captured"})), leaves, positions)
+            variant = self._build(self._trace(args, kwargs, frozenset({*known, "captured"}) | protected), leaves, positions)
             variant.knows_sizes = True
         return variant
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from wengert.errors import InternalError, StagingError
 from wengert.frontend.context import NeedsPythonValue, current, is_tracing
-from wengert.frontend.emit import fail, product_of, unsupported, value_of
+from wengert.frontend.emit import ensure, fail, product_of, unsupported, value_of
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Operators, box_scalar
 from wengert.frontend.views import Expand, Index, Step, Transpose, whole
@@ -62,8 +62,8 @@ class Flags:
         return bool(getattr(self, name.lower()))
 
 
-WRITTEN: Final = "written"
-"""Where a trace notes, by id, the arrays that are written to whatever happens."""
+READ_ONLY: Final = "an argument that is read-only"
+"""Why an array must not be written to where the program that does it is at fault: it raises what NumPy raises."""
 
 
 @register_leaf
@@ -130,6 +130,9 @@ class Array(Operators):
 
     def write(self, new: Value) -> None:
         """Replace the contents by `new`, which has exactly this array's type; seen by the base and by all of its views."""
+        if self.frozen == READ_ONLY:
+            ensure(False, "ValueError", "assignment destination is read-only")
+            return
         if self.frozen:
             unsupported(f"writing to {self.frozen} is not supported", fix="take a .copy() first", error=StagingError)
         if new.dims != self.dims or new.tensor.dtype != self.element:
@@ -146,8 +149,6 @@ class Array(Operators):
         if trace.eager:
             self._value = new
         else:
-            if not (trace.depth or trace.trials):
-                trace.extra.setdefault(WRITTEN, {})[id(self)] = self
             trace.journal.write((id(self), "value"), self, self._base_value, self._set_value, new)
 
     def _set_value(self, new: Value) -> None:

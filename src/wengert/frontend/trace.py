@@ -21,7 +21,7 @@ from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 -
 from wengert.frontend import generators_builtins, list_order, sorting
 from wengert.frontend import table_effects as _table_effects  # noqa: F401 - and that of effects
 from wengert.frontend import table_random as _table_random  # noqa: F401 - and that of random numbers
-from wengert.frontend.arrays import Array
+from wengert.frontend.arrays import READ_ONLY, Array
 from wengert.frontend.boxes import box, is_box, lift, refuse_subclass
 from wengert.frontend.calls import call
 from wengert.frontend.capture import Captures
@@ -303,6 +303,8 @@ class _Run:
         if isinstance(leaf, np.ndarray):
             refuse_subclass(leaf, self.names[k], is_argument=True)
             made = box(self.array_param(k, leaf), True)
+            if ("read-only", k) in self.static and isinstance(made, Array):
+                made.frozen = READ_ONLY
             self.arrays[k] = made
             return made
         if isinstance(leaf, float) or (isinstance(leaf, np.generic) and leaf.dtype.kind in "fiu"):
@@ -451,7 +453,7 @@ class _Run:
         leaves, tree = flatten(changes)
         self.refuse_choices(tree, "what an argument holds afterwards")
         places, numpy = self.outputs(leaves, results)
-        return Updates(tree, places, numpy, tuple(changes[1]), self.given.surely_written())
+        return Updates(tree, places, numpy, tuple(changes[1]))
 
     def writes(self, results: list[Value]) -> tuple[WriteBack, set[Value]]:
         """What the function leaves behind outside, with the inputs that are arrays it writes to; new values join the results."""

@@ -11,11 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wengert.errors import StagingError, UnsupportedError
-from wengert.frontend.arrays import WRITTEN, Array
+from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
 from wengert.frontend.context import current
 from wengert.frontend.growing import is_growing
@@ -41,14 +38,12 @@ class Updates:
         tree: the structure of `(arrays, parts)`: new values of written arrays by leaf, and new contents of containers by number.
         leaves: what they are made of, as for the results of the function.
         parts: the containers that change.
-        surely: the argument leaves that are written to whatever happens.
     """
 
     tree: TreeDef
     leaves: list[Any]
     numpy: list[bool]
     parts: tuple[int, ...]
-    surely: frozenset[int]
 
 
 class Arguments:
@@ -64,11 +59,6 @@ class Arguments:
         self.parts = mutable_parts(arguments)
         self.contents = [contents_of(part) for part in self.parts]
         self.boxes = list(leaves)
-
-    def surely_written(self) -> frozenset[int]:
-        """The arrays that are written to whatever happens."""
-        noted = current().extra.get(WRITTEN, {})
-        return frozenset(k for k, box in enumerate(self.boxes) if id(box) in noted)
 
     def changes(self, written: Sequence[int]) -> Any:
         """The new values of the arrays and the new contents of the containers that differ; None if nothing does."""
@@ -143,8 +133,7 @@ def apply(updates: Updates, found: Any, arguments: Any, leaves: Sequence[Any]) -
                 fix="pass a copy, or pass it once",
             )
     for k, value in arrays.items():
-        if k in updates.surely or leaves[k].flags.writeable or not _is_unchanged(leaves[k], value):
-            leaves[k][...] = value
+        leaves[k][...] = value
 
     def resolved(leaf: Any) -> Any:
         if isinstance(leaf, Known):
@@ -154,11 +143,6 @@ def apply(updates: Updates, found: Any, arguments: Any, leaves: Sequence[Any]) -
     new = {number: _shallow_map(resolved, contents) for number, contents in parts.items()}
     for number, contents in new.items():
         _replace(own[number], contents)
-
-
-def _is_unchanged(array: NDArray[Any], value: Any) -> bool:
-    """Whether an array holds the bits of `value` already: of a read-only one, that nothing has been written to it."""
-    return array.tobytes() == np.asarray(value, array.dtype).tobytes()
 
 
 def _shallow_map(rule: Callable[[Any], Any], contents: Any) -> Any:
