@@ -217,8 +217,23 @@ def store_attribute(trace: Trace, obj: Any, name: str, value: Any) -> None:
 _REFLECTED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
 
 
+_NUMBERS = frozenset({int, float})
+_BOXES = frozenset({Scalar, Array})
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
+"""What is done at once on plain and traced numbers and arrays."""
+
+
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
+    plain = _ARITHMETIC.get(name)
+    if plain is not None:
+        first, second = type(a), type(b)
+        if first in _NUMBERS and second in _NUMBERS:
+            return plain(a, b)
+        if (first in _BOXES and (second in _BOXES or second in _NUMBERS)) or (first in _NUMBERS and second in _BOXES):
+            found = OPERATORS[name](a, b)
+            if found is not NotImplemented:
+                return found
     if type(a) is Choice or type(b) is Choice:
         return binary(apply, name, a, b)
     if name == "mod" and isinstance(a, str) and any_box(b):
@@ -227,12 +242,12 @@ def apply(name: str, a: Any, b: Any) -> Any:
         if is_growing(a) or is_growing(b):
             return lists.apply(name, a, b)
         return _new(getattr(operator, name)(a, b))
-    plain = name.rstrip("_")
-    found = _try_method(a, f"__{plain}__", b)
+    bare = name.rstrip("_")
+    found = _try_method(a, f"__{bare}__", b)
     if found is not NotImplemented:
         return found
     reflected = _REFLECTED.get(name)
-    found = _try_method(b, f"__{reflected or 'r' + plain}__", a)
+    found = _try_method(b, f"__{reflected or 'r' + bare}__", a)
     if found is not NotImplemented:
         return found
     return _new(getattr(operator, name)(a, b))

@@ -115,12 +115,18 @@ class TraceBuilder(Builder):
         self.forks: list[Fork] = []
         self.kind = "once"
         self._constants: dict[Any, Value] = {}
+        self._integers: dict[int, Value] = {}
         self._constants_of: list[Instr] = self.instrs
 
     def const(self, value: float | bool, dtype: DType | None = None) -> Value:
         """A scalar constant; the one that this region has, if it has one."""
         if self._constants_of is not self.instrs:  # a fork: what follows may not run
-            self._constants, self._constants_of = {}, self.instrs
+            self._constants, self._integers, self._constants_of = {}, {}, self.instrs
+        if type(value) is int and dtype is None:
+            number = self._integers.get(value)
+            if number is None:
+                number = self._integers[value] = super().const(value)
+            return number
         # 0.0 and -0.0 are equal keys, and so are 0, 0.0 and False; dtypes tell the others apart.
         key = (value, dtype or type(value)) if value else (str(value), dtype or type(value))
         known = self._constants.get(key)

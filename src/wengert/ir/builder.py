@@ -57,17 +57,17 @@ class Builder:
     ) -> Instr:
         """The instruction that `emit` would append."""
         types = op.infer(operands, attrs, regions)
-        results: list[Value] = []
-        for index, declared in enumerate(types):
-            name = names[index] if index < len(names) else ""
-            affine = None
-            if type(declared) is TensorType and not declared.dims:
-                if op.affine is not None and declared.dtype is I64:
-                    affine = op.affine(*[o.affine for o in operands], **attrs)
-            elif results:  # the first result has none before it to refer to
-                declared = resolve_slots(declared, results)
-            results.append(Value(declared, name, affine))
-        return Instr(op, tuple(operands), tuple(results), attrs, tuple(regions), self.span)
+        if len(types) == 1:  # a single result has none before it to refer to
+            declared, name = types[0], names[0] if names else ""
+            affine = None if op.affine is None else _affine(op, declared, operands, attrs)
+            results: tuple[Value, ...] = (Value(declared, name, affine),)
+        else:
+            found: list[Value] = []
+            for index, declared in enumerate(types):
+                name = names[index] if index < len(names) else ""
+                found.append(Value(resolve_slots(declared, found), name, _affine(op, declared, operands, attrs)))
+            results = tuple(found)
+        return Instr(op, tuple(operands), results, attrs, tuple(regions), self.span)
 
     def known(self, value: Value) -> Any:
         """The run-time value of `value`; only the builder of the eager tape has one."""
@@ -178,6 +178,13 @@ def _method_of(op: OpDef) -> Callable[..., Any]:
         return results[0] if len(results) == 1 else results
 
     return method
+
+
+def _affine(op: OpDef, declared: Type, operands: Sequence[Value], attrs: dict[str, Any]) -> Affine | None:
+    """An integer result as an affine expression of the operands, if the op gives one."""
+    if op.affine is None or type(declared) is not TensorType or declared.dims or declared.dtype is not I64:
+        return None
+    return op.affine(*[o.affine for o in operands], **attrs)
 
 
 def resolve_slots(declared: Type, values: Sequence[Value]) -> Type:
