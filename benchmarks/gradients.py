@@ -100,7 +100,8 @@ def native(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[
     place = next(k for k, r in enumerate(fn.results) if r.is_float and not r.rank)
     wrt = [k for k, p in enumerate(fn.params) if p.is_float]
     leaves, _ = flatten((tuple(args), {}))
-    inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
+    given = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
+    inputs = [np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for v in given]  # as a call from Python passes them
     primal = compile_native(optimize(inline_custom(fn)))
     gradient = compile_native(with_tape_in_cache(optimize(inline_custom(gradient_of_result(fn, place, wrt)))))
     return lambda: primal(*inputs), lambda: gradient(*inputs)

@@ -120,6 +120,11 @@ class Guard:
             return f"{self.expected!r} not in {place}"
         if self.kind == "same":
             return f"{place} is {self.expected.source(constants)}"
+        if self.kind == "array":
+            dtype, shape = self.expected
+            sizes = "".join(f" and s[{k}] {'!= 1' if n is None else f'== {n}'}" for k, n in enumerate(shape))
+            tests = f"isinstance(v := {place}, {constants.name(np.ndarray)}) and v.dtype == {constants.name(dtype)}"
+            return f"{tests} and len(s := v.shape) == {len(shape)}{sizes}"
         return f"{constants.name(_CHECKS[self.kind])}({place}, {constants.name(self.expected)})"
 
     def __str__(self) -> str:
