@@ -6,12 +6,14 @@ holds for this one; here the size is put in its place, and the function is as if
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from wengert.ir.core import Function, Value
-from wengert.ir.rewriter import RewriteBuilder, Rewriter, pinned_values
-from wengert.types import Affine, Dim, TensorType
+from wengert.ir.builder import Builder
+from wengert.ir.core import Function, Instr, Region, Value
+from wengert.ir.rewriter import pinned_values
+from wengert.types import I64_SCALAR, Affine, Dim, StackType, Symbol, TensorType, dim_of, dim_substitute
 
 
 def known_sizes(assumptions: Iterable[tuple[Affine, int]]) -> dict[Value, int]:
@@ -31,19 +33,96 @@ def known_sizes(assumptions: Iterable[tuple[Affine, int]]) -> dict[Value, int]:
 
 
 def with_known_sizes(fn: Function, assumptions: Iterable[tuple[Affine, int]]) -> Function:
-    """`fn` with the sizes that the assumptions settle as constants; its parameters stay as they are."""
+    """`fn` with the sizes that the assumptions settle as constants; its parameters stay as they are.
+
+    The values of `fn`, which has just been traced and is nobody else's, take the types that they have then.
+    """
     known = {symbol: size for symbol, size in known_sizes(assumptions).items() if symbol in fn.dims}
     if not known:
         return fn
-    rewriter = Rewriter()
-    rewriter.pinned = pinned_values(fn)
-    b = RewriteBuilder(rewriter.defs, fn.span)
+    settler = _Settler(pinned_values(fn))
+    b = Builder(fn.span)
     for symbol, size in known.items():
-        rewriter.env[symbol] = b.const(size)
+        settler.env[symbol] = b.const(size)
+        settler.sizes[symbol] = size
     for param in fn.params:
-        wanted = param.type.substitute(rewriter.affine_of)
+        wanted = param.type.substitute(settler.sizes)
         if isinstance(wanted, TensorType) and wanted != param.type:
-            rewriter.env[param] = b.assume_shape(param, *[b.dim(d) for d in wanted.dims])
-    rewriter.block(b, fn.instrs)
-    results = tuple([r if r in fn.params else rewriter.env.get(r, r) for r in fn.results])
-    return replace(fn, instrs=tuple(b.instrs), results=results)
+            settler.env[param] = b.assume_shape(param, *[b.dim(d) for d in wanted.dims])
+    results = tuple([r if r in fn.params else settler.env.get(r, r) for r in fn.results])
+    return replace(fn, instrs=(*b.instrs, *settler.block(fn.instrs)), results=results)
+
+
+class _Settler:
+    """Puts known sizes into types and instructions; values stay the same objects.
+
+    Attributes:
+        env: what sizes and parameters have become.
+        sizes: what symbols of dimensions are, those that turn out to be known on the way included.
+        pinned: integers that must stay symbols.
+    """
+
+    def __init__(self, pinned: set[Value]) -> None:
+        self.env: dict[Value, Value] = {}
+        self.sizes: dict[Symbol, Affine] = {}
+        self.pinned = pinned
+
+    def block(self, instrs: Iterable[Instr]) -> tuple[Instr, ...]:
+        """Instructions with the known sizes."""
+        return tuple([self.instr(instr) for instr in instrs])
+
+    def instr(self, instr: Instr) -> Instr:
+        """An instruction with the known sizes; the same object if all that changes is types of values."""
+        env, old, attrs = self.env, instr.operands, instr.attrs
+        operands = old
+        for operand in old:
+            if operand in env:
+                operands = tuple([env.get(o, o) for o in old])
+                break
+        regions = instr.regions and tuple([self.region(r) for r in instr.regions])
+        if "type" in attrs or "elements" in attrs:
+            attrs = {name: self.attribute(found) for name, found in attrs.items()}
+        for result in instr.results:
+            self.settle(result)
+        if instr.op.affine is not None and len(instr.results) == 1 and instr.results[0].type == I64_SCALAR:
+            self.note_affine(instr, operands)
+        if operands is old and regions == instr.regions and attrs is instr.attrs:
+            return instr
+        return Instr(instr.op, operands, instr.results, attrs, regions, instr.span)
+
+    def attribute(self, found: Any) -> Any:
+        """An attribute, with known sizes in the types that it holds."""
+        if isinstance(found, tuple):
+            return tuple([self.attribute(each) for each in found])
+        return found.substitute(self.sizes) if isinstance(found, TensorType | StackType) else found
+
+    def region(self, region: Region) -> Region:
+        """A region with the known sizes."""
+        for param in region.params:
+            self.settle(param)
+        instrs = self.block(region.instrs)
+        results = tuple([self.env.get(r, r) for r in region.results])
+        if instrs == region.instrs and results == region.results:
+            return region
+        return Region(region.params, instrs, results)
+
+    def settle(self, value: Value) -> None:
+        """Bring the type and the affine form of a value up to date."""
+        declared = value.type
+        if isinstance(declared, StackType) or declared.dims:
+            if any([symbol in self.sizes for symbol in declared.symbols()]):
+                value.type = declared.substitute(self.sizes)
+        elif declared == I64_SCALAR:
+            affine = value.affine
+            if isinstance(affine, Dim) and any([symbol in self.sizes for symbol, _ in affine.terms]):
+                value.set_affine(dim_substitute(affine, self.sizes))
+
+    def note_affine(self, instr: Instr, operands: Sequence[Value]) -> None:
+        """An integer that the op cannot give for unknown operands (a product) may be known now."""
+        value = instr.result
+        if value in self.pinned or value.affine != dim_of(value) or instr.op.affine is None:
+            return
+        found = instr.op.affine(*[o.affine for o in operands], **instr.attrs)
+        if found is not None:
+            self.sizes[value] = found
+            value.set_affine(found)

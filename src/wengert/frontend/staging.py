@@ -23,7 +23,7 @@ from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower_leaves, raise_up, take_apart
+from wengert.frontend.staging_forms import NUMBERS, conform, form_of, join, leaves_of, lower_leaves, raise_up, take_apart
 from wengert.frontend.staging_state import (
     Applied,
     ArmEnded,
@@ -352,6 +352,8 @@ class Branch:
         """Emit the `if` and hand its results to the plans."""
         trace = self.trace
         plans = [(label, narrowed(a, first.facts), narrowed(b, second.facts), write) for label, a, b, write in plans]
+        if self.merge_numbers(plans, first, second):
+            return
         with Applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
         with Applied(second):
@@ -382,6 +384,31 @@ class Branch:
         # Only now: these writes are no news to arrays that may be the same.
         for new, a, b, plan in merged:
             self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))
+
+    def merge_numbers(self, plans: Sequence[Any], first: Outcome, second: Outcome) -> bool:
+        """`carry_out` where all that the arms leave are numbers: they have no structure and share nothing with others.
+
+        Returns:
+            False, with nothing done, where that is not so.
+        """
+        if not all(type(a) in NUMBERS and type(b) in NUMBERS for _, a, b, _ in plans):
+            return False
+        forms = [self.join(label, form_of(a), form_of(b)) for label, a, b, _ in plans]
+        if not all(form.leaves[0].kind == "scalar" for form in forms):
+            return False
+        values = []
+        for arm, side in ((first, 1), (second, 2)):
+            with self.trace.building(arm.builder):
+                values.append([lower_leaves(form, [plan[side]])[0] for form, plan in zip(forms, plans)])
+        results = list(values[0])
+        differing = [k for k, (x, y) in enumerate(zip(*values)) if x is not y]
+        names = [plans[k][0].strip("'") for k in differing]
+        emitted = self.emit_if(first, [values[0][k] for k in differing], second, [values[1][k] for k in differing], names)
+        for k, value in zip(differing, emitted, strict=True):
+            results[k] = value
+        for form, plan, value in zip(forms, plans, results):
+            plan[3](raise_up(form, iter([(value, None)]), {}))
+        return True
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""

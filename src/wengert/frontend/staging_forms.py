@@ -39,9 +39,10 @@ from wengert.tree import TreeDef, flatten
 from wengert.types import F32, I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 _LEAF: Final = flatten(0)[1]
-_SIMPLE: Final = frozenset({Value, Unset, Scalar, Array, float, int, bool, np.float64})
+NUMBERS: Final = frozenset({Scalar, float, int, bool, np.float64})
+_SIMPLE: Final = NUMBERS | {Value, Unset, Array}
 """What surely is one leaf."""
-_NUMBERS: Final = {key: Form(_LEAF, (leaf,)) for key, leaf in SCALARS.items()}
+_FORMS: Final = {key: Form(_LEAF, (leaf,)) for key, leaf in SCALARS.items()}
 
 
 def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
@@ -54,7 +55,7 @@ def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
 def form_of(obj: Any) -> Form:
     """The form of `obj`."""
     if type(obj) is Scalar and obj.kinds is None:
-        return _NUMBERS[obj.value.tensor.dtype, obj.numpy]
+        return _FORMS[obj.value.tensor.dtype, obj.numpy]
     if type(obj) in _SIMPLE:
         return Form(_LEAF, (_leaf_of(obj),))
     leaves, structure = take_apart(obj)

@@ -45,7 +45,7 @@ from wengert.frontend.text import TracedText
 from wengert.frontend.write_back import Arguments, Updates
 from wengert.ir.builder import Builder
 from wengert.ir.calls import refresh
-from wengert.ir.core import Function, Value, walk
+from wengert.ir.core import Function, Instr, Value
 from wengert.tree import TreeDef, flatten
 from wengert.types import BOOL, F32, F64, I64, I64_SCALAR, Affine, Dim, DType, TensorType, describe_type
 
@@ -528,10 +528,13 @@ def _span_of(fn: Any) -> Span | None:
     return None if code is None else Span(code.co_filename, code.co_firstlineno, function=code.co_name)
 
 
-def _used_values(instrs: Sequence[Any], results: Sequence[Value]) -> set[Value]:
+def _used_values(instrs: Sequence[Instr], results: Sequence[Value]) -> set[Value]:
     used = set(results)
-    for instr in walk(list(instrs)):
-        used.update(instr.operands)
-        for region in instr.regions:
-            used.update(region.results)
+    pending = [instrs]
+    while pending:
+        for instr in pending.pop():
+            used.update(instr.operands)
+            for region in instr.regions:
+                used.update(region.results)
+                pending.append(region.instrs)
     return used

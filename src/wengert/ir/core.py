@@ -42,6 +42,10 @@ class Value:
         """The value as a dimension."""
         return dim_of(self) if self._affine is None else self._affine
 
+    def set_affine(self, affine: Affine) -> None:
+        """Say what is known of the value as a dimension; only before anybody relies on it."""
+        self._affine = affine
+
     @property
     def tensor(self) -> TensorType:
         """The type, known to be a tensor type."""
@@ -126,10 +130,15 @@ class Function:
 
 def walk(instrs: tuple[Instr, ...] | list[Instr]) -> Iterator[Instr]:
     """All instructions, regions included, in program order (an instruction before its regions)."""
-    for instr in instrs:
-        yield instr
-        for region in instr.regions:
-            yield from walk(region.instrs)
+    open_blocks = [iter(instrs)]
+    while open_blocks:
+        for instr in open_blocks[-1]:
+            yield instr
+            if instr.regions:
+                open_blocks += [iter(region.instrs) for region in reversed(instr.regions)]
+                break
+        else:
+            open_blocks.pop()
 
 
 def free_values(region: Region) -> list[Value]:
