@@ -119,6 +119,30 @@ def test_a_product_of_sizes_that_turn_out_to_be_known() -> None:
     assert wg.jit(product_of_sizes)(x, y) == pytest.approx(product_of_sizes(x, y), rel=1e-14)
 
 
+def sizes_known_on_the_way(x: Any, y: Any) -> Any:
+    a = x * y
+    b = a + np.array([1.0, 2.0, 3.0])
+    for k in range(20):
+        x = x * a - 0.1 * y
+        if x[0] * 4.0 > k:
+            x = y / 2.0
+    x = x + a * 0.5
+    return np.sum(x * b) + np.sum(a)
+
+
+def test_sizes_that_are_known_from_some_operation_on() -> None:
+    compiled, gradient = wg.jit(sizes_known_on_the_way), wg.grad(sizes_known_on_the_way, argnums=1)
+    x, y, h = np.array([0.3, -0.2, 0.5]), np.array([0.5, 0.2, 0.9]), 1e-6
+    assert compiled(x.copy(), y) == pytest.approx(sizes_known_on_the_way(x.copy(), y), rel=1e-13)
+    steps = [h * row for row in np.eye(3)]
+    wanted = [(sizes_known_on_the_way(x.copy(), y + d) - sizes_known_on_the_way(x.copy(), y - d)) / (2 * h) for d in steps]
+    np.testing.assert_allclose(gradient(x.copy(), y), wanted, rtol=1e-7, atol=1e-8)
+    assert compiled.stats.traces == gradient.stats.traces == 1
+    verify(trace(sizes_known_on_the_way, (x, y), {}).function)
+    with pytest.raises(ValueError):
+        compiled(np.ones(4), np.ones(4))
+
+
 def test_instructions_come_before_those_of_their_regions() -> None:
     def f(x: Any) -> Any:
         total = 0.0

@@ -11,7 +11,9 @@ import numpy as np
 from wengert.frontend import python_numbers as python
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, dtype_of, is_operand, is_python_number, lift, type_name
+from wengert.frontend.broadcasting import assume
 from wengert.frontend.complexes import is_complex
+from wengert.frontend.context import current
 from wengert.frontend.elementwise import apply
 from wengert.frontend.emit import builder, fail, to_dtype
 from wengert.frontend.python_numbers import compare, to_int
@@ -71,10 +73,13 @@ def _array_short_cut(op: OpDef, x: Any, y: Any) -> Array | None:
 
 
 def _float_array(x: Any) -> Value | None:
-    """The value of an array of f64 of rank 1 or more, all of whose axes it has."""
+    """The value of an array of f64 of rank 1 or more, all of whose axes it has; sizes that are known by now are numbers."""
     if type(x) is not Array or type(x.step) is Expand or x.element is not F64 or not x.dims:
         return None
-    return x.value
+    value, numbers = x.value, current().numbers
+    if not numbers:
+        return value
+    return assume(value, tuple([d if type(d) is int else numbers.get(d, d) for d in value.dims]))
 
 
 def _number_beside(x: Any) -> Value | None:

@@ -105,6 +105,7 @@ class Trace:
         frozen: Python containers that must not be changed any more, by id, with the reason.
         assumptions: `(size, minimum)` pairs that hold for the arguments at hand and that the trace relies on.
         equal_sizes: pairs of sizes that the assumptions make equal.
+        numbers: sizes that the assumptions make a number.
         frames: the regions being run (`staging_state.Frame`), outermost first.
         failures: the exceptions that `try` statements take (`staging_failures.Failures`).
         span: the user's line being run; also given to the builder.
@@ -128,6 +129,7 @@ class Trace:
     frozen: dict[int, tuple[Any, str]] = field(default_factory=dict)
     assumptions: dict[tuple[Affine, int], None] = field(default_factory=dict)
     equal_sizes: set[tuple[Affine, Affine]] = field(default_factory=set)
+    numbers: dict[Affine, int] = field(default_factory=dict)
     frames: list[Any] = field(default_factory=list)
     failures: Any = None
 
@@ -173,6 +175,9 @@ class Trace:
         if self.size_at_hand(gap) != 0 or not self.assume_at_least(gap, 0) or not self.assume_at_least(back, 0):
             return False
         self.equal_sizes.add((a, b))
+        size, number = (b, a) if isinstance(a, int) else (a, b)
+        if isinstance(number, int):
+            self.numbers[size] = number
         return True
 
     def settle(self, size: Affine) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.rewriter import pinned_values
-from wengert.types import I64_SCALAR, Affine, Dim, StackType, Symbol, TensorType, dim_of, dim_substitute
+from wengert.types import I64, I64_SCALAR, Affine, Dim, StackType, Symbol, TensorType, dim_of, dim_substitute
 
 
 def known_sizes(assumptions: Iterable[tuple[Affine, int]]) -> dict[Value, int]:
@@ -112,7 +112,7 @@ class _Settler:
         if isinstance(declared, StackType) or declared.dims:
             if any([symbol in self.sizes for symbol in declared.symbols()]):
                 value.type = declared.substitute(self.sizes)
-        elif declared == I64_SCALAR:
+        elif declared.dtype is I64:
             affine = value.affine
             if isinstance(affine, Dim) and any([symbol in self.sizes for symbol, _ in affine.terms]):
                 value.set_affine(dim_substitute(affine, self.sizes))
