@@ -97,6 +97,17 @@ def test_trips_that_need_each_other_stay(lines):
     stays(abreast, loop(lines))
 
 
+def test_what_is_larger_than_what_is_read_is_not_computed_for_all_trips_at_once():
+    lines = """%c: f64[%n] = index(%y, %j) {spec=(':', 'i')}
+      %d: f64[] = matmul(%u, %c)
+      %e: f64[%k] = broadcast(%d, %k) {axes=()}
+      %f: f64[%k] = exp(%e)
+      %g: f64[] = sum(%f) {axes=(0,)}
+      %z: f64[%n,%m] = update(%y, %g, %zero, %j) {spec=('i', 'i')}"""
+    stays(abreast, loop(lines))
+    assert loops(abreast(loop(lines.replace("%k", "%n")))) == 0
+
+
 # --- whole programs --------------------------------------------------------------------------------------------------
 
 STATEMENTS = (

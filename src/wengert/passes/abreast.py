@@ -75,6 +75,7 @@ class _Trips:
         facts: what is known of integers in front of it.
         places: integers that go up or down by one from trip to trip, and by how much.
         wide: what else differs from trip to trip.
+        read_sizes: the sizes of columns that are read, a different one in each trip.
         arrays: the carried arrays, in all their versions, and the position of each among the carries.
         sums: the carried numbers that trips only add to, in all their versions, and the position of each.
         terms: what is added to each, in order: the instruction and the term.
@@ -88,6 +89,7 @@ class _Trips:
     facts: Facts
     places: dict[Value, int] = field(default_factory=dict)
     wide: set[Value] = field(default_factory=set)
+    read_sizes: set[tuple[Affine, ...]] = field(default_factory=set)
     arrays: dict[Value, int] = field(default_factory=dict)
     sums: dict[Value, int] = field(default_factory=dict)
     terms: dict[int, list[tuple[Instr, Value]]] = field(default_factory=dict)
@@ -119,6 +121,9 @@ class _Trips:
             return False
         if any(self.latest[k] is not r for k, r in enumerate(self.body.results)):
             return False
+        # What is computed for all trips at once takes no more memory than what is read.
+        if any(v.rank and v.dims not in self.read_sizes for v in self.wide):
+            return False
         return all(self.is_apart(k, part) for k in self.written for part in (*self.read.get(k, ()), *self.written[k]))
 
     def is_simple(self, instr: Instr) -> bool:
@@ -142,6 +147,8 @@ class _Trips:
             self.guarded = self.guarded or name == "assume_shape"
             return kind in ("constant", "elementwise") or name in ("broadcast", "assume_shape", "matmul", "sum")
         self.wide.add(instr.result)
+        if name == "assume_shape" and instr.operands[0].dims in self.read_sizes:
+            self.read_sizes.add(instr.result.dims)
         if name in ("broadcast", "assume_shape"):
             return self.wide.isdisjoint(instr.operands[1:])
         return kind == "elementwise" or name == "sum" or (name == "matmul" and all(o.rank == 1 for o in instr.operands))
@@ -168,6 +175,7 @@ class _Trips:
             return False
         if own or source in self.wide:
             self.wide.add(instr.result)
+            self.read_sizes.add(instr.result.dims)
         self.guarded = self.guarded or not self.is_in_range(instr, 1)
         if source in self.arrays:
             self.read.setdefault(self.arrays[source], []).append(entries(instr))
