@@ -13,7 +13,7 @@ from typing import Any
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Instr, Region, Value
 from wengert.ir.rewriter import pinned_values
-from wengert.types import I64, I64_SCALAR, Affine, Dim, StackType, Symbol, TensorType, dim_of, dim_substitute
+from wengert.types import I64, I64_SCALAR, Affine, Dim, StackType, Symbol, TensorType, Type, dim_of, dim_substitute
 
 
 def known_sizes(assumptions: Iterable[tuple[Affine, int]]) -> dict[Value, int]:
@@ -60,12 +60,14 @@ class _Settler:
         env: what sizes and parameters have become.
         sizes: what symbols of dimensions are, those that turn out to be known on the way included.
         pinned: integers that must stay symbols.
+        types: types brought up to date, by the identity of the old one: one object is the type of many values.
     """
 
     def __init__(self, pinned: set[Value]) -> None:
         self.env: dict[Value, Value] = {}
         self.sizes: dict[Symbol, Affine] = {}
         self.pinned = pinned
+        self.types: dict[int, tuple[Type, Type]] = {}
 
     def block(self, instrs: Iterable[Instr]) -> tuple[Instr, ...]:
         """Instructions with the known sizes."""
@@ -110,8 +112,11 @@ class _Settler:
         """Bring the type and the affine form of a value up to date."""
         declared = value.type
         if isinstance(declared, StackType) or declared.dims:
-            if any([symbol in self.sizes for symbol in declared.symbols()]):
-                value.type = declared.substitute(self.sizes)
+            known = self.types.get(id(declared))
+            if known is None:
+                touched = any([symbol in self.sizes for symbol in declared.symbols()])
+                known = self.types[id(declared)] = (declared, declared.substitute(self.sizes) if touched else declared)
+            value.type = known[1]
         elif declared.dtype is I64:
             affine = value.affine
             if isinstance(affine, Dim) and any([symbol in self.sizes for symbol, _ in affine.terms]):
@@ -125,4 +130,5 @@ class _Settler:
         found = instr.op.affine(*[o.affine for o in operands], **instr.attrs)
         if found is not None:
             self.sizes[value] = found
+            self.types.clear()
             value.set_affine(found)

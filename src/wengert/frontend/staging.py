@@ -174,6 +174,7 @@ class Branch:
         merged_from: arrays merged so far, by identity of the arrays of the arms.
         lost: arrays whose contents are unknown afterwards.
         same: locations to which both arms wrote the same.
+        what: what messages call it.
     """
 
     def __init__(self, trace: Trace, test: Value, variables: Variables, info: BranchInfo | None) -> None:
@@ -185,7 +186,7 @@ class Branch:
         self.merged_from: dict[int, list[Array]] = {}
         self.lost: list[Array] = []
         self.same: list[tuple[Location, Any]] = []
-        self.reason = f"one of two arrays or containers, chosen by the branch at {self.span}"
+        self.what = f"the branch at {self.span}"
 
     def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Trace both arms and merge; the merged result of the two functions is returned."""
@@ -216,7 +217,7 @@ class Branch:
             assume(self.trace, self.test, outcome)
             return body()
 
-        return run_region(self.trace, builder, self.variables, run, f"the branch at {self.span}")
+        return run_region(self.trace, builder, self.variables, run, self.what)
 
     # --- arms that raise ----------------------------------------------------------------------------------------
 
@@ -289,7 +290,7 @@ class Branch:
         for written, new in self.same:
             trace_write(self.trace, written, new)
         for array in self.lost:
-            poison(self.trace, array, f"the branch at {self.span}")
+            poison(self.trace, array, self.what)
         for k, key in enumerate(self.variables.keys):
             if key in stored and key not in unset:
                 final[k] = read_cell(self.variables.cells[k])
@@ -455,7 +456,7 @@ class Branch:
             bear(trace, new)
         else:
             for obj in (new, *given):
-                freeze(trace, obj, self.reason)
+                freeze(trace, obj, f"one of two arrays or containers, chosen by {self.what}")
 
 
 def _count(form: Form) -> int:

@@ -60,7 +60,7 @@ class Failure:
     exc: Any = RuntimeError
 
 
-@dataclass
+@dataclass(slots=True)
 class Location:
     """A place outside of the variables that was written: an array's contents, an attribute, an item."""
 
@@ -126,7 +126,7 @@ class Variables:
         return self.cells[self.names.index(name)]
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
     """What a run of staged code did.
 
@@ -153,7 +153,7 @@ class Outcome:
     facts: Facts = ()
 
 
-@dataclass
+@dataclass(slots=True)
 class Frame:
     """A region being run: its variables, and the journal and their values at its start."""
 
