@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,69 @@ def test_all_ways_are_short() -> None:
                 assert type(made(*args)) is type(first)
                 value = made(*args)[0] if transform is wg.value_and_grad else None
                 assert value is None or type(value) is type(first[0])
+
+
+@dataclass
+class Spring:
+    stiffness: float
+    ends: Any
+    name: str = "spring"
+
+
+STRIDED = np.array([[1.0, -9.0], [2.0, -9.0], [4.0, -9.0]])[:, 0]
+
+
+def energy(spring: Any, scale: dict[str, float]) -> Any:
+    return scale["by"] * spring.stiffness * np.sum(spring.ends**2 * STRIDED)
+
+
+def test_objects_and_containers_take_the_short_way_too() -> None:
+    made = wg.value_and_grad(energy, argnums=(0, 1))
+    spring, scale = Spring(2.0, np.array([1.0, 2.0, 3.0])), {"by": 0.5}
+    first = made(spring, scale)
+    for ends in (spring.ends, np.array([3.0, -1.0, 0.5]), spring.ends[::-1]):
+        for stiffness in (2.0, -1.5):
+            spring = Spring(stiffness, ends)
+            assert is_hot(made, spring, scale)
+            value, (slopes, by) = made(spring, scale)
+            assert type(slopes) is Spring and slopes.name is None is first[1][0].name
+            weighed = float(np.sum(ends**2 * STRIDED))
+            assert value == pytest.approx(0.5 * stiffness * weighed, rel=1e-14)
+            assert slopes.stiffness == pytest.approx(0.5 * weighed, rel=1e-14)
+            assert slopes.ends == pytest.approx(stiffness * ends * STRIDED, rel=1e-14)
+            assert by == {"by": pytest.approx(stiffness * weighed, rel=1e-14)}
+
+
+def test_objects_of_another_kind_take_the_long_way() -> None:
+    made = wg.grad(energy)
+    spring, scale = Spring(2.0, np.array([1.0, 2.0, 3.0])), {"by": 0.5}
+    made(spring, scale)
+    other = Spring(2.0, np.array([1.0, 2.0, 3.0]))
+    other.extra = 1.0  # type: ignore[attr-defined]
+    for args in (
+        (other, scale),
+        (Spring(2, np.array([1.0, 2.0, 3.0])), scale),
+        (Spring(2.0, np.array([1, 2, 3])), scale),
+        (Spring(2.0, np.array([1.0, 2.0, 3.0]), "coil"), scale),
+        (spring, {"by": 0.5, "more": 1.0}),
+        (spring, {"by": "much"}),
+    ):
+        assert not is_hot(made, *args)
+    found = made(Spring(2.0, np.array([1.0, 2.0, 3.0]), "coil"), scale)
+    assert found.ends == pytest.approx(2.0 * np.array([1.0, 2.0, 3.0]) * STRIDED, rel=1e-14)
+    assert made(spring, scale).ends == pytest.approx(found.ends, rel=1e-15)
+
+
+def test_arrays_in_objects_that_are_written_to() -> None:
+    def doubled(spring: Any) -> Any:
+        spring.ends[:] = 2.0 * spring.ends
+        return np.sum(spring.ends)
+
+    made = wg.jit(doubled)
+    spring = Spring(2.0, np.array([1.0, 2.0, 3.0]))
+    for times in (2.0, 4.0, 8.0):
+        assert made(spring) == pytest.approx(6.0 * times)
+        assert spring.ends == pytest.approx(np.array([1.0, 2.0, 3.0]) * times)
 
 
 def test_counters_count_every_call_once() -> None:

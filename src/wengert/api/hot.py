@@ -18,7 +18,7 @@ from wengert.frontend.context import trace_now
 from wengert.frontend.growing import ListResult
 from wengert.frontend.trace import Traced
 from wengert.tree import TreeDef, flatten
-from wengert.tree_code import tree_expression
+from wengert.tree_code import fetch_code, tree_expression
 from wengert.types import TensorType
 
 if TYPE_CHECKING:
@@ -28,11 +28,15 @@ HotCode = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Takes the arguments of a call; gives its result, or `MISSING` where they are not what the code is made for."""
 
 MISSING: Any = object()
+FETCHED = """    known = fetch(args)
+    if known is None:
+        return MISSING
+"""
 _NUMPY_NUMBERS = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}
 
 
 def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[str, Any], counts: Stats) -> HotCode | None:
-    """Code for further calls with arguments of the kinds of `args`, all numbers or arrays; None if it cannot be made.
+    """Code for further calls with arguments of the kinds of `args`; None if it cannot be made.
 
     Args:
         variant: the compilation.
@@ -44,13 +48,15 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     traced = variant.traced
     leaves, tree = flatten(tuple(args))
     flat = tree.cls is tuple and all(child.kind == "leaf" for child in tree.children)
+    fetch = None if flat else fetch_code(tree, [leaf_test(leaf) for leaf in leaves])
     written = _written_arguments(variant, leaves)
-    if not flat or written is None:
+    if not leaves or written is None or (not flat and (fetch is None or written)):
         return None
     space: dict[str, Any] = {
         **names, "mode": mode,
         "trace_now": trace_now, "eager_now": eager_now, "MISSING": MISSING, "counts": counts, "ndarray": np.ndarray,
-        "entry": variant.compiled.entry, "holds": traced.guards_hold, "fits": variant.fits, "captures": traced.read_captures,
+        "entry": variant.compiled.entry, "fetch": fetch, "contiguous": np.ascontiguousarray,
+        "holds": traced.guards_hold, "fits": variant.fits, "captures": traced.read_captures,
     }  # fmt: skip
     variables = [f"a{k}" for k in range(len(leaves))]
     tests = [_test(leaf, k, space) for k, leaf in enumerate(leaves)]
@@ -58,20 +64,21 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     tests += _own_memory(variant, leaves, written, space)
     stores = "".join(f"    a{k}[...] = f[{place}]\n" for k, place in written.items() if place is not None)
     passed = [variables[k] for k in traced.param_leaves]
-    if traced.captures:
-        passed.append("*captures()")
+    for k, captured in enumerate(traced.captures):
+        is_array = isinstance(captured.value, np.ndarray)
+        passed.append(f"c[{k}] if c[{k}].flags.c_contiguous else contiguous(c[{k}])" if is_array else f"c[{k}]")
+    known = "args" if flat else "known"
     source = f"""def hot(args, kwargs):
-    if kwargs or len(args) != {len(leaves)} or mode.splits is not {mode.splits} or trace_now() is not None or eager_now():
+    if kwargs or len(args) != {len(args)} or mode.splits is not {mode.splits} or trace_now() is not None or eager_now():
         return MISSING
-    {"".join(f"{v}, " for v in variables)} = args
+{"" if flat else FETCHED}    {"".join(f"{v}, " for v in variables)} = {known}
     if not ({" and ".join(tests)}):
         return MISSING
     counts.calls += 1
+{"    c = captures()" if traced.captures else ""}
     f = entry({", ".join(passed)})
 {stores}    return {result}
 """
-    if not leaves:
-        return None
     exec(compile(source, "<wengert call>", "exec"), space)  # source made above from types
     found: HotCode = space["hot"]
     return found
