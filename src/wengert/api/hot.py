@@ -62,7 +62,9 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     tests = [_test(leaf, k, space) for k, leaf in enumerate(leaves)]
     tests += _conditions(variant, leaves, space) or [f"fits(({''.join(f'{v}, ' for v in variables)}))"]
     tests += _own_memory(variant, leaves, written, space)
-    stores = "".join(f"    a{k}[...] = f[{place}]\n" for k, place in written.items() if place is not None)
+    stores = "".join(
+        f"    if f[{place}] is not a{k}:\n        a{k}[...] = f[{place}]\n" for k, place in written.items() if place is not None
+    )
     passed = [variables[k] for k in traced.param_leaves]
     for k, captured in enumerate(traced.captures):
         is_array = isinstance(captured.value, np.ndarray)

@@ -118,6 +118,9 @@ class Variant:
         for k in self.arrays:
             if not inputs[k].flags.c_contiguous:
                 inputs[k] = np.ascontiguousarray(inputs[k])
+        for k in self.compiled.donated:
+            if not inputs[k].flags.writeable:
+                inputs[k] = inputs[k].copy()
         return inputs
 
 
@@ -263,7 +266,8 @@ class Program:
     def _build(self, traced: Traced, leaves: Sequence[Any], positions: Sequence[int]) -> Variant:
         started = time.perf_counter()
         function = optimize(remove_marks(inline_custom(self.lower(traced, positions))))
-        compiled = compile_native(with_tape_in_cache(function))
+        donated = donations(traced, function) if self.write_back else None
+        compiled = compile_native(with_tape_in_cache(function), donated=donated)
         self.counts.compilations += 1
         self.counts.compile_seconds += time.perf_counter() - started
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]
@@ -388,6 +392,19 @@ def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequenc
                     expected="arrays with memory of their own",
                     fix="pass a copy: x.copy()",
                 )
+
+
+def donations(traced: Traced, function: Function) -> dict[int, int]:
+    """The parameters whose arrays native code may write to itself, each with the result that the array becomes."""
+    updates = traced.updates
+    if updates is None or updates.parts:
+        return {}
+    arrays, _ = updates.tree.unflatten(updates.leaves)
+    found = {traced.param_leaves.index(k): place for k, place in arrays.items() if isinstance(place, int)}
+    returned = [place for place in traced.out_leaves if isinstance(place, int)]
+    is_whole = len(set(found.values())) == len(found) and not set(found.values()) & set(returned)
+    same = all(function.params[k].type == function.results[place].type for k, place in found.items())
+    return found if is_whole and same else {}
 
 
 def size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:

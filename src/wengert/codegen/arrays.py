@@ -257,7 +257,8 @@ def part_of(low: Lowering, place: Mem, x: Value, spec: Sequence[str], indices: S
             strides.append(low.w.times(stride, by))
             key.append(("s", start.affine, count.affine, step.affine, dim))
     pointer = low.address(place, tuple(offset))
-    path = None if place.path is None else (*place.path, tuple(key))
+    whole = all(entry == ":" for entry in spec)
+    path = place.path if whole or place.path is None else (*place.path, tuple(key))
     sizes = low.sizes(part)
     return Mem(place.dtype, place.buffer, pointer, sizes, tuple(strides), path, packed)
 

@@ -6,7 +6,7 @@ import ctypes
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,16 +50,24 @@ class Compiled:
         function: what was compiled.
         entry: the same callable as a builtin, without a Python frame around it.
         llvm_ir: LLVM text before optimisation.
+        donated: parameters whose arrays are written to where they are, each with the result that it may become.
         report: allocations, copies and stacks, with the user's lines.
         compile_seconds: what compiling took.
     """
 
-    def __init__(self, function: Function, options: Options | None = None, door: Door | None = None) -> None:
+    def __init__(
+        self,
+        function: Function,
+        options: Options | None = None,
+        door: Door | None = None,
+        donated: Mapping[int, int] | None = None,
+    ) -> None:
         started = time.perf_counter()
         self.function = function
         self._runtime = _Runtime(function)
         options = options or options_from_environment()
-        module = lower(function, options, door)
+        module = lower(function, options, door, donated)
+        self.donated = module.donated
         self.llvm_ir = module.text
         self.report: tuple[Note, ...] = tuple(module.lowering.notes)
         outside = {**blas.outside_symbols(module.text), **special.outside_symbols(module.text)}
@@ -100,9 +108,17 @@ class Compiled:
         return f"<compiled {self.function.name}>"
 
 
-def compile(function: Function, options: Options | None = None) -> Compiled:
-    """Native code for `function`."""
-    return Compiled(function, options)
+def compile(function: Function, options: Options | None = None, donated: Mapping[int, int] | None = None) -> Compiled:
+    """Native code for `function`.
+
+    Args:
+        function: what to compile.
+        options: how; by default as WENGERT_DISABLE says.
+        donated: array parameters whose memory the code may overwrite, each with the result that is best left there: then that
+            result is the argument itself. They have the type of the result, and share no memory with other arguments. Code that
+            may raise once it has written to one leaves all of them alone.
+    """
+    return Compiled(function, options, donated=donated)
 
 
 def effort_for(text: str, options: Options) -> Effort:

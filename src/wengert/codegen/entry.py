@@ -7,6 +7,7 @@ that converts it and calls again.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -44,7 +45,9 @@ def kernel_parameters(function: Function) -> list[str]:
     ]
 
 
-def entry_text(function: Function, words: int, is_recursive: bool = False, always_release: bool = False) -> tuple[str, Writer]:
+def entry_text(
+    function: Function, words: int, is_recursive: bool, always_release: bool, donated: Mapping[int, int]
+) -> tuple[str, Writer]:
     """The entry function, and the writer that knows what it declares.
 
     Args:
@@ -52,18 +55,20 @@ def entry_text(function: Function, words: int, is_recursive: bool = False, alway
         words: the size of the operand buffer.
         is_recursive: whether calls among the kernel's functions look at the limit of the thread's stack.
         always_release: whether other Python threads run during every call.
+        donated: array parameters whose memory may be overwritten, each with the result that it may become.
     """
     w = Writer()
     w.label("start")
-    _Entry(w, function, always_release).write(words, is_recursive)
+    _Entry(w, function, always_release, donated).write(words, is_recursive)
     body = "\n".join([*w.entry, *w.lines[1:]])
     text = f"define ptr @wg_entry(ptr %self, ptr %args, i64 %n) nounwind {vector_width()} {{\nstart:\n{body}\n}}"
     return text, w
 
 
 class _Entry:
-    def __init__(self, w: Writer, function: Function, always_release: bool) -> None:
+    def __init__(self, w: Writer, function: Function, always_release: bool, donated: Mapping[int, int]) -> None:
         self.w = w
+        self.donated = donated
         self.function = function
         self.always_release = always_release
 
@@ -71,10 +76,12 @@ class _Entry:
         w, function = self.w, self.function
         self.require(f"icmp eq i64 %n, {len(function.params)}")
         arguments: list[str] = []
+        objects: list[str] = []
         shapes: dict[Value, list[str]] = {}
         for k, param in enumerate(function.params):
             at = w.let(f"getelementptr inbounds ptr, ptr %args, i64 {k}")
             argument = w.let(f"load ptr, ptr {at}")
+            objects.append(argument)
             if param.rank:
                 arguments.append("ptr " + self.array(argument, param, shapes))
             else:
@@ -83,6 +90,9 @@ class _Entry:
                 arguments.append(f"{REGISTER[kind]} {found}")
         dims = self.dims(shapes)
         slots = [w.slot("ptr", "null") if r.rank else w.slot(REGISTER[r.tensor.dtype.name]) for r in function.results]
+        for k, position in self.donated.items():
+            w.call("void", "Py_IncRef", [("ptr", objects[k])])
+            w.do(f"store ptr {objects[k]}, ptr {slots[position]}")
         before = w.slot("i64", count=HEAD_WORDS + words)
         operands = w.let(f"getelementptr inbounds i64, ptr {before}, i64 {HEAD_WORDS}")
         if is_recursive:

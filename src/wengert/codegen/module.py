@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from wengert.codegen import (
 )
 from wengert.codegen.c_entry import Door, door_text
 from wengert.codegen.calls import close_callee, open_callee, write_return
+from wengert.codegen.donated import in_arguments, raises_in_time
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
 from wengert.codegen.interfaces import Interface, interfaces, is_scalar
@@ -111,28 +112,52 @@ class Module:
 
     text: str
     lowering: Lowering
+    donated: Mapping[int, int]
 
 
-def lower(function: Function, options: Options, door: Door | None = None) -> Module:
-    """The LLVM module of a function; with a C function around it that looks like `door`."""
-    in_order: frozenset[int] = frozenset()
+def lower(
+    function: Function, options: Options, door: Door | None = None, donated: Mapping[int, int] | None = None
+) -> Module:
+    """The LLVM module of a function.
+
+    Args:
+        function: what to compile.
+        options: how.
+        door: what a C function around it looks like, if one is wanted.
+        donated: array parameters whose memory the function may overwrite, each with the result that is best left there. They
+            are left alone if the function may raise after it has written to one: then its arguments stay as they were.
+    """
+    if donated and options.inplace and not function.functions:
+        made = schedule(in_arguments(function, donated))
+        if not (options.pieces and in_pieces(made).functions):
+            module = _apart(made, options, door, False, donated)
+            if raises_in_time(made, donated, [site.instr for site in module.lowering.sites]):
+                return module
     made = schedule(function)
     if options.pieces:
         made = in_pieces(made)
+    return _apart(made, options, door, made.functions.keys() != function.functions.keys(), {})
+
+
+def _apart(function: Function, options: Options, door: Door | None, is_long: bool, donated: Mapping[int, int]) -> Module:
+    """The module, with those loops in order that turn out not to be several loops."""
+    in_order: frozenset[int] = frozenset()
     while True:
         try:
-            return _lower(made, options, in_order, door, made.functions.keys() != function.functions.keys())
+            return _lower(function, options, in_order, door, is_long, donated)
         except NotApart as error:
             in_order |= {error.args[0]}
 
 
-def _lower(function: Function, options: Options, in_order: frozenset[int], door: Door | None, is_long: bool) -> Module:
+def _lower(
+    function: Function, options: Options, in_order: frozenset[int], door: Door | None, is_long: bool, donated: Mapping[int, int]
+) -> Module:
     found = interfaces(function)
     low = Lowering(function, options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
     low.is_long |= is_long
     low.output, low.destined = _output, _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
-    kernels, lowered = [_kernel(low)], [low]
+    kernels, lowered = [_kernel(low, donated)], [low]
     for interface in found.values():
         lowered.append(_following(lowered[-1], interface))
         lowered[-1].is_long |= is_long
@@ -140,7 +165,7 @@ def _lower(function: Function, options: Options, in_order: frozenset[int], door:
     words = max(each.operand_words for each in lowered)
     has_parts = any(name.startswith("@wg.part") for name in low.routines)
     recursive = any(i.is_recursive for i in found.values())
-    entry, entry_writer = entry_text(function, words, recursive, always_release=has_parts)
+    entry, entry_writer = entry_text(function, words, recursive, has_parts, donated)
     declarations = {**_SUPPORT_DECLARATIONS, **entry_writer.declarations}
     doors = []
     if door is not None:
@@ -171,7 +196,7 @@ def _lower(function: Function, options: Options, in_order: frozenset[int], door:
     stride = interpreter_lock.HEAD_WORDS + words
     if has_parts:
         text = text.replace(parts.STRIDE, str(stride)).replace(parts.AREA, str(stride * MOST_THREADS))
-    return Module(text, low)
+    return Module(text, low, donated)
 
 
 def _following(low: Lowering, interface: Interface) -> Lowering:
@@ -214,7 +239,7 @@ def _callee(low: Lowering, interface: Interface) -> str:
     return f"{head} nounwind {vector_width()} {{\nstart:\n" + "\n".join(lines) + "\n}"
 
 
-def _kernel(low: Lowering) -> str:
+def _kernel(low: Lowering, donated: Mapping[int, int]) -> str:
     function, w = low.function, low.w
     body = low.body
     low.enter(body)
@@ -226,7 +251,8 @@ def _kernel(low: Lowering) -> str:
             low.bind(param, f"%p{k}")
     for k, param in enumerate(function.params):
         if param.rank:
-            low.bind(param, low.memory(param, arguments, f"%p{k}"))
+            home = _donation(low, k, donated[k]) if k in donated else arguments
+            low.bind(param, low.memory(param, home, f"%p{k}"))
     low.block(body)
     _return(low)
     finish(low, [*kernel_parameters(function), "ptr %operands", *(f"ptr %r{k}" for k in range(len(function.results)))])
@@ -314,6 +340,16 @@ def _output(low: Lowering, result: Value, position: int) -> Buffer:
     array = _new_array(low, result, slot)
     interpreter_lock.release(low.w)
     buffer = Buffer(array.buffer.scope, True, local=array.pointer, result=result)
+    low.placed[position] = buffer, slot
+    return buffer
+
+
+def _donation(low: Lowering, k: int, position: int) -> Buffer:
+    """Memory of an argument that may be overwritten; its array, which the entry has left for the result, is kept in a slot."""
+    slot = low.w.slot("ptr", "null")
+    low.w.do(f"store ptr {low.w.let(f'load ptr, ptr %r{position}')}, ptr {slot}")
+    low.w.do(f"store ptr null, ptr %r{position}")
+    buffer = Buffer(low.new_scope(), True, local=f"%p{k}", result=low.function.results[position])
     low.placed[position] = buffer, slot
     return buffer
 

@@ -133,7 +133,8 @@ def apply(updates: Updates, found: Any, arguments: Any, leaves: Sequence[Any]) -
                 fix="pass a copy, or pass it once",
             )
     for k, value in arrays.items():
-        leaves[k][...] = value
+        if value is not leaves[k]:
+            leaves[k][...] = value
 
     def resolved(leaf: Any) -> Any:
         if isinstance(leaf, Known):
