@@ -215,11 +215,11 @@ class TensorType:
 
     def with_dims(self, dims: tuple[Affine, ...]) -> TensorType:
         """Same dtype, other dimensions."""
-        return TensorType(self.dtype, dims)
+        return TensorType(self.dtype, dims) if dims else SCALAR_TYPES[self.dtype]
 
     def with_dtype(self, dtype: DType) -> TensorType:
         """Same dimensions, other dtype."""
-        return TensorType(dtype, self.dims)
+        return TensorType(dtype, self.dims) if self.dims else SCALAR_TYPES[dtype]
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.dims))}]"
@@ -290,3 +290,5 @@ F64_SCALAR = TensorType(F64)
 F32_SCALAR = TensorType(F32)
 I64_SCALAR = TensorType(I64)
 BOOL_SCALAR = TensorType(BOOL)
+SCALAR_TYPES = {t.dtype: t for t in (F64_SCALAR, F32_SCALAR, I64_SCALAR, BOOL_SCALAR)}
+"""The types of scalars by dtype: what is made of them most often is one object, which compares at once."""

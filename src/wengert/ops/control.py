@@ -17,6 +17,7 @@ from wengert.types import (
     BOOL_SCALAR,
     I64,
     I64_SCALAR,
+    SCALAR_TYPES,
     Affine,
     Dim,
     Slot,
@@ -34,7 +35,7 @@ Regions = Sequence[Region]
 
 
 def _infer_const(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type, ...]:
-    return (TensorType(attrs["dtype"]),)
+    return (SCALAR_TYPES[attrs["dtype"]],)
 
 
 const = op(
@@ -57,7 +58,7 @@ def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type,
         raise InternalError("if takes one bool[] and two regions")
     then, otherwise = (r.results for r in regions)
     types = [_merge_types(k, then, otherwise) for k in range(min(len(then), len(otherwise)))]
-    if len(then) != len(otherwise) or None in types:
+    if len(then) != len(otherwise) or any([t is None for t in types]):
         raise InternalError(f"arms of if have different types: {[v.type for v in then]} and {[v.type for v in otherwise]}")
     return tuple(t for t in types if t is not None)
 
@@ -65,7 +66,7 @@ def _infer_if(operands: Operands, attrs: Attrs, regions: Regions) -> tuple[Type,
 def _merge_types(k: int, then: Operands, otherwise: Operands) -> Type | None:
     """The type of the k-th result of an `if`: sizes that differ between the arms are those of an earlier integer result."""
     a, b = then[k].type, otherwise[k].type
-    if a == b:
+    if a is b or a == b:
         return a
     if isinstance(a, StackType) or isinstance(b, StackType) or a.dtype != b.dtype or a.rank != b.rank:
         return None
