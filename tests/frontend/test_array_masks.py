@@ -226,3 +226,36 @@ def test_second_order_through_masks():
     for k in range(7):
         step = np.eye(7)[k] * 1e-6
         np.testing.assert_allclose(hessian[k], (gradient(X + step) - gradient(X - step)) / 2e-6, atol=1e-7)
+
+
+def written_and_read(x, b):
+    found = x[b]
+    x[b] = 2.0
+    return found, x
+
+
+@pytest.mark.parametrize(
+    ("axes", "mask"), [((3,), (0,)), ((2, 3), (0,)), ((2, 3), (0, 3)), ((2, 3), (2, 0)), ((3,), (2,)), ((2, 3), (0, 5))]
+)
+def test_masks_of_other_sizes(axes, mask):
+    """One whose axis has size 0 selects nothing, as in NumPy; any other does not go together with the array."""
+    b = np.zeros(mask, bool)
+
+    def outcome(f):
+        x = np.ones(axes)
+        try:
+            found = f(x, b)
+        except IndexError:
+            return "IndexError"
+        return found[0].shape, found[0].tolist(), x.tolist()
+
+    assert outcome(wg.jit(written_and_read)) == outcome(written_and_read)
+
+
+def test_a_right_hand_side_without_axes():
+    def solved(a, y):
+        return np.linalg.solve(a, y)
+
+    for f in (solved, wg.jit(solved)):
+        with pytest.raises(ValueError, match="solve"):
+            f(np.eye(3), np.array(2.0))

@@ -22,6 +22,7 @@ from wengert.frontend.emit import (
     fail,
     is_at_least,
     logical_and,
+    logical_or,
     product_of,
     remember,
     to_dtype,
@@ -133,24 +134,32 @@ def _only_mask(x: Array, key: Any) -> Array | None:
     if index.dtype != np.bool_ or index.ndim > x.ndim:
         return None
     mask = as_array(index)
-    dims = _mask_dims(mask.dims, x.dims[: mask.ndim], 0)
-    mask = Array(assume(mask.value, dims))
+    mask = Array(_fitted(mask.value, x.dims[: mask.ndim], 0))
     return mask.through(expand_step(mask.dims, range(mask.ndim, x.ndim))) if mask.ndim < x.ndim else mask
 
 
-def _mask_dims(mask: Dims, axes: Dims, first: int) -> Dims:
-    """The sizes of the axes that a mask covers, which it must have."""
-    if len(mask) > len(axes):
-        fail(IndexError, f"too many indices for array: the mask has {len(mask)} axes, {len(axes)} are left")
-    for k, (have, want) in enumerate(zip(mask, axes, strict=False)):
+def _fitted(mask: Value, axes: Dims, first: int) -> Value:
+    """A mask with the sizes of the axes that it covers, which it must have; without elements it selects nothing of any size."""
+    if mask.rank > len(axes):
+        fail(IndexError, f"too many indices for array: the mask has {mask.rank} axes, {len(axes)} are left")
+    is_empty = False
+    for k, (have, want) in enumerate(zip(mask.dims, axes, strict=False)):
         if have == want:
             continue
         what = "boolean index did not match indexed array along axis {}; size of axis is {} but size of boolean axis is {}"
-        if isinstance(have, int) and isinstance(want, int):
+        if have == 0:
+            is_empty = True
+        elif isinstance(have, int) and isinstance(want, int):
             fail(IndexError, what.format(first + k, want, have))
-        sizes = values_of((want, have))
-        ensure(builder().eq(*sizes), "IndexError", what.format(first + k, "{}", "{}"), *sizes)
-    return axes[: len(mask)]
+        else:
+            sizes, b = values_of((want, have)), builder()
+            is_same = b.eq(*sizes)
+            if not is_at_least(have, 1):
+                message = f"axis {first + k} of a mask has size 0: this must be known while tracing"
+                ensure(logical_or(is_same, b.ne(sizes[1], b.const(0))), "ValueError", message, sizes=True)
+            ensure(is_same, "IndexError", what.format(first + k, "{}", "{}"), *sizes)
+    dims = axes[: mask.rank]
+    return builder().full(dims, False) if is_empty else assume(mask, dims)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -307,7 +316,7 @@ def _item(part: Any, dims: Dims, position: int, axis: int) -> _Item:
     axes = tuple(range(position, position + max(len(dims), 1)))
     if isinstance(part, (np.ndarray, Array)) and part.dtype == np.bool_:
         mask = as_array(part).value
-        mask = assume(mask, _mask_dims(mask.dims, dims, axis)) if dims else builder().full((1,), mask)
+        mask = _fitted(mask, dims, axis) if dims else builder().full((1,), mask)
         return _Item(axes, mask_positions(mask), True)
     if isinstance(part, np.ndarray) and part.ndim:
         return _Item(axes, _constant_positions(part, dims[0], axis), False)

@@ -144,6 +144,8 @@ def solve(a: Value, y: Value, message: str = SINGULAR) -> Value:
 def sides(a: Value, y: Value) -> tuple[Value, Value, bool]:
     """Matrices and right-hand sides with leading axes that agree, and whether columns were made of vectors."""
     message = "solve: the sizes of the matrix and of the right-hand side differ"
+    if not y.rank:
+        fail(ValueError, "solve: the right-hand side has no axis: a vector or matrices are needed")
     if y.rank == 1 and a.rank == 2:
         return a, same_size(y, 0, a.dims[-1], message), False
     is_vector = y.rank == 1
