@@ -76,9 +76,23 @@ def branch_that_leaves_a_loop(x, n):
     return total
 
 
+def branch_that_never_fits(x, n, p):
+    w = np.empty(n)
+    w[:] = np.clip(x, -0.64, 1.45)
+    if x[0] > 0.2:
+        if -0.2 < x[-2] <= 0.7 or n > 3:
+            p = np.tanh(x[::-1])
+        elif n < 3:
+            w[1:-1] -= 0.3 * np.sin(Y[-2:])
+            for _ in p:
+                p[2] = 0.5
+    return np.sum(w**2) - p[::-1].sum()
+
+
 @pytest.mark.parametrize(
     ("f", "args"),
     [
+        (branch_that_never_fits, (X, 4, Y.copy())),
         (branch_that_leaves_a_loop, (0.3, 5.0)),
         (list_that_both_arms_leave_as_it_is, (2.0,)),
         (list_that_both_arms_leave_as_it_is, (0.5,)),

@@ -147,9 +147,7 @@ def _infer_assume_shape(operands: Operands, attrs: Attrs, regions: Regions) -> t
     dims = sizes("assume_shape", operands[1:])
     if len(dims) != declared.rank:
         raise InternalError(f"assume_shape of {declared} takes {declared.rank} sizes, got {len(dims)}")
-    for old, new in zip(declared.dims, dims, strict=True):
-        if isinstance(old, int) and isinstance(new, int) and old != new:
-            raise InternalError(f"assume_shape of {declared} to {declared.with_dims(dims)}")
+    # Sizes may turn out to differ behind a check that always fails, which is never passed.
     return (declared.with_dims(dims),)
 
 
