@@ -161,3 +161,9 @@ def test_message_has_the_function_and_the_instruction() -> None:
         verify(replace(fn, instrs=fn.instrs[1:]))
     assert "in: " in str(caught.value)
     assert "func @f(%x: f64[])" in str(caught.value)
+
+
+def test_sizes_may_differ_where_a_check_before_them_fails():
+    b = Builder()
+    assumed = b.assume_shape(Value(TensorType(F64, (0,))), b.const(2))
+    assert assumed.dims == (2,)
