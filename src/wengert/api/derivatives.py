@@ -129,6 +129,7 @@ def jit(fn: Callable[..., Any]) -> Jit:
     Returns:
         A callable with the signature of `fn`. What `fn` does to its arguments (arrays written to, lists, dicts and objects
         changed), to captured objects and to variables outside is done to them after the compiled run; nothing is if it raises.
+        Arrays are written to while it runs where it cannot raise once it has begun to write (but for a lack of memory).
 
     Raises:
         StagingError: at the call, if `fn` cannot be staged; it names the line and the reason.
