@@ -43,3 +43,21 @@ def test_a_read_only_array_that_is_written_to(f, args):
         with pytest.raises(ValueError, match="read-only"):
             g(x, *args)
     assert x.tolist() == [1.0, 2.5, 3.0, -1.0]
+
+
+def through_a_view(a):
+    a.reshape(-1)[0] = 7.0
+    return a * 2.0
+
+
+def in_place(a):
+    a += 1.0
+    return a * a
+
+
+@pytest.mark.parametrize(("f", "slope"), [(through_a_view, 0.0), (in_place, 8.0)])
+def test_an_array_without_axes_is_written_to(f, slope):
+    expected, found = np.array(3.0), np.array(3.0)
+    assert wg.jit(f)(found) == f(expected)
+    assert found == expected
+    assert wg.grad(f)(np.array(3.0)) == slope

@@ -310,6 +310,8 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
         return x  # one class of numbers
     if "static" in (x.kind, y.kind):
         raise _KindsDifferError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
+    if {x.kind, y.kind} == {"array", "scalar"}:
+        x, y = _as_number(x), _as_number(y)
     if (x.kind == "array") != (y.kind == "array"):
         raise CannotMergeError(f"{_shown_leaf(a)} or {_shown_leaf(b)}")
     assert x.type is not None and y.type is not None
@@ -325,6 +327,11 @@ def _join_leaves(a: Leaf, b: Leaf) -> Leaf:
     if declared.dtype == F32 and not (is_single(a) and is_single(b)):
         raise CannotMergeError("a float32 or a number of Python's that float32 would round")
     return Leaf(x.kind, declared, x.numpy or y.numpy, None, kinds if len(kinds) > 1 else None)
+
+
+def _as_number(leaf: Leaf) -> Leaf:
+    """An array without axes as the number that NumPy's operators make of it."""
+    return SCALARS[leaf.type.dtype, True] if leaf.kind == "array" and leaf.type is not None and not leaf.type.rank else leaf
 
 
 def _same_size(a: Affine, b: Affine) -> bool:

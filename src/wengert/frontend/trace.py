@@ -302,8 +302,8 @@ class _Run:
             raise UnsupportedError("a traced value of another trace is passed to a transformed function")
         if isinstance(leaf, np.ndarray):
             refuse_subclass(leaf, self.names[k], is_argument=True)
-            made = box(self.array_param(k, leaf), True)
-            if ("read-only", k) in self.static and isinstance(made, Array):
+            made = Array(self.array_param(k, leaf))
+            if ("read-only", k) in self.static:
                 made.frozen = READ_ONLY
             self.arrays[k] = made
             return made
