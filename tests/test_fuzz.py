@@ -25,7 +25,8 @@ def one_call_at_a_time(number, signature):
 
 @pytest.mark.parametrize("name", QUICK)
 def test_calls_in_this_process(name):
-    found = Runner(all_cases()[name], "value", 1, one_call_at_a_time).run(0, 150)
+    calls = 300 if name == "list_place" else 150  # half of its calls are refused
+    found = Runner(all_cases()[name], "value", 1, one_call_at_a_time).run(0, calls)
     assert not found.mismatches
     assert found.counts["gave a result"] > 20
 
