@@ -138,7 +138,8 @@ class Variant:
 
 
 def _is_read_only(leaf: Any) -> bool:
-    return isinstance(leaf, np.ndarray) and not leaf.flags.writeable
+    """Whether nobody can write to an array through a view of it; a reshaped form of one that is not contiguous is no view."""
+    return isinstance(leaf, np.ndarray) and not leaf.flags.writeable and leaf.flags.c_contiguous
 
 
 class Program:
