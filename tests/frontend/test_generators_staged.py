@@ -1,7 +1,9 @@
 """Generators and iterators whose own loops and branches are staged, consumed by loops, folds and `with`."""
 
 import contextlib
+import gc
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -339,3 +341,37 @@ def zipped_with_text(x):
 def test_text_zipped_with_an_array():
     same_everywhere(zipped_with_text, (X,))
     assert wg.jit(zipped_with_text)(X) == zipped_with_text(X)
+
+
+PAIRS = [(0, 1), (2, 3)]
+
+
+def sum_over_nested_pairs(x):
+    return sum(a * (x[i] - x[j]) for a, (i, j) in zip([2.0, 3.0], PAIRS, strict=True)) * x[0]
+
+
+def test_a_generator_with_a_nested_target_in_a_loop():
+    same_everywhere(sum_over_nested_pairs, (X[:4],))
+    rows = np.stack([X[:4], 2.0 * X[:4]])
+
+    def of_rows(m):
+        return sum(sum_over_nested_pairs(row) for row in m)
+
+    np.testing.assert_allclose(wg.jit(of_rows)(rows), of_rows(rows), rtol=1e-14)
+    np.testing.assert_allclose(wg.jit(lambda m: wg.vmap(sum_over_nested_pairs)(m))(rows), [4.125, 16.5], rtol=1e-14)
+
+
+def leaves_a_generator(x):
+    means = running_mean()
+    next(means)
+    return means.send(x) * x
+
+
+def test_a_generator_that_outlives_its_trace_is_closed_quietly():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            assert wg.jit(leaves_a_generator)(3.0) == 9.0
+            with wg.eager():
+                assert wg.grad(leaves_a_generator)(3.0) == 6.0
+            gc.collect()

@@ -5,6 +5,7 @@ One `Trace` is current at a time per thread, held in a ContextVar; boxes and hoo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -240,9 +241,12 @@ def current() -> Trace:
 
     Raises:
         InternalError: a box was used after its trace ended.
+        GeneratorExit: Python closes a generator that has outlived its trace, whose `except` and `finally` look for it.
     """
     trace = _current.get()
     if trace is None:
+        if isinstance(sys.exception(), GeneratorExit):
+            raise GeneratorExit
         raise InternalError("a traced value is used outside of the trace that made it")
     return trace
 

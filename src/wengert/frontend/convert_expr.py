@@ -304,7 +304,7 @@ class ExpressionRewriter:
             if getattr(node, name, None) is not None:
                 setattr(node, name, self.expr(getattr(node, name)))
         self.scope = outer
-        return node if isinstance(node, ast.GeneratorExp) else self.call("fresh", node, node)
+        return self.call("fresh", node, node)
 
     expr_SetComp = expr_DictComp = comprehension
 
