@@ -197,6 +197,31 @@ def test_second_order(sample):
     np.testing.assert_allclose(inner(second, other), inner(mixed, dots), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("sample", SMOOTH)
+def test_third_order(sample):
+    """Forward over forward over reverse against differences; reverse over forward over forward is its transpose."""
+    rng = seeded(str(sample))
+    dots, others = directions(sample, rng), directions(sample, rng)
+    bar = np.asarray(rng.uniform(-1, 1, np.shape(sample.call(sample.arguments))))[()]
+    point, places = point_of(sample), sample.floats
+    twice = jvp(vjp(sample.function(), places), places)
+    thrice = jvp(twice, places)
+    verify(thrice)
+    own = slice(-len(places), None)  # what belongs to the arguments comes last
+    found = run(thrice, [*with_floats(sample, point), bar, *dots, *others])[own]
+    expected = directional(lambda x: run(twice, [*with_floats(sample, x), bar, *dots])[own], point, others, step=1e-3)
+    assert_near(found, expected, SECOND_ORDER, scale(expected))
+
+    forward = jvp(jvp(sample.function(), places), places)
+    back = vjp(forward, places)
+    verify(back)
+    seeds = [*(np.zeros_like(sample.call(sample.arguments)) for _ in forward.results[1:]), bar]
+    third = run(back, [*with_floats(sample, point), *dots, *dots, *seeds])[own]
+    mixed = run(thrice, [*with_floats(sample, point), bar, *dots, *dots])[own]
+    for a, b in zip(third, mixed, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * max(1.0, scale(mixed)))
+
+
 # These relate sizes of operands to constants, so that their samples make sense for known sizes only.
 SIZED = {"broadcast", "update", "add_at"}
 
