@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import UnsupportedError
+from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend import lists
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, is_box, lift, lift_int, type_name
@@ -21,6 +21,17 @@ from wengert.frontend.choices import Choice
 from wengert.frontend.context import Trace, current
 from wengert.frontend.emit import builder, ensure, logical_and
 from wengert.frontend.growing import is_growing
+from wengert.frontend.references import (
+    are_on,
+    chosen,
+    columns,
+    holds_links,
+    is_float,
+    is_link,
+    merged_items,
+    replaced,
+    select_item,
+)
 from wengert.frontend.registry import OPERATORS, PASS, operator_rule
 from wengert.frontend.rows import can_be_rows
 from wengert.frontend.scalars import Scalar, kinds_of
@@ -32,6 +43,7 @@ from wengert.frontend.stores import (
     is_journaled,
     refuse_array,
     set_attribute,
+    set_contents,
     set_item,
 )
 from wengert.frontend.table_builtins import python_type, special_method
@@ -119,7 +131,8 @@ def _descriptor(cls: type, name: str) -> Any:
 def item(obj: Any, index: Any) -> Any:
     """`obj[index]`."""
     if type(obj) is Choice or type(index) is Choice:
-        return spread(item, obj, index)
+        found = columns(obj, index) if type(obj) is Choice else None
+        return spread(item, obj, index) if found is None else select_item(obj, found, index)
     if isinstance(obj, Scalar):
         if not obj.numpy:
             raise TypeError(f"'{type_name(obj)}' object is not subscriptable")
@@ -128,6 +141,9 @@ def item(obj: Any, index: Any) -> Any:
         return obj[index]
     if is_growing(obj):
         return lists.get_item(obj, index)
+    if isinstance(index, Scalar) and are_on(current()) and holds_links(obj):
+        _check_position(obj, index)
+        return chosen(obj, lift_int(index, "a list index"))
     if lists.is_traced_index(obj, index) and not current().eager and can_be_rows(obj):
         if isinstance(index, Scalar):
             _check_position(obj, index)
@@ -176,10 +192,21 @@ def _check_position(obj: Any, index: Scalar) -> None:
 def store_item(trace: Trace, obj: Any, index: Any, value: Any) -> None:
     """`obj[index] = value`."""
     if type(obj) is Choice or type(index) is Choice:
-        spread(lambda x, k: store_item(trace, x, k, value), obj, index)
+        found = columns(obj, index) if type(obj) is Choice and is_float(value) else None
+        if found is None:
+            spread(lambda x, k: store_item(trace, x, k, value), obj, index)
+            return
+        for items, new in merged_items(obj, found, index, value):
+            set_item(trace, items, index, new)
         return
     if is_box(obj):
         obj[index] = value
+        return
+    if isinstance(index, Scalar) and type(obj) is list and are_on(trace) and holds_links(obj):
+        if not is_link(value):
+            raise StagingError("an item of a list of lists, chosen at run time, is replaced by something else", trace.span)
+        _check_position(obj, index)
+        set_contents(trace, obj, replaced(obj, lift_int(index, "a list index"), value))
         return
     if is_growing(obj) or (lists.is_traced_index(obj, index) and not trace.eager and can_be_rows(obj)):
         lists.set_item(trace, obj, index, value)

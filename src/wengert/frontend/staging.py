@@ -19,11 +19,22 @@ from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import DEAD, UNSET, CannotMergeError, Form, Unset
 from wengert.frontend.growing import is_growing
 from wengert.frontend.python_numbers import truth
+from wengert.frontend.references import are_on, shared_parts
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import NUMBERS, conform, form_of, join, leaves_of, lower_leaves, raise_up, take_apart
+from wengert.frontend.staging_forms import (
+    NUMBERS,
+    conform,
+    form_of,
+    join,
+    leaves_of,
+    lower_leaves,
+    mutable_parts,
+    raise_up,
+    take_apart,
+)
 from wengert.frontend.staging_state import (
     Applied,
     ArmEnded,
@@ -174,6 +185,7 @@ class Branch:
         merged_from: arrays merged so far, by identity of the arrays of the arms.
         lost: arrays whose contents are unknown afterwards.
         same: locations to which both arms wrote the same.
+        shared: lists and objects, by identity, that more than one of the values merged holds.
         what: what messages call it.
     """
 
@@ -186,6 +198,7 @@ class Branch:
         self.merged_from: dict[int, list[Array]] = {}
         self.lost: list[Array] = []
         self.same: list[tuple[Location, Any]] = []
+        self.shared: set[int] = set()
         self.what = f"the branch at {self.span}"
 
     def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -382,6 +395,8 @@ class Branch:
             new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *keys)]), made)
             merged.append((new, a, b, plan))
             plan[3](new)
+        if are_on(trace):
+            self.shared = shared_parts(mutable_parts(plan[side]) for plan in plans for side in (1, 2))
         # Only now: these writes are no news to arrays that may be the same.
         for new, a, b, plan in merged:
             self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))
@@ -435,6 +450,10 @@ class Branch:
         self.trace.span = self.span
         return self.trace.builder.emit(get_op("if"), [self.test], {}, regions, names)
 
+    def shares(self, given: Sequence[Any]) -> bool:
+        """Whether a list or object of one of these values is in another value, too, or twice in this one."""
+        return bool(self.shared) and any(id(part) in self.shared for x in given for part in mutable_parts(x))
+
     def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any]) -> None:
         """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
         trace = self.trace
@@ -452,7 +471,7 @@ class Branch:
                 for other in self.merged_from.setdefault(id(side.root), []):
                     link(trace, merged, other)
                 self.merged_from[id(side.root)].append(merged)
-        if all(made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))):
+        if all(made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))) and not self.shares(given):
             bear(trace, new)
         else:
             for obj in (new, *given):

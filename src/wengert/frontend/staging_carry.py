@@ -15,6 +15,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
+from wengert.frontend.references import are_on
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower, raise_up, take_apart, typed
@@ -176,7 +177,7 @@ class Carry:
             item.param = raise_up(item.form, _paired(supply, keys, item.count), arrays)
             if not isinstance(item.param, Value):
                 bear(self.trace, item.param)
-                if not isinstance(item.place, Location) and item.entry is not UNSET:
+                if are_on(self.trace) or (not isinstance(item.place, Location) and item.entry is not UNSET):
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
         for item in self.items.values():
@@ -384,7 +385,9 @@ class Carry:
             new = raise_up(form, _paired(supply, item_keys, item.count), made)
             if not isinstance(new, Value):
                 bear(self.trace, new)
-                if isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):
+                if are_on(self.trace):  # lists that are not followed by identity may have other names
+                    freeze(self.trace, new, self.reason)
+                elif isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):
                     freeze(self.trace, new, self.reason)
                     freeze(self.trace, outcome.variables[item.place], self.reason)
                 elif not surely_ran and item.entry is not UNSET:  # it may still be the one from before the loop

@@ -17,10 +17,12 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box, type_name
 from wengert.frontend.choices import Choice, describe, is_one_of, narrowed, note_test, possible
 from wengert.frontend.context import current
+from wengert.frontend.references import common_length, is_choice_of_references
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging import choose, decide
 from wengert.frontend.staging_failures import is_ours
+from wengert.frontend.staging_iter import StagedSequence
 from wengert.frontend.staging_state import ArmEnded
 from wengert.frontend.text import failure_of
 from wengert.ir.core import Value
@@ -187,6 +189,8 @@ def _operate(plain: Use, name: str, a: Any, b: Any) -> Any:
 
 def iterable_of(choice: Choice) -> Any:
     """What is iterated over: the one thing that the choice may be which can be."""
+    if is_choice_of_references(narrowed(choice)) and common_length(choice) is not None:
+        return StagedChosen(choice)
     ways = [k for k in possible(choice) if _can_iterate(choice.options[k])]
     if len(ways) > 1:
         raise StagingError("what is iterated over may be of different kinds", current().span, found=describe(choice))
@@ -197,6 +201,27 @@ def iterable_of(choice: Choice) -> Any:
         return x
 
     return dispatch(choice, use)
+
+
+class StagedChosen(StagedSequence):
+    """The items of one of several lists, read when it is their turn."""
+
+    __slots__ = ("choice", "size")
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.size = common_length(choice)
+
+    @property
+    def length(self) -> Any:
+        """That of all the lists."""
+        return self.size
+
+    def item(self, position: Any) -> Any:
+        """One item."""
+        if common_length(self.choice) != self.size:
+            raise StagingError("a list chosen at run time changes its length while a loop runs over it", current().span)
+        return OPERATORS["list item"](self.choice, position)
 
 
 def _can_iterate(obj: Any) -> bool:
@@ -215,6 +240,10 @@ def call_with(plain: Use, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
             _refuse_none(fn)
         return plain(fn, values[:count], given)
 
+    if fn in (enumerate, zip, reversed):
+        args = tuple(iterable_of(a) if is_choice_of_references(narrowed(a)) else a for a in args)
+        if not any(type(x) is Choice for x in (*args, *kwargs.values())):
+            return plain(fn, args, kwargs)
     wrapped = (*args, *kwargs.values())
     return ask(use, *wrapped) if fn in (isinstance, callable, bool) else spread(use, *wrapped)
 

@@ -20,6 +20,7 @@ from wengert.errors import StagingError, WengertError
 from wengert.frontend.boxes import box, is_box
 from wengert.frontend.context import NeedsPythonValue, Trace
 from wengert.frontend.forms import DEAD, UNSET, CannotMergeError
+from wengert.frontend.references import are_on
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging import Branch, emit_check
 from wengert.frontend.staging_builder import Fork, TraceBuilder
@@ -254,6 +255,8 @@ class Failures:
 
     def split(self, builder: TraceBuilder, ok: Value, failed: Outcome) -> None:
         """What follows runs only if `ok`."""
+        if are_on(self.trace):
+            raise StagingError("an exception is taken by a `try` in code that writes to a list chosen at run time", self.trace.span)
         if len(builder.forks) >= MAX_FORKS:
             raise StagingError(
                 f"more than {MAX_FORKS} places in a row may raise what a `try` around takes",

@@ -33,6 +33,7 @@ from wengert.frontend.forms import (
     traced_leaf,
 )
 from wengert.frontend.growing import Pattern, Rows, is_growing
+from wengert.frontend.references import MAX_REFERENCES, are_on, is_reference
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
@@ -49,7 +50,7 @@ def take_apart(obj: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of `obj` and its structure; bare IR values are leaves."""
     if type(obj) in _SIMPLE or isinstance(obj, Value):
         return [obj], _LEAF
-    return flatten(obj)
+    return flatten(obj, is_leaf=is_reference) if are_on(current()) else flatten(obj)
 
 
 def form_of(obj: Any) -> Form:
@@ -193,8 +194,9 @@ def _join_options(first: Sequence[Form], second: Sequence[Form]) -> tuple[TreeDe
             found[position] = join(found[position], form)
     for form in found:
         _check_option(form, found)
-    if len(found) > MAX_OPTIONS:
-        raise CannotMergeError(f"one of more than {MAX_OPTIONS} values of different kinds")
+    most = MAX_REFERENCES if all(map(_is_reference_form, found)) else MAX_OPTIONS
+    if len(found) > most:
+        raise CannotMergeError(f"one of more than {most} values of different kinds")
     options = TreeDef("tuple", tuple, (), tuple(form.structure for form in found))
     structure = TreeDef("object", Choice, ("code", "options"), (_LEAF, options))
     return structure, [Leaf("scalar", I64_SCALAR), *(leaf for form in found for leaf in form.leaves)]
@@ -218,9 +220,15 @@ def _same_kind(a: Form, b: Form) -> bool:
 
 def _check_option(form: Form, found: Sequence[Form]) -> None:
     for leaf in form.leaves:
-        odd = leaf.kind == "static" and not may_be_option(leaf.obj.obj)
+        odd = leaf.kind == "static" and not (may_be_option(leaf.obj.obj) or _is_reference_form(form))
         if odd or leaf.kind in ("length", "value", "unset"):
             raise CannotMergeError(" or ".join(map(_shown, found)))
+    if form.structure.kind == "list" and any(map(_is_reference_form, found)):
+        raise CannotMergeError("a list made before, or one made here, by a choice that is known only at run time")
+
+
+def _is_reference_form(form: Form) -> bool:
+    return form.structure is _LEAF and form.leaves[0].kind == "static" and type(form.leaves[0].obj.obj) is list
 
 
 def _choose_option(form: Form, obj: Any) -> Choice:
@@ -510,6 +518,8 @@ def mutable_parts(obj: Any) -> list[Any]:
     found: list[Any] = []
 
     def visit(part: Any) -> bool:
+        if is_reference(part):
+            return True
         numeric = isinstance(part, (tuple, complex, np.generic, np.ndarray))
         if part is not None and not numeric and not type(part).__module__.startswith("wengert."):
             found.append(part)

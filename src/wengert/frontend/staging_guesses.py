@@ -13,6 +13,7 @@ import numpy as np
 from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.forms import UNSET, CannotMergeError, Form, traced_form
+from wengert.frontend.references import are_on
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import form_of, join, take_apart
@@ -27,6 +28,8 @@ _NUMBERS = (Scalar, float, int, bool, np.float64)
 
 def recall(carry: Carry) -> None:
     """Start from what an earlier trace of the same loop carried, if there was one."""
+    if are_on(carry.trace):  # what was carried may refer to lists of that trace
+        return
     hints: dict[str, Form] = carry.trace.extra.setdefault("carries", {}).get(carry.info, {})
     for position, name in enumerate(carry.variables.names):
         hint, entry = hints.get(name), carry.before[position]

@@ -20,6 +20,7 @@ from wengert.frontend.context import Trace
 from wengert.frontend.eager_stores import note_contents, note_eager
 from wengert.frontend.forms import UNSET
 from wengert.frontend.outside import Stored
+from wengert.frontend.references import note_wanted
 from wengert.frontend.staging_state import Location, read_cell, write_cell
 
 _MUTATING = {
@@ -36,6 +37,7 @@ def check_writable(trace: Trace, obj: Any, attributes: bool = False) -> None:
         return
     frozen = trace.frozen.get(id(obj))
     if frozen is not None:
+        note_wanted(trace)
         raise StagingError(f"writing to {frozen[1]} is not staged", trace.span, fix="make a copy of it first")
     if id(obj) in trace.captures.known and not attributes:
         path = trace.captures.known[id(obj)][1]

@@ -36,6 +36,8 @@ from wengert.frontend.known_sizes import known_sizes, with_known_sizes
 from wengert.frontend.outside import WantsIntegers
 from wengert.frontend.outside_values import WriteBack
 from wengert.frontend.recursion_watch import RecursionFound
+from wengert.frontend.references import are_wanted, turn_on, whole
+from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import as_results
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
@@ -129,6 +131,7 @@ def trace(
     static: frozenset[Any] = frozenset(),
     eager_builder: Builder | None = None,
     write_back: bool = False,
+    references: bool = False,
 ) -> Traced:
     """Run `fn` once on traced arguments.
 
@@ -140,6 +143,7 @@ def trace(
             of all captured arrays.
         write_back: describe what the function does to its arguments, too.
         eager_builder: a builder that knows the values of what it emits; given, control flow follows the values.
+        references: follow lists by identity, so that one that is chosen at run time may be written to.
 
     Returns:
         The IR function, and what it depends on.
@@ -153,9 +157,12 @@ def trace(
     known: set[Any] = set(static)
     unroll: set[Any] = set()
     recursive: set[Any] = set()
+    partial_trace = functools.partial(trace, fn, args, kwargs, static=static, write_back=write_back, references=True)
     for _ in range(MAX_RETRACES):
         run = _Run(fn, leaves, tree, known, unroll, recursive, eager_builder)
         run.write_back = write_back
+        if references:
+            turn_on(run.trace)
         try:
             return run.traced()
         except NeedsPythonValue as need:
@@ -165,12 +172,17 @@ def trace(
             if not wanted - known and not loops - unroll:
                 if _pin(known):
                     continue
+                found = _by_reference(run, partial_trace)
+                if found is not None:
+                    return found
                 raise _refusal(need) from need
             known |= wanted
             unroll |= loops
             recursive.clear()
-        except RecursionFound as found:
-            recursive.add(found.code)
+        except RecursionFound as call_found:
+            if references:
+                raise StagingError("a recursive function is called where lists are followed by identity") from None
+            recursive.add(call_found.code)
         except WantsIntegers as wants:
             known |= {("dynamic", key) for key in wants.keys}
             recursive.clear()
@@ -178,11 +190,24 @@ def trace(
             large = run.trace.extra.get("large_loops", set()) - unroll
             late = run.settled_late() - known
             if not large and not late and not _pin(known):
+                found = _by_reference(run, partial_trace)
+                if found is not None:
+                    return found
                 raise
             known |= late  # what came before may be staged in another way if they are known from the start
             unroll |= large  # short loops that were staged for their size: unrolled, more can be done with what they make
             recursive.clear()
     raise StagingError("tracing does not come to an end: too many values have to be known")
+
+
+def _by_reference(run: _Run, again: Callable[[], Traced]) -> Traced | None:
+    """What tracing with lists by identity gives where `run` had to refuse a write to a list; None if that fails, too."""
+    if not are_wanted(run.trace):
+        return None
+    try:
+        return again()
+    except Exception:  # whatever it is: the first refusal is what the user hears of
+        return None
 
 
 def _pin(known: set[Any]) -> bool:
@@ -378,7 +403,7 @@ class _Run:
     def finish(self, out: Any) -> Traced:
         """The trace as a function."""
         captures: Captures = self.trace.captures
-        leaves, tree = flatten(as_results(captures.whole(narrowed(out))))
+        leaves, tree = flatten(as_results(captures.whole(whole(narrowed(out), OPERATORS["list item"]))))
         self.refuse_choices(tree, "the result")
         leaves = [captures.whole(leaf) for leaf in leaves]
         results: list[Value] = []
