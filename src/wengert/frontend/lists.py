@@ -238,6 +238,9 @@ def _added(a: list[Any], b: list[Any]) -> list[Any]:
 
 def add_in_place(trace: Trace, name: str, a: Any, b: Any) -> Any:
     """`a += b`."""
+    if name.rstrip("_") == "mul" and type(a) is list:
+        set_contents(trace, a, list(apply("mul", a, b)))
+        return a
     if name.rstrip("_") != "add":
         return apply(name, a, b)
     _extend(trace, a, b)

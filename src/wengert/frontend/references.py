@@ -25,12 +25,18 @@ _WANTED: Final = "wants lists by identity"
 
 def turn_on(trace: Trace) -> None:
     """Have this trace follow lists by identity."""
-    trace.extra[_ON] = True
+    trace.extra[_ON] = {}
 
 
 def are_on(trace: Trace) -> bool:
     """Whether the trace follows lists by identity."""
     return _ON in trace.extra
+
+
+def carry_by_content(trace: Trace, obj: Any) -> None:
+    """A list that a loop makes anew in every round is not followed by identity: what is in it is carried."""
+    if are_on(trace) and type(obj) is list and not is_reference(obj):
+        trace.extra[_ON][id(obj)] = obj
 
 
 def note_wanted(trace: Trace) -> None:
@@ -51,7 +57,7 @@ def is_reference(obj: Any) -> bool:
     if _ON not in trace.extra:
         return False
     known = trace.born.get(id(obj))
-    if known is None or known[0] is not obj:
+    if known is None or known[0] is not obj or id(obj) in trace.extra[_ON]:
         return False
     home = known[1]
     while home.home is not None:

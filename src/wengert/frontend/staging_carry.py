@@ -15,7 +15,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
-from wengert.frontend.references import are_on
+from wengert.frontend.references import are_on, carry_by_content
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower, raise_up, take_apart, typed
@@ -176,8 +176,11 @@ class Carry:
             keys = iter(item.keys())
             item.param = raise_up(item.form, _paired(supply, keys, item.count), arrays)
             if not isinstance(item.param, Value):
+                carry_by_content(self.trace, item.param)
                 bear(self.trace, item.param)
-                if are_on(self.trace) or (not isinstance(item.place, Location) and item.entry is not UNSET):
+                if are_on(self.trace):
+                    freeze(self.trace, item.param, self.reason)
+                elif not isinstance(item.place, Location) and item.entry is not UNSET:
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
         for item in self.items.values():
@@ -384,6 +387,7 @@ class Carry:
             form = of_kinds(item.form, form_of(self.exit_value(item, outcome))) if surely_ran else item.form
             new = raise_up(form, _paired(supply, item_keys, item.count), made)
             if not isinstance(new, Value):
+                carry_by_content(self.trace, new)
                 bear(self.trace, new)
                 if are_on(self.trace):  # lists that are not followed by identity may have other names
                     freeze(self.trace, new, self.reason)

@@ -28,9 +28,9 @@ _NUMBERS = (Scalar, float, int, bool, np.float64)
 
 def recall(carry: Carry) -> None:
     """Start from what an earlier trace of the same loop carried, if there was one."""
+    hints: dict[str, Form] = carry.trace.extra.setdefault("carries", {}).get(carry.info, {})
     if are_on(carry.trace):  # what was carried may refer to lists of that trace
         return
-    hints: dict[str, Form] = carry.trace.extra.setdefault("carries", {}).get(carry.info, {})
     for position, name in enumerate(carry.variables.names):
         hint, entry = hints.get(name), carry.before[position]
         if hint is None or (entry is UNSET and name not in carry.info.made_up):
