@@ -178,9 +178,7 @@ class Carry:
             if not isinstance(item.param, Value):
                 carry_by_content(self.trace, item.param)
                 bear(self.trace, item.param)
-                if are_on(self.trace):
-                    freeze(self.trace, item.param, self.reason)
-                elif not isinstance(item.place, Location) and item.entry is not UNSET:
+                if are_on(self.trace) or (not isinstance(item.place, Location) and item.entry is not UNSET):
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
         for item in self.items.values():

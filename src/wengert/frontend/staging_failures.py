@@ -256,7 +256,7 @@ class Failures:
     def split(self, builder: TraceBuilder, ok: Value, failed: Outcome) -> None:
         """What follows runs only if `ok`."""
         if are_on(self.trace):
-            raise StagingError("an exception is taken by a `try` in code that writes to a list chosen at run time", self.trace.span)
+            raise StagingError("a `try` takes an exception where lists are followed by identity", self.trace.span)
         if len(builder.forks) >= MAX_FORKS:
             raise StagingError(
                 f"more than {MAX_FORKS} places in a row may raise what a `try` around takes",
