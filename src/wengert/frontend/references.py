@@ -7,10 +7,11 @@ such a write starts again with lists made in it as references: a list is one lea
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from wengert.frontend.arrays import Array
 from wengert.frontend.choices import Choice, narrowed, possible
 from wengert.frontend.context import Trace, current
 from wengert.frontend.growing import any_growing
@@ -21,6 +22,7 @@ from wengert.types import F64
 MAX_REFERENCES: Final = 64
 _ON: Final = "lists by identity"
 _WANTED: Final = "wants lists by identity"
+_REBUILT: Final = "arrays rebuilt from what is in them"
 
 
 def turn_on(trace: Trace) -> None:
@@ -47,6 +49,27 @@ def note_wanted(trace: Trace) -> None:
 def are_wanted(trace: Trace) -> bool:
     """Whether it is worth while to trace again, with lists by identity."""
     return _WANTED in trace.extra and not are_on(trace) and not trace.eager
+
+
+def note_rebuilt(obj: Any) -> None:
+    """`obj` came out of a branch or loop and was built anew there: it may be another name of an older array or container."""
+    current().extra.setdefault(_REBUILT, {})[id(obj)] = obj
+
+
+def may_be_one(a: Any, b: Any) -> bool:
+    """Whether two boxes, containers or objects of the trace may stand for one object of the program.
+
+    Branches and loops carry what they change by its contents, so what leaves them is a new one; only lists that are followed by
+    identity are told apart for certain.
+    """
+    trace = current()
+    if isinstance(a, (list, dict, set, deque)):
+        return not (is_reference(a) and is_reference(b))
+    rebuilt = trace.extra.get(_REBUILT, {})
+    if isinstance(a, Array):
+        return bool(a.root.frozen or b.root.frozen) or id(a) in rebuilt or id(b) in rebuilt
+    frozen = id(a) in trace.frozen or id(b) in trace.frozen
+    return frozen or (bool(rebuilt) and (id(a) in trace.born or id(b) in trace.born))
 
 
 def is_reference(obj: Any) -> bool:
@@ -167,9 +190,7 @@ def columns(choice: Choice, index: Any) -> list[tuple[int, list[Any]]] | None:
 
 def is_float(obj: Any) -> bool:
     """Whether `obj` is a Python float, traced or not."""
-    return type(obj) is float or (
-        type(obj) is Scalar and obj.kinds is None and not obj.numpy and obj.value.tensor.dtype == F64
-    )
+    return type(obj) is float or (type(obj) is Scalar and obj.kinds is None and not obj.numpy and obj.value.tensor.dtype == F64)
 
 
 def _float(obj: Any) -> Value:
@@ -188,9 +209,7 @@ def select_item(choice: Choice, found: list[tuple[int, list[Any]]], index: int) 
 def merged_items(choice: Choice, found: list[tuple[int, list[Any]]], index: int, new: Any) -> list[tuple[list[Any], Scalar]]:
     """What each list that a choice may be has at `index` after `choice[index] = new`, given its `columns`."""
     b, value = current().builder, _float(new)
-    return [
-        (items, Scalar(b.select(b.eq(choice.code.value, b.const(k)), value, _float(items[index])))) for k, items in found
-    ]
+    return [(items, Scalar(b.select(b.eq(choice.code.value, b.const(k)), value, _float(items[index])))) for k, items in found]
 
 
 # --- leaving the trace -----------------------------------------------------------------------------------------------

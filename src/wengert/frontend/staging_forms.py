@@ -33,7 +33,7 @@ from wengert.frontend.forms import (
     traced_leaf,
 )
 from wengert.frontend.growing import Pattern, Rows, is_growing
-from wengert.frontend.references import MAX_REFERENCES, are_on, is_reference
+from wengert.frontend.references import MAX_REFERENCES, are_on, is_reference, note_rebuilt
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
 from wengert.tree import TreeDef, flatten
@@ -241,9 +241,7 @@ def _choose_option(form: Form, obj: Any) -> Choice:
         assert place is not None
         places.append(place)
     code = recode(obj, lambda k: places[k]) if is_choice(obj) else places[0]
-    options = [
-        conform(option, parts[places.index(k)]) if k in places else _filler(option) for k, option in enumerate(wanted)
-    ]
+    options = [conform(option, parts[places.index(k)]) if k in places else _filler(option) for k, option in enumerate(wanted)]
     return Choice(code, tuple(options))
 
 
@@ -429,7 +427,11 @@ def raise_up(form: Form, values: Iterator[tuple[Value, Any]], made: dict[Any, An
         made: boxes of arrays made so far, by key.
     """
     leaves = [_raise_leaf(leaf, values, made) for leaf in form.leaves]
-    return leaves[0] if form.structure.kind == "leaf" else form.structure.unflatten(leaves)
+    if form.structure.kind == "leaf":
+        return leaves[0]
+    made_up = form.structure.unflatten(leaves)
+    note_rebuilt(made_up)
+    return made_up
 
 
 def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any, Any]) -> Any:
@@ -444,6 +446,7 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
         return value if leaf.kind in ("value", "length") else box(value, leaf.numpy)
     if key not in made:
         made[key] = box(value, True)
+        note_rebuilt(made[key])
     return made[key]
 
 

@@ -21,6 +21,7 @@ from wengert.frontend.context import current
 from wengert.frontend.elementwise import select
 from wengert.frontend.emit import builder, fail, logical_and, logical_or, to_dtype, unsupported
 from wengert.frontend.python_numbers import to_int, truth, wrap
+from wengert.frontend.references import may_be_one, note_wanted
 from wengert.frontend.registry import OPERATORS, PASS, handle, register
 from wengert.frontend.scalars import Scalar, kinds_of, type_of
 from wengert.frontend.shapes import python_shape, static_int
@@ -240,6 +241,10 @@ def is_same_object(a: Any, b: Any) -> Any:
         if traced.kinds is not None:
             _refuse_kinds(traced)
         return traced if constant else traced ^ True
+    if a is not b and type(a) is type(b) and not current().eager and may_be_one(a, b):
+        note_wanted(current())
+        what = f"whether two objects of the class {type(a).__name__} are one and the same is not known while staging"
+        raise StagingError(what, current().span, fix="compare numbers or texts that tell them apart")
     return a is b
 
 
