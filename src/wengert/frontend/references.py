@@ -66,10 +66,11 @@ def may_be_one(a: Any, b: Any) -> bool:
     if isinstance(a, (list, dict, set, deque)):
         return not (is_reference(a) and is_reference(b))
     rebuilt = trace.extra.get(_REBUILT, {})
+    if id(a) in rebuilt or id(b) in rebuilt:
+        return True
     if isinstance(a, Array):
-        return bool(a.root.frozen or b.root.frozen) or id(a) in rebuilt or id(b) in rebuilt
-    frozen = id(a) in trace.frozen or id(b) in trace.frozen
-    return frozen or (bool(rebuilt) and (id(a) in trace.born or id(b) in trace.born))
+        return bool(a.root.frozen or b.root.frozen)
+    return id(a) in trace.frozen or id(b) in trace.frozen
 
 
 def is_reference(obj: Any) -> bool:

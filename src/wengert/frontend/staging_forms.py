@@ -430,7 +430,8 @@ def raise_up(form: Form, values: Iterator[tuple[Value, Any]], made: dict[Any, An
     if form.structure.kind == "leaf":
         return leaves[0]
     made_up = form.structure.unflatten(leaves)
-    note_rebuilt(made_up)
+    for part in mutable_parts(made_up):
+        note_rebuilt(part)
     return made_up
 
 
