@@ -16,7 +16,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, lift, lift_as
 from wengert.frontend.broadcasting import assume
 from wengert.frontend.choices import MAX_OPTIONS, Choice, is_choice, may_be_option, recode
-from wengert.frontend.context import current
+from wengert.frontend.context import current, is_tracing
 from wengert.frontend.emit import joined_dtype, to_dtype, value_of
 from wengert.frontend.forms import (
     DEAD,
@@ -430,8 +430,9 @@ def raise_up(form: Form, values: Iterator[tuple[Value, Any]], made: dict[Any, An
     if form.structure.kind == "leaf":
         return leaves[0]
     made_up = form.structure.unflatten(leaves)
-    for part in mutable_parts(made_up):
-        note_rebuilt(part)
+    if is_tracing():
+        for part in mutable_parts(made_up):
+            note_rebuilt(part)
     return made_up
 
 
@@ -447,7 +448,8 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
         return value if leaf.kind in ("value", "length") else box(value, leaf.numpy)
     if key not in made:
         made[key] = box(value, True)
-        note_rebuilt(made[key])
+        if is_tracing():
+            note_rebuilt(made[key])
     return made[key]
 
 
