@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.choices import Choice, narrowed, possible
-from wengert.frontend.context import Trace, current
+from wengert.frontend.context import Trace, current, trace_now
 from wengert.frontend.growing import any_growing
 from wengert.frontend.scalars import Scalar
 from wengert.ir.core import Value
@@ -77,8 +77,8 @@ def is_reference(obj: Any) -> bool:
     """Whether `obj` is a list that is followed by identity here: one that was made in a region that has not ended."""
     if type(obj) is not list:
         return False
-    trace = current()
-    if _ON not in trace.extra:
+    trace = trace_now()
+    if trace is None or _ON not in trace.extra:
         return False
     known = trace.born.get(id(obj))
     if known is None or known[0] is not obj or id(obj) in trace.extra[_ON]:
