@@ -21,6 +21,7 @@ from wengert.frontend.registry import PASS
 from wengert.frontend.staging import decide
 from wengert.frontend.staging_iter import (
     StagedSequence,
+    live,
     staged,
     staged_enumerate,
     staged_range,
@@ -57,26 +58,26 @@ SPECIAL.update(
 @special(map)
 def traced_map(function: Any, *iterables: Any) -> Any:
     """`map`."""
-    rows = staged_zip(*iterables) if len(iterables) > 1 else ((x,) for x in iterables[0])
+    rows = staged_zip(*iterables) if len(iterables) > 1 else ((x,) for x in live(iterables[0]))
     return (call(function, tuple(row), {}) for row in rows)
 
 
 @special(filter)
 def traced_filter(function: Any, iterable: Iterable[Any]) -> Any:
     """`filter`."""
-    return (x for x in iterable if (x if function is None else call(function, (x,), {})))
+    return (x for x in live(iterable) if (x if function is None else call(function, (x,), {})))
 
 
 @special(functools.reduce)
 def traced_reduce(function: Any, iterable: Iterable[Any], *initial: Any) -> Any:
     """`functools.reduce`."""
-    return functools.reduce(lambda a, b: call(function, (a, b), {}), iterable, *initial)
+    return functools.reduce(lambda a, b: call(function, (a, b), {}), live(iterable), *initial)
 
 
 @special(itertools.accumulate)
 def traced_accumulate(iterable: Iterable[Any], func: Any = None, *, initial: Any = None) -> Any:
     """`itertools.accumulate`."""
-    return itertools.accumulate(iterable, func and (lambda a, b: call(func, (a, b), {})), initial=initial)
+    return itertools.accumulate(live(iterable), func and (lambda a, b: call(func, (a, b), {})), initial=initial)
 
 
 # --- iterables -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from wengert.frontend.boxes import any_box
 from wengert.frontend.calls import KINDS, SPECIAL, call
 from wengert.frontend.context import current
 from wengert.frontend.loads import attribute, item
+from wengert.frontend.staging_iter import live
 from wengert.frontend.staging_state import bear
 
 # --- itertools that pass items around --------------------------------------------------------------------------------
@@ -35,37 +36,37 @@ _REARRANGE = (
 
 def _rearranged(kind: Any) -> Callable[..., Any]:
     def rule(*args: Any, **options: Any) -> Any:
-        return kind(*args, **options)
+        return kind(*(args if kind is itertools.repeat else map(live, args)), **options)
 
     return rule
 
 
 for _kind in _REARRANGE:
     SPECIAL[_kind] = _rearranged(_kind)
-SPECIAL[itertools.chain.from_iterable] = itertools.chain.from_iterable
+SPECIAL[itertools.chain.from_iterable] = lambda iterables: itertools.chain.from_iterable(map(live, live(iterables)))
 
 
 # --- itertools that call ---------------------------------------------------------------------------------------------
 
 
 def _starmap(function: Any, iterable: Iterable[Any]) -> Iterator[Any]:
-    return (call(function, tuple(row), {}) for row in iterable)
+    return (call(function, tuple(row), {}) for row in live(iterable))
 
 
 def _takewhile(predicate: Any, iterable: Iterable[Any]) -> Iterator[Any]:
-    return itertools.takewhile(lambda x: bool(call(predicate, (x,), {})), iterable)
+    return itertools.takewhile(lambda x: bool(call(predicate, (x,), {})), live(iterable))
 
 
 def _dropwhile(predicate: Any, iterable: Iterable[Any]) -> Iterator[Any]:
-    return itertools.dropwhile(lambda x: bool(call(predicate, (x,), {})), iterable)
+    return itertools.dropwhile(lambda x: bool(call(predicate, (x,), {})), live(iterable))
 
 
 def _filterfalse(predicate: Any, iterable: Iterable[Any]) -> Iterator[Any]:
-    return (x for x in iterable if not (x if predicate is None else call(predicate, (x,), {})))
+    return (x for x in live(iterable) if not (x if predicate is None else call(predicate, (x,), {})))
 
 
 def _groupby(iterable: Iterable[Any], key: Any = None) -> Iterator[Any]:
-    return itertools.groupby(iterable, key and (lambda x: call(key, (x,), {})))
+    return itertools.groupby(live(iterable), key and (lambda x: call(key, (x,), {})))
 
 
 def _count(start: Any = 0, step: Any = 1) -> Any:
@@ -111,9 +112,7 @@ def _method_caller(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     return call(attribute(args[0], name), tuple(given), named)
 
 
-KINDS.update(
-    {operator.itemgetter: _item_getter, operator.attrgetter: _attribute_getter, operator.methodcaller: _method_caller}
-)
+KINDS.update({operator.itemgetter: _item_getter, operator.attrgetter: _attribute_getter, operator.methodcaller: _method_caller})
 
 
 # --- functions made of functions -------------------------------------------------------------------------------------

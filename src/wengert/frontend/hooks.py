@@ -34,7 +34,7 @@ from wengert.frontend.sequences import compare_items
 from wengert.frontend.staging_choices import ask, compare, iterable_of, spread
 from wengert.frontend.staging_exceptions import Handler, attempt, kinds_of, raise_again
 from wengert.frontend.staging_failures import is_ours
-from wengert.frontend.staging_iter import StagedArray, StagedRows, staged
+from wengert.frontend.staging_iter import StagedArray, StagedRows, live, staged
 from wengert.frontend.staging_managers import manage
 from wengert.frontend.staging_state import ArmEnded, bear
 from wengert.frontend.table_builtins import is_same_object
@@ -251,11 +251,11 @@ class Hooks:
 
     def unpack(self, site: int, value: Any) -> Any:
         """The right-hand side of `a, b = value`."""
-        return self.iterate(site, value)
+        return self.iterated(site, value)
 
     def spread(self, site: int, value: Any) -> Any:
         """`*value` in a call or display."""
-        return self.iterate(site, value)
+        return self.iterated(site, value)
 
     def paired(self, site: int, push: Any, loops: bool) -> Any:
         """A decorator that gives a generator function its form that takes a consumer."""
@@ -284,8 +284,12 @@ class Hooks:
         listed = tuple((self.infos[number], *rest) for number, *rest in levels)
         return comprehension(self.infos[info], first, listed, element, pull)
 
-    def iterate(self, site: int, iterable: Any, by_python: bool = True) -> Any:
-        """What Python itself is to iterate over."""
+    def iterate(self, site: int, iterable: Any) -> Any:
+        """What Python itself is to iterate over while it runs the user's code between the items."""
+        return live(self.iterated(site, iterable))
+
+    def iterated(self, site: int, iterable: Any, by_python: bool = True) -> Any:
+        """What is to be iterated over."""
         trace = self.at(site)
         if type(iterable) is Choice:
             iterable = iterable_of(iterable)
@@ -305,7 +309,7 @@ class Hooks:
     ) -> Any:
         """`sum(element(item) for item in iterable if conditions(item))`."""
         trace = self.at(site)
-        iterable = self.iterate(site, iterable)
+        iterable = self.iterated(site, iterable)
         sequence = staged(iterable)
         spread = _spread if takes_tuple else _single
         if fn is not builtins.sum or (sequence is None and generators.pushes(iterable)):
@@ -385,7 +389,7 @@ class Hooks:
     def loop(self, site: int, info: int, iterable: Any, body: Any, carrier: Any) -> None:
         """`for`."""
         self.at(site)
-        generators.loop(self.infos[info], self.iterate(site, iterable, False), body, carrier)
+        generators.loop(self.infos[info], self.iterated(site, iterable, False), body, carrier)
 
     def repeat(self, site: int, info: int, test: Any, body: Any, carrier: Any) -> None:
         """`while`."""
@@ -445,7 +449,7 @@ def _fail(message: Any) -> NoReturn:
 
 
 def _rows(spread: Any, element: Any, conditions: Any, iterable: Any) -> Any:
-    rows = map(spread, iterable)
+    rows = map(spread, live(iterable))
     return (element(*row) for row in rows if all(c(*row) for c in conditions))
 
 

@@ -18,6 +18,7 @@ from wengert.frontend.generator_objects import StagedGenerator
 from wengert.frontend.generators import pushes
 from wengert.frontend.loads import apply
 from wengert.frontend.registry import PASS
+from wengert.frontend.staging_iter import live
 from wengert.frontend.staging_state import bear
 from wengert.frontend.table import find
 
@@ -99,7 +100,7 @@ def _extremum(name: str, is_max: bool) -> Any:
             raise ValueError(f"{name}() iterable argument is empty")
         if key is None and not any(isinstance(x, tuple | list) for x in items):
             return PASS if len(args) > 1 else call_table(function, items)
-        return _best(items, key, is_max)
+        return _best(live(args[0]) if len(args) == 1 and type(args[0]) is list else items, key, is_max)
 
     return rule
 
@@ -122,11 +123,12 @@ def install() -> None:
     SPECIAL[builtins.min] = _extremum("min", False)
 
 
-def _best(items: list[Any], key: Any, is_max: bool) -> Any:
-    """The first of the largest (or smallest) items."""
-    best = items[0]
+def _best(items: Iterable[Any], key: Any, is_max: bool) -> Any:
+    """The first of the largest (or smallest) items, of which there is one at least."""
+    rest = iter(items)
+    best = next(rest)
     rank = best if key is None else call(key, (best,), {})
-    for item in items[1:]:
+    for item in rest:
         value = item if key is None else call(key, (item,), {})
         better = less(rank, value) if is_max else less(value, rank)
         best, rank = staging.choose(better, partial(_pair, item, value), partial(_pair, best, rank))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 from typing import Any
 
@@ -265,16 +266,71 @@ def staged(iterable: Any) -> StagedSequence | None:
     return None
 
 
+def live(iterable: Any) -> Any:
+    """`iterable`; a Python list as an iterator that reads it anew for each item, as a list's own does.
+
+    A list that is written to at a traced index holds its items in another way from then on, which Python's iterator would take
+    for a list of one item.
+    """
+    if current().eager:
+        return iterable
+    return _live_items(iterable) if type(iterable) is list else _live_deque(iterable) if type(iterable) is deque else iterable
+
+
+def _live_items(items: list[Any]) -> Iterator[Any]:
+    position = 0
+    while position < _known_length(items):
+        yield read(items[0], position) if is_growing(items) else items[position]
+        position += 1
+
+
+def _known_length(items: list[Any]) -> int:
+    length = size_of(items[0]) if is_growing(items) else len(items)
+    if not isinstance(length, int):
+        raise _held_otherwise(items)
+    return length
+
+
+def _held_otherwise(items: Any) -> StagingError:
+    return StagingError(
+        f"a {type(items).__name__} gets another form, for what data decides on, while Python runs over it",
+        current().span,
+        fix="run over a copy: `for x in list(items)`",
+    )
+
+
+def _live_deque(items: deque[Any]) -> Iterator[Any]:
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError:  # Python's, of a deque that has changed, which this one may not have
+            if is_growing(items):
+                raise _held_otherwise(items) from None
+            raise
+        yield item
+
+
+def _live_backwards(items: list[Any]) -> Iterator[Any]:
+    for position in range(len(items) - 1, -1, -1):
+        if position < _known_length(items):
+            yield read(items[0], position) if is_growing(items) else items[position]
+
+
 def staged_enumerate(iterable: Any, start: Any = 0) -> Any:
     """`enumerate(iterable, start)`."""
     inner = staged(iterable)
-    return enumerate(iterable, start) if inner is None else StagedEnumerate(inner, start)
+    return enumerate(live(iterable), start) if inner is None else StagedEnumerate(inner, start)
 
 
 def staged_reversed(sequence: Any) -> Any:
     """`reversed(sequence)`."""
     inner = staged(sequence)
-    return reversed(sequence) if inner is None else StagedReversed(inner)
+    if inner is not None:
+        return StagedReversed(inner)
+    return _live_backwards(sequence) if type(sequence) is list and not current().eager else reversed(sequence)
 
 
 _LISTED = (str, bytes, dict, KeysView, ValuesView, ItemsView)
@@ -285,7 +341,7 @@ def staged_zip(*iterables: Any, strict: bool = False) -> Any:
     """`zip(*iterables)`; staged when one of them is and the others are lists or tuples."""
     inner = [i if found is None else found for i, found in ((i, staged(i)) for i in iterables)]
     if not any(isinstance(i, StagedSequence) for i in inner):
-        return zip(*iterables, strict=strict)
+        return zip(*map(live, iterables), strict=strict)
     inner = [list(i) if isinstance(i, _LISTED) else i for i in inner]
     if not all(isinstance(i, (StagedSequence, list, tuple)) for i in inner):
         if any(isinstance(i, StagedSequence) and not isinstance(i.length, int) for i in inner):
@@ -294,5 +350,5 @@ def staged_zip(*iterables: Any, strict: bool = False) -> Any:
                 current().span,
                 fix="make a list of the generator first",
             )
-        return zip(*inner, strict=strict)
+        return zip(*map(live, inner), strict=strict)
     return StagedZip(inner, strict)

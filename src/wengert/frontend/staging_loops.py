@@ -20,7 +20,7 @@ from wengert.frontend.iterators import note_spent
 from wengert.frontend.staging import conjunction, decide, stage_branch
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_carry import MAX_ATTEMPTS, Carry
-from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedRest, StagedSequence, staged
+from wengert.frontend.staging_iter import PYTHON_LIMIT, StagedRest, StagedSequence, live, staged
 from wengert.frontend.staging_state import NoValueYet, Outcome, Variables, read_cell, run_region
 from wengert.ir.core import Region, Value
 from wengert.ir.op import get_op
@@ -95,7 +95,7 @@ def _emitted(trace: Trace) -> int:
 def _run_python(info: BranchInfo, iterable: Any, body: Callable[[Any], None], variables: Variables) -> None:
     """The loop as Python runs it, until a flag stops it."""
     stopped: bool | Value = False
-    for item in iterable:
+    for item in live(iterable):
         stopped = _run_one(stopped, info, item, body, variables)
         if stopped is True:
             return
