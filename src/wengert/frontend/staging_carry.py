@@ -178,7 +178,7 @@ class Carry:
             if not isinstance(item.param, Value):
                 carry_by_content(self.trace, item.param)
                 bear(self.trace, item.param)
-                if are_on(self.trace) or (not isinstance(item.place, Location) and item.entry is not UNSET):
+                if are_on(self.trace) or item.entry is not UNSET:
                     freeze(self.trace, item.param, self.reason)
             item.write(item.param)
         for item in self.items.values():
@@ -389,9 +389,9 @@ class Carry:
                 bear(self.trace, new)
                 if are_on(self.trace):  # lists that are not followed by identity may have other names
                     freeze(self.trace, new, self.reason)
-                elif isinstance(item.place, int) and not made_in(self.trace, outcome.variables[item.place], outcome.builder):
+                elif not made_in(self.trace, value := self.exit_value(item, outcome), outcome.builder):
                     freeze(self.trace, new, self.reason)
-                    freeze(self.trace, outcome.variables[item.place], self.reason)
+                    freeze(self.trace, value, self.reason)
                 elif not surely_ran and item.entry is not UNSET:  # it may still be the one from before the loop
                     freeze(self.trace, new, self.reason)
                     freeze(self.trace, item.entry, self.reason)
