@@ -119,7 +119,45 @@ def state_rebuilt_then_written(p, n):
     return o.row[0] + o.row[1]
 
 
+def old_name_written(p, n):
+    b = [p[4], 0.5]
+    A = [[p[0], p[1]], b, [p[2], p[3]]]
+    for _ in range(10):
+        A[0], A[2] = A[2], A[0]
+        b[0] += p[1] * n
+    return A[0][0] + 3.0 * A[1][0] + 7.0 * b[0]
+
+
+def old_attribute_written(p, n):
+    A, b = [[p[0], p[1]], [p[2], p[3]]], [p[4], 0.5]
+    o = Holder(b)
+    for _ in range(n):
+        o.row[0] *= A[0][0]
+        if A[0][0] > 1.0:
+            b = A[1]
+    return A[0][0] + 3.0 * A[1][0] + 7.0 * b[0] + 11.0 * o.row[0]
+
+
+def row_in_a_new_list(p, n):
+    A = [[p[0], p[1]], [p[2], p[3]]]
+    r = [A[0], 1.0] if p[4] > 0 else [A[1], 2.0]
+    r[0][0] += 1.5 * n
+    return A[0][0] + 3.0 * A[1][0] + 7.0 * r[0][0]
+
+
+def row_in_a_new_list_of_a_loop(p, n):
+    A = [[p[0], p[1]], [p[2], p[3]]]
+    for _ in range(20):
+        s = [A[1], 2.0]
+    s[0][0] += 1.5 * n
+    return A[0][0] + 3.0 * A[1][0] + 7.0 * s[0][0]
+
+
 PROGRAMS = [
+    old_name_written,
+    old_attribute_written,
+    row_in_a_new_list,
+    row_in_a_new_list_of_a_loop,
     attribute_of_traced_row,
     attribute_of_older_row,
     attribute_that_surely_changes,

@@ -209,15 +209,16 @@ class Liveness:
         head: by id of a loop: the names needed at the start of its body, before the loop's own target is set; of a `try`:
             those that its handlers need.
         final: by id of a `try`: the names that `finally`, or what follows, needs.
-        pinned: names that handlers around need: an exception may lead there from anywhere.
+        always: names that nested functions read, which may be called anywhere.
+        pinned: these and the names that handlers around need: an exception may lead there from anywhere.
     """
 
     def __init__(self, body: Sequence[ast.stmt], always: set[str]) -> None:
         self.after: dict[int, set[str]] = {}
         self.head: dict[int, set[str]] = {}
         self.final: dict[int, set[str]] = {}
-        self.pinned: set[str] = set()
         self.always = always
+        self.pinned = set(always)
         self.block(body, set(always))
 
     def block(self, body: Sequence[ast.stmt], live: set[str]) -> set[str]:
@@ -285,7 +286,7 @@ class Liveness:
                 break
             head = grown
         self.after[id(node)] = live
-        self.head[id(node)] = loads(tests) | (entry - killed)
+        self.head[id(node)] = loads(tests) | (entry - killed) | self.always
         return head
 
     def opaque(self, node: ast.stmt, live: set[str]) -> set[str]:

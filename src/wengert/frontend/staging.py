@@ -53,6 +53,7 @@ from wengert.frontend.staging_state import (
     read_cell,
     run_region,
     trace_write,
+    wholly_made_in,
 )
 from wengert.ir.core import Instr, Region, Value, walk
 from wengert.ir.op import get_op
@@ -471,7 +472,7 @@ class Branch:
                 for other in self.merged_from.setdefault(id(side.root), []):
                     link(trace, merged, other)
                 self.merged_from[id(side.root)].append(merged)
-        if all(made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))) and not self.shares(given):
+        if all(wholly_made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))) and not self.shares(given):
             bear(trace, new)
         else:
             for obj in (new, *given):

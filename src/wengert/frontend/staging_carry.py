@@ -28,9 +28,9 @@ from wengert.frontend.staging_state import (
     freeze,
     is_poisoned,
     link,
-    made_in,
     may_start_unset,
     poison,
+    wholly_made_in,
     write_cell,
 )
 from wengert.ir.core import Value
@@ -180,6 +180,8 @@ class Carry:
                 bear(self.trace, item.param)
                 if are_on(self.trace) or item.entry is not UNSET:
                     freeze(self.trace, item.param, self.reason)
+                if item.entry is not UNSET:  # another name of it would not be seen by what is carried
+                    freeze(self.trace, item.entry, self.reason)
             item.write(item.param)
         for item in self.items.values():
             staging_aliases.link_start(self, item)
@@ -389,7 +391,7 @@ class Carry:
                 bear(self.trace, new)
                 if are_on(self.trace):  # lists that are not followed by identity may have other names
                     freeze(self.trace, new, self.reason)
-                elif not made_in(self.trace, value := self.exit_value(item, outcome), outcome.builder):
+                elif not wholly_made_in(self.trace, value := self.exit_value(item, outcome), outcome.builder):
                     freeze(self.trace, new, self.reason)
                     freeze(self.trace, value, self.reason)
                 elif not surely_ran and item.entry is not UNSET:  # it may still be the one from before the loop

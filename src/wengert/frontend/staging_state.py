@@ -305,6 +305,11 @@ def made_in(trace: Trace, owner: Any, builder: TraceBuilder) -> bool:
     return known is not None and builder.holds(known[1])
 
 
+def wholly_made_in(trace: Trace, obj: Any, builder: TraceBuilder) -> bool:
+    """Whether a value was made in the region of `builder`, with all lists, dicts and objects in it."""
+    return made_in(trace, obj, builder) and all(made_in(trace, part, builder) for part in mutable_parts(obj))
+
+
 def freeze(trace: Trace, obj: Any, reason: str) -> None:
     """Refuse writes to the mutable containers in `obj` from here on."""
     for part in mutable_parts(obj):
