@@ -1,4 +1,4 @@
-"""Names that nested functions read, which a branch or loop sets and later code sets again: the functions see each value."""
+"""Names that a branch or loop sets: what nested functions see where later code sets them again, and texts that are only chosen."""
 
 from __future__ import annotations
 
@@ -100,3 +100,15 @@ def test_value_and_gradient(program):
     steps = 1e-6 * np.eye(4)
     differences = [(program(POINTS[0] + e, 3) - program(POINTS[0] - e, 3)) / 2e-6 for e in steps]
     np.testing.assert_allclose(gradient, differences, rtol=1e-7, atol=1e-7)
+
+
+def test_text_that_a_loop_chooses_and_does_not_read():
+    def f(x, n):
+        mode, t = "none", 0.0
+        for _ in range(n):
+            t += x
+            mode = "large" if t > 2.0 else "small"
+        return t * (1.0 if mode == "none" else 2.0 if mode == "large" else 3.0)
+
+    for n in (0, 1, 2, 5):
+        agree(f, 1.0, n)

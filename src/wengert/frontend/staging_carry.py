@@ -293,6 +293,8 @@ class Carry:
             return False
         if any(leaf.kind in ("value", "length") for leaf in item.form.leaves):
             return False
+        if item.entry is not UNSET and form_of(item.entry).structure != item.form.structure:
+            return False
         with self.trace.building(outcome.builder):
             params = self.params_of(item, outcome.builder, ())
             item.param = raise_up(item.form, iter([(param, k) for k, param in enumerate(params)]), {})

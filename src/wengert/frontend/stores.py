@@ -16,6 +16,7 @@ import numpy as np
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.boxes import any_box
 from wengert.frontend.capture_paths import Path
+from wengert.frontend.choices import Choice
 from wengert.frontend.context import Trace
 from wengert.frontend.eager_stores import note_contents, note_eager
 from wengert.frontend.forms import UNSET
@@ -94,6 +95,8 @@ def _journal_item(trace: Trace, obj: dict[Any, Any], place: Any, value: Any) -> 
 
 def delete_item(trace: Trace, obj: Any, index: Any) -> None:
     """`del obj[index]`."""
+    if type(obj) is Choice or type(index) is Choice:
+        raise StagingError("deleting an item of what is chosen at run time is not staged", trace.span)
     check_writable(trace, obj)
     if is_journaled(trace):
         snapshot(trace, obj)

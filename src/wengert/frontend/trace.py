@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import Span, StagingError, UnsupportedError, WengertError
+from wengert.errors import Span, StagingError, UnsupportedError
 from wengert.frontend import calls_builtins as _calls_builtins  # noqa: F401 - fills the table of builtins
 from wengert.frontend import calls_iteration as _calls_iteration  # noqa: F401 - and that of itertools and operator
 from wengert.frontend import generators_builtins, list_order, sorting
@@ -59,7 +59,6 @@ MAX_RETRACES = 100
 SMALL_MATRIX = 4
 """Captured matrices of at most so many rows and columns (rotations, systems of a filter) have sizes that compiled code knows."""
 Static = int | tuple[int, int]
-_OTHER_FAILURES = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError, CannotMergeError)
 _OBJECT_FREE = (bool, int, float, str, bytes, complex, type(None), types.FunctionType, type, types.ModuleType)
 
 
@@ -208,7 +207,7 @@ def _by_reference(run: _Run, again: Callable[[], Traced]) -> Traced | None:
         return None
     try:
         return again()
-    except (WengertError, *_OTHER_FAILURES):  # whatever it is: the first refusal is what the user hears of
+    except (UnsupportedError, CannotMergeError):  # the first refusal is what the user hears of
         return None
 
 
