@@ -1,4 +1,4 @@
-"""Names that a branch or loop sets: what nested functions see where later code sets them again, and texts that are only chosen."""
+"""Names that a branch or loop sets: what nested functions see where they are set again, and texts that are only chosen."""
 
 from __future__ import annotations
 
