@@ -19,7 +19,7 @@ from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import DEAD, UNSET, CannotMergeError, Form, Unset
 from wengert.frontend.growing import is_growing
 from wengert.frontend.python_numbers import truth
-from wengert.frontend.references import are_on, shared_parts
+from wengert.frontend.references import shared_parts
 from wengert.frontend.registry import OPERATORS
 from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
@@ -396,8 +396,7 @@ class Branch:
             new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *keys)]), made)
             merged.append((new, a, b, plan))
             plan[3](new)
-        if are_on(trace):
-            self.shared = shared_parts(mutable_parts(plan[side]) for plan in plans for side in (1, 2))
+        self.shared = shared_parts(mutable_parts(plan[side]) for plan in plans for side in (1, 2))
         # Only now: these writes are no news to arrays that may be the same.
         for new, a, b, plan in merged:
             self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))

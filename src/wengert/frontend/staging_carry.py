@@ -15,10 +15,10 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.context import Trace
 from wengert.frontend.convert_info import BranchInfo
 from wengert.frontend.forms import IN_LIST, UNSET, CannotMergeError, Form, of_kinds
-from wengert.frontend.references import are_on, carry_by_content
+from wengert.frontend.references import are_on, carry_by_content, shared_parts
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
-from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower, raise_up, take_apart, typed
+from wengert.frontend.staging_forms import conform, form_of, join, leaves_of, lower, mutable_parts, raise_up, take_apart, typed
 from wengert.frontend.staging_state import (
     Applied,
     Location,
@@ -178,8 +178,7 @@ class Carry:
             if not isinstance(item.param, Value):
                 carry_by_content(self.trace, item.param)
                 bear(self.trace, item.param)
-                if are_on(self.trace) or item.entry is not UNSET:
-                    freeze(self.trace, item.param, self.reason)
+                freeze(self.trace, item.param, self.reason)
                 if item.entry is not UNSET:  # another name of it would not be seen by what is carried
                     freeze(self.trace, item.entry, self.reason)
             item.write(item.param)
@@ -332,6 +331,12 @@ class Carry:
         except CannotMergeError as error:
             raise CannotMergeError(f"{label} is {error} in different iterations", error.size) from None
 
+    def has_other_names(self, value: Any, outcome: Outcome, shared: set[int]) -> bool:
+        """Whether something else may refer to what a carried value consists of: it is older, or among the `shared`."""
+        if not wholly_made_in(self.trace, value, outcome.builder):
+            return True
+        return bool(shared) and any(id(part) in shared for part in mutable_parts(value))
+
     def exit_value(self, item: Carried, outcome: Outcome) -> Any:
         """The value of a carried item at the end of the body, in the form that the body gave it."""
         if isinstance(item.place, int):
@@ -383,6 +388,7 @@ class Carry:
         with Applied(outcome):
             keys = [iter([id(e) for e in i.traced(self.exit_of(i, outcome))]) for i in self.items.values()]
             taken = staging_aliases.taken_over(self, outcome)
+            shared = shared_parts(mutable_parts(self.exit_value(i, outcome)) for i in self.items.values())
         made: dict[Any, Any] = {}
         supply = enumerate(results)
         for item, item_keys in zip(self.items.values(), keys, strict=True):
@@ -393,7 +399,7 @@ class Carry:
                 bear(self.trace, new)
                 if are_on(self.trace):  # lists that are not followed by identity may have other names
                     freeze(self.trace, new, self.reason)
-                elif not wholly_made_in(self.trace, value := self.exit_value(item, outcome), outcome.builder):
+                elif self.has_other_names(value := self.exit_value(item, outcome), outcome, shared):
                     freeze(self.trace, new, self.reason)
                     freeze(self.trace, value, self.reason)
                 elif not surely_ran and item.entry is not UNSET:  # it may still be the one from before the loop
@@ -413,7 +419,6 @@ class Carry:
         for array in {**self.lost, **lost}.values():
             poison(self.trace, array, f"the loop at {self.info.span}")
         staging_guesses.remember(self)
-
 
 
 def _paired(supply: Iterator[tuple[int, Value]], keys: Iterator[Any], count: int) -> Iterator[tuple[Value, Any]]:
