@@ -10,7 +10,7 @@ PASSES = (
     "dce", "fold", "carries", "bounds", "checks", "overwritten", "forward", "unroll", "hoist", "cse", "stacks", "accumulators",
     "abreast", "sweeps", "shifts", "hits", "interfaces",
 )  # fmt: skip
-PLANS = ("fuse", "inplace", "vecmath", "pieces", "llvm", "threads")
+PLANS = ("fuse", "inplace", "latewrites", "vecmath", "pieces", "llvm", "threads")
 DERIVATIVES = ("restore", "blocks")
 SERVICES = ("diskcache",)
 

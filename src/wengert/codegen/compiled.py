@@ -130,7 +130,7 @@ def effort_for(text: str, options: Options) -> Effort:
 
 
 def options_from_environment() -> Options:
-    """All optimisations, less those named in WENGERT_DISABLE (`fuse,inplace,vecmath,pieces,llvm`); threads if several."""
+    """All optimisations, less those named in WENGERT_DISABLE (`PLANS`); threads if several."""
     return Options(**{"threads": mode.splits, **{name: False for name in disabled() if name in PLANS}})
 
 

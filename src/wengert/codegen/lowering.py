@@ -72,6 +72,7 @@ class Options:
     Attributes:
         fuse: compute elementwise results where they are used.
         inplace: overwrite dead arrays.
+        latewrites: overwrite parts of arrays after what reads them, where that can be chosen.
         vecmath: inline polynomial kernels instead of calls of the C library.
         pieces: make several native functions of a long one.
         llvm: let LLVM optimise, which takes most of the time of compiling.
@@ -80,6 +81,7 @@ class Options:
 
     fuse: bool = True
     inplace: bool = True
+    latewrites: bool = True
     vecmath: bool = True
     pieces: bool = True
     llvm: bool = True

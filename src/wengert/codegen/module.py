@@ -29,6 +29,7 @@ from wengert.codegen.donated import in_arguments, raises_in_time
 from wengert.codegen.engine import has_fma, host, vector_width
 from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
 from wengert.codegen.interfaces import Interface, interfaces, is_scalar
+from wengert.codegen.late_writes import late_writes
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
 from wengert.codegen.nests import NotApart, Task, run, settle, store_task
 from wengert.codegen.parts import finish
@@ -128,12 +129,12 @@ def lower(
             are left alone if the function may raise after it has written to one: then its arguments stay as they were.
     """
     if donated and options.inplace and not function.functions:
-        made = schedule(in_arguments(function, donated))
+        made = _scheduled(in_arguments(function, donated), options)
         if not (options.pieces and in_pieces(made).functions):
             module = _apart(made, options, door, False, donated)
             if raises_in_time(made, donated, [site.instr for site in module.lowering.sites]):
                 return module
-    made = schedule(function)
+    made = _scheduled(function, options)
     if options.pieces:
         made = in_pieces(made)
     return _apart(made, options, door, made.functions.keys() != function.functions.keys(), {})
@@ -199,10 +200,16 @@ def _lower(
     return Module(text, low, donated)
 
 
+def _scheduled(function: Function, options: Options) -> Function:
+    """The function in the order in which it is lowered."""
+    made = schedule(function)
+    return late_writes(made) if options.latewrites else made
+
+
 def _following(low: Lowering, interface: Interface) -> Lowering:
     """The lowering of a callee, after that of another function in the same module."""
     new = Lowering(
-        schedule(interface.function), low.options, low.handlers, settle=settle, interfaces=low.interfaces,
+        _scheduled(interface.function, low.options), low.options, low.handlers, settle=settle, interfaces=low.interfaces,
         sites=low.sites, notes=low.notes, first_scope=low.first_scope + low.scopes, first_kept=_first_kept(low),
         routines=low.routines, in_order=low.in_order, loops_seen=low.loops_seen,
     )  # fmt: skip
