@@ -31,7 +31,10 @@ def test_values_and_gradients_agree_and_no_loop_copies(program):
     weights = weights_of(program, args)
     if program.loops is not None:
         close(program.loops(*args), expected)
-    gradient = wg.grad(loss_of(program.plain, weights), argnums=program.active)(*args)
+    grad = wg.grad(loss_of(program.plain, weights), argnums=program.active)
+    gradient = grad(*args)
+    for variants in grad.program.variants.values():
+        assert not [note for v in variants for note in v.compiled.report if note.kind == "copy" and note.loops]
     with wg.eager():
         close(program.plain(*args), expected)
         close(gradient, wg.grad(loss_of(program.plain, weights), argnums=program.active)(*args), 1e-9)

@@ -11,7 +11,7 @@ PASSES = (
     "abreast", "sweeps", "shifts", "hits", "interfaces",
 )  # fmt: skip
 PLANS = ("fuse", "inplace", "latewrites", "vecmath", "pieces", "llvm", "threads")
-DERIVATIVES = ("restore", "blocks")
+DERIVATIVES = ("restore", "blocks", "apart")
 SERVICES = ("diskcache",)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
-from wengert.api.lowering import gradient_of_result, with_tape_in_cache
+from wengert.api.lowering import gradient_of_result, with_tape_laid_out
 from wengert.codegen import compile as compile_native
 from wengert.frontend.trace import trace
 from wengert.ir.core import Function, walk
@@ -97,9 +97,9 @@ def test_what_is_dear_to_run_again_or_small_is_stored(function: Any) -> None:
 
 def test_blocks_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = gradient(heat, arguments(12))
-    assert with_tape_in_cache(plain) is not plain
+    assert with_tape_laid_out(plain) is not plain
     monkeypatch.setenv("WENGERT_DISABLE", "blocks")
-    assert with_tape_in_cache(plain) is plain
+    assert with_tape_laid_out(plain) is plain
 
 
 def test_gradient_of_a_long_simulation() -> None:

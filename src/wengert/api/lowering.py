@@ -10,6 +10,7 @@ from wengert.errors import ArgumentError, StagingError, UnsupportedError
 from wengert.frontend.trace import Traced
 from wengert.ir.builder import Builder
 from wengert.ir.core import Function, Value
+from wengert.passes.apart import apart
 from wengert.passes.blocks import blocks
 from wengert.passes.pipeline import optimize
 from wengert.switches import disabled
@@ -25,12 +26,15 @@ def params_of(traced: Traced, positions: Sequence[int]) -> list[int]:
     return [traced.param_leaves.index(k) for k in positions]
 
 
-def with_tape_in_cache(fn: Function) -> Function:
-    """`fn` as it is compiled when all derivatives are taken: loops forth and back in blocks whose tape stays in the cache."""
-    if "blocks" in disabled():
-        return fn
-    cut = blocks(fn, cache_size())
-    return fn if cut is fn else optimize(cut)
+def with_tape_laid_out(fn: Function) -> Function:
+    """`fn` as it is compiled when all derivatives are taken.
+
+    Loops forth and back go in blocks whose tape stays in the cache; what is overwritten early is saved early.
+    """
+    off = disabled()
+    made = fn if "blocks" in off else blocks(fn, cache_size())
+    made = made if "apart" in off else apart(made)
+    return fn if made is fn else optimize(made)
 
 
 def lower_jit(traced: Traced, positions: Sequence[int]) -> Function:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from wengert.api.arguments import flatten_call, leaf_key
-from wengert.api.lowering import with_tape_in_cache
+from wengert.api.lowering import with_tape_laid_out
 from wengert.api.mode import EagerFallbackWarning, is_eager
 from wengert.api.results import write_back
 from wengert.codegen import Compiled
@@ -268,7 +268,7 @@ class Program:
         started = time.perf_counter()
         function = optimize(remove_marks(inline_custom(self.lower(traced, positions))))
         donated = donations(traced, function) if self.write_back else None
-        compiled = compile_native(with_tape_in_cache(function), donated=donated)
+        compiled = compile_native(with_tape_laid_out(function), donated=donated)
         self.counts.compilations += 1
         self.counts.compile_seconds += time.perf_counter() - started
         statics = [(k, v) for k, v in traced.static_leaves.items() if isinstance(v, int | float)]

@@ -16,8 +16,8 @@ from wengert.types import Affine, Dim, Slot, StackType, Symbol, TensorType, Type
 
 
 @dataclass
-class _Group:
-    """Stacks of one entry type.
+class Group:
+    """Stacks of one entry type, which flow into one another.
 
     Attributes:
         makers: the instructions that make its stacks.
@@ -36,10 +36,10 @@ class _Group:
 
 def stacks(fn: Function) -> Function:
     """`fn` with stack entries reduced to what has to be remembered."""
-    groups = _groups(fn)
+    groups = groups_of(fn)
     if not groups:
         return fn
-    used = _used(fn)
+    used = used_values(fn)
     fixed, scopes = pinned_values(fn), _Scopes(fn)
     smaller = {id(g) for g in {id(g): g for g in groups.values()}.values() if _plan(g, used, fixed, scopes)}
     chosen = {value: group for value, group in groups.items() if id(group) in smaller}
@@ -49,7 +49,7 @@ def stacks(fn: Function) -> Function:
 # --- analysis --------------------------------------------------------------------------------------------------------
 
 
-def _groups(fn: Function) -> dict[Value, _Group]:
+def groups_of(fn: Function) -> dict[Value, Group]:
     """The group of each stack value."""
     parent: dict[Value, Value] = {}
 
@@ -83,8 +83,8 @@ def _groups(fn: Function) -> dict[Value, _Group]:
     return _collect(fn, {value: find(value) for value in list(parent)})
 
 
-def _collect(fn: Function, roots: dict[Value, Value]) -> dict[Value, _Group]:
-    by_root: dict[Value, _Group] = {root: _Group() for root in set(roots.values())}
+def _collect(fn: Function, roots: dict[Value, Value]) -> dict[Value, Group]:
+    by_root: dict[Value, Group] = {root: Group() for root in set(roots.values())}
     groups = {value: by_root[root] for value, root in roots.items()}
     for instr in walk(fn.instrs):
         if instr.op.name == "push":
@@ -103,7 +103,7 @@ def _collect(fn: Function, roots: dict[Value, Value]) -> dict[Value, _Group]:
     return groups
 
 
-def _used(fn: Function) -> set[Symbol]:
+def used_values(fn: Function) -> set[Symbol]:
     """Values that are operands, yields, results or sizes."""
     used: set[Symbol] = set(fn.results)
     for instr in walk(fn.instrs):
@@ -117,11 +117,11 @@ def _used(fn: Function) -> set[Symbol]:
     return used
 
 
-def _plan(group: _Group, used: set[Symbol], fixed: set[Value], scopes: _Scopes) -> bool:
+def _plan(group: Group, used: set[Symbol], fixed: set[Value], scopes: _Scopes) -> bool:
     """Decide which elements of a group stay; returns whether some go."""
     if group.returned or not (group.pushes or group.pops):
         return False
-    elements = _entry(group)
+    elements = entry_of(group)
     sizes = {s.index for e in elements for s in e.symbols() if isinstance(s, Slot)}
     first_with: dict[tuple[Value, ...], int] = {}
     for k, element in enumerate(elements):
@@ -141,7 +141,8 @@ def _plan(group: _Group, used: set[Symbol], fixed: set[Value], scopes: _Scopes) 
     return len(group.keep) < len(elements)
 
 
-def _entry(group: _Group) -> tuple[TensorType, ...]:
+def entry_of(group: Group) -> tuple[TensorType, ...]:
+    """The types of the elements of an entry."""
     declared = (group.pushes or group.pops)[0].operands[0].type
     assert isinstance(declared, StackType)
     return declared.elements
@@ -181,7 +182,7 @@ class _Scopes:
 class _Shrinker(Rewriter):
     """Rebuilds a function with the smaller entries of `groups`."""
 
-    def __init__(self, groups: dict[Value, _Group]) -> None:
+    def __init__(self, groups: dict[Value, Group]) -> None:
         super().__init__()
         self.groups = groups
 
@@ -192,7 +193,7 @@ class _Shrinker(Rewriter):
         self.env[param] = new = Value(self.smaller(param.type, group), param.name)
         return new
 
-    def smaller(self, declared: Type, group: _Group) -> StackType:
+    def smaller(self, declared: Type, group: Group) -> StackType:
         """A stack type without the elements that go."""
         assert isinstance(declared, StackType)
         moved: dict[Symbol, Affine] = {Slot(old): Dim(0, ((Slot(new), 1),)) for new, old in enumerate(group.keep) if new != old}
@@ -217,7 +218,7 @@ class _Shrinker(Rewriter):
             attrs = {"elements": declared.elements} if "elements" in instr.attrs else {"type": declared}
             b.append(self.remake(instr, operands, {**instr.attrs, **attrs}, ()))
 
-    def pop(self, b: RewriteBuilder, instr: Instr, stack: Value, group: _Group) -> None:
+    def pop(self, b: RewriteBuilder, instr: Instr, stack: Value, group: Group) -> None:
         """Pop what is stored; other used elements come from where they are known."""
         old = instr.results
         found: tuple[Value, ...] = (stack,)
