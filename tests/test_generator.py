@@ -9,12 +9,14 @@ from wengert.testing.programs.campaign import run_many
 from wengert.testing.programs.compare import ProgramMismatchError, compare, compare_program, load, unload
 from wengert.testing.programs.generate import Program
 
-COUNT = int(os.environ.get("WENGERT_PROGRAMS", "600"))
+COUNT = int(os.environ.get("WENGERT_PROGRAMS", "360"))
+PARTS = 4
 
 
 @pytest.mark.slow
-def test_random_programs():
-    summary = run_many(range(COUNT))
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_programs(part):
+    summary = run_many(range(part, COUNT, PARTS))
     print(f"\n{summary}")
     assert not summary.mismatches, "\n\n".join(o.mismatch for o in summary.mismatches[:3])
     assert summary.compiled_share > 0.9

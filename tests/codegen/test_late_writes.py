@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.passes.helpers import body
 
 import wengert as wg
-from tests.passes.helpers import body
 from wengert.codegen import compile as compile_native
 from wengert.codegen.late_writes import late_writes
 from wengert.ir.core import Function
