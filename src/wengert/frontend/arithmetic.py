@@ -77,7 +77,7 @@ def _float_array(x: Any) -> Value | None:
     if type(x) is not Array or type(x.step) is Expand or x.element is not F64 or not x.dims:
         return None
     value, numbers = x.value, current().numbers
-    if not numbers:
+    if not numbers or all([type(d) is int for d in value.dims]):
         return value
     return assume(value, tuple([d if type(d) is int else numbers.get(d, d) for d in value.dims]))
 

@@ -83,12 +83,13 @@ SCALARS: Final = {
     (dtype, numpy): Leaf("scalar", TensorType(dtype), numpy) for dtype in DTYPES.values() for numpy in (False, True)
 }
 """The leaves of traced numbers of one class, by dtype and whether they are NumPy's."""
-_TRACED: Final = {
+TRACED: Final = {
     float: SCALARS[F64, False],
     int: SCALARS[I64, False],
     bool: SCALARS[BOOL, False],
     np.float64: SCALARS[F64, True],
 }
+"""The leaves of what static numbers become, by class."""
 _STATIC_NUMBERS = (bool, int, float, np.bool_, np.integer, np.float64, np.float32)
 _BEYOND = 2.0**128
 """Numbers below this, if they have few enough digits, are numbers of single precision."""
@@ -139,7 +140,7 @@ def traced_leaf(leaf: Leaf) -> Leaf:
     if leaf.kind != "static":
         return leaf
     obj = leaf.obj.obj
-    known = _TRACED.get(type(obj))
+    known = TRACED.get(type(obj))
     if known is not None:
         return known
     if isinstance(obj, np.ndarray):

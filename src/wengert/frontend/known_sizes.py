@@ -82,10 +82,12 @@ class _Settler:
                 operands = tuple([env.get(o, o) for o in old])
                 break
         regions = instr.regions and tuple([self.region(r) for r in instr.regions])
-        if "type" in attrs or "elements" in attrs:
+        if attrs and ("type" in attrs or "elements" in attrs):
             attrs = {name: self.attribute(found) for name, found in attrs.items()}
         for result in instr.results:
-            self.settle(result)
+            declared = result.type
+            if type(declared) is not TensorType or declared.dims or declared.dtype is I64:  # of other numbers nothing changes
+                self.settle(result)
         if instr.op.affine is not None and len(instr.results) == 1 and instr.results[0].type == I64_SCALAR:
             self.note_affine(instr, operands)
         if operands is old and regions == instr.regions and attrs is instr.attrs:

@@ -25,7 +25,6 @@ from wengert.frontend.rows import is_filled
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.staging_builder import TraceBuilder
 from wengert.frontend.staging_forms import (
-    NUMBERS,
     conform,
     form_of,
     join,
@@ -35,6 +34,7 @@ from wengert.frontend.staging_forms import (
     raise_up,
     take_apart,
 )
+from wengert.frontend.staging_numbers import merge_numbers
 from wengert.frontend.staging_state import (
     Applied,
     ArmEnded,
@@ -187,7 +187,6 @@ class Branch:
         lost: arrays whose contents are unknown afterwards.
         same: locations to which both arms wrote the same.
         shared: lists and objects, by identity, that more than one of the values merged holds.
-        what: what messages call it.
     """
 
     def __init__(self, trace: Trace, test: Value, variables: Variables, info: BranchInfo | None) -> None:
@@ -200,7 +199,11 @@ class Branch:
         self.lost: list[Array] = []
         self.same: list[tuple[Location, Any]] = []
         self.shared: set[int] = set()
-        self.what = f"the branch at {self.span}"
+
+    @property
+    def what(self) -> str:
+        """What messages call it."""
+        return f"the branch at {self.span}"
 
     def run(self, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Trace both arms and merge; the merged result of the two functions is returned."""
@@ -367,7 +370,7 @@ class Branch:
         """Emit the `if` and hand its results to the plans."""
         trace = self.trace
         plans = [(label, narrowed(a, first.facts), narrowed(b, second.facts), write) for label, a, b, write in plans]
-        if self.merge_numbers(plans, first, second):
+        if merge_numbers(self, plans, first, second):
             return
         with Applied(first):
             lefts = [form_of(a) for _, a, _, _ in plans]
@@ -400,31 +403,6 @@ class Branch:
         # Only now: these writes are no news to arrays that may be the same.
         for new, a, b, plan in merged:
             self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))
-
-    def merge_numbers(self, plans: Sequence[Any], first: Outcome, second: Outcome) -> bool:
-        """`carry_out` where all that the arms leave are numbers: they have no structure and share nothing with others.
-
-        Returns:
-            False, with nothing done, where that is not so.
-        """
-        if not all(type(a) in NUMBERS and type(b) in NUMBERS for _, a, b, _ in plans):
-            return False
-        forms = [self.join(label, form_of(a), form_of(b)) for label, a, b, _ in plans]
-        if not all(form.leaves[0].kind == "scalar" for form in forms):
-            return False
-        values = []
-        for arm, side in ((first, 1), (second, 2)):
-            with self.trace.building(arm.builder):
-                values.append([lower_leaves(form, [plan[side]])[0] for form, plan in zip(forms, plans)])
-        results = list(values[0])
-        differing = [k for k, (x, y) in enumerate(zip(*values)) if x is not y]
-        names = [plans[k][0].strip("'") for k in differing]
-        emitted = self.emit_if(first, [values[0][k] for k in differing], second, [values[1][k] for k in differing], names)
-        for k, value in zip(differing, emitted, strict=True):
-            results[k] = value
-        for form, plan, value in zip(forms, plans, results):
-            plan[3](raise_up(form, iter([(value, None)]), {}))
-        return True
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""

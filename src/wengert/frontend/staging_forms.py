@@ -40,8 +40,7 @@ from wengert.tree import TreeDef, flatten
 from wengert.types import F32, I64_SCALAR, Affine, Dim, Slot, TensorType, describe_type, describe_types
 
 _LEAF: Final = flatten(0)[1]
-NUMBERS: Final = frozenset({Scalar, float, int, bool, np.float64})
-_SIMPLE: Final = NUMBERS | {Value, Unset, Array}
+_SIMPLE: Final = frozenset({Scalar, float, int, bool, np.float64, Value, Unset, Array})
 """What surely is one leaf."""
 _FORMS: Final = {key: Form(_LEAF, (leaf,)) for key, leaf in SCALARS.items()}
 

@@ -114,12 +114,21 @@ class Variables:
 
     def read(self) -> list[Any]:
         """All values."""
-        return [read_cell(c) for c in self.cells]
+        found: list[Any] = []
+        for cell in self.cells:
+            try:
+                found.append(cell.cell_contents)
+            except ValueError:
+                found.append(UNSET)
+        return found
 
     def write(self, values: Sequence[Any]) -> None:
         """Set all values."""
         for cell, value in zip(self.cells, values, strict=True):
-            write_cell(cell, value)
+            if type(value) is Unset:
+                write_cell(cell, value)
+            else:
+                cell.cell_contents = value
 
     def cell(self, name: str) -> types.CellType:
         """The cell of one variable."""
@@ -214,7 +223,7 @@ def run_region(
             if entry is not None:
                 entry()
             mark = trace.journal.mark()
-            outcome = _run(trace, builder, Frame(variables, mark, variables.read()), body)
+            outcome = _run(trace, builder, Frame(variables, mark, before if entry is None else variables.read()), body)
         inner = _inner(trace, mark, builder)
     finally:
         trace.depth -= 1
@@ -249,12 +258,15 @@ def _run(trace: Trace, builder: TraceBuilder, frame: Frame, body: Callable[[], A
     if ended is not None and builder.forks:
         trace.failures.end_here(ended)
         ended, values = None, [DEAD] * len(frame.variables.names)
-    arrays = [e[1] for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array)]
-    written, links = frozenset(map(id, arrays)), trace.journal.links
-    shared = any((id(array), "value") in links or not made_in(trace, array, builder) for array in arrays)
     final = frame.variables.read() if values is None else values
-    outcome = Outcome(builder, result, final, changes(trace, frame, builder), ended, written, shared)
+    outcome = Outcome(builder, result, final, {}, ended)
     outcome.facts = facts(trace)
+    if trace.journal.mark() > frame.mark:
+        arrays = [e[1] for e in trace.journal.entries[frame.mark :] if isinstance(e[1], Array)]
+        links = trace.journal.links
+        outcome.stores = changes(trace, frame, builder)
+        outcome.written = frozenset(map(id, arrays))
+        outcome.writes_shared = any((id(array), "value") in links or not made_in(trace, array, builder) for array in arrays)
     return trace.failures.fold(frame, frame.entry, outcome) if builder.forks else outcome
 
 

@@ -10,6 +10,7 @@ import re
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from wengert.frontend.calls import call
 from wengert.frontend.capture import Captures
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path, compile_guards, compile_reader
 from wengert.frontend.choices import Choice, narrowed
+from wengert.frontend.collector import rare_collections
 from wengert.frontend.context import NeedsPythonValue, Trace, activate
 from wengert.frontend.convert import convert
 from wengert.frontend.deep_stack import deep_stack
@@ -277,7 +279,7 @@ class _Run:
     def traced(self) -> Traced:
         """Run the function and put together what it gave."""
         counter.count += 1
-        with deep_stack(), activate(self.trace):
+        with deep_stack(), nullcontext() if self.eager else rare_collections(), activate(self.trace):
             boxes = [self.box_leaf(k, leaf) for k, leaf in enumerate(self.leaves)]
             args, kwargs = self.tree.unflatten(boxes)
             self.given = Arguments((args, kwargs), boxes) if self.write_back else None
@@ -413,7 +415,8 @@ class _Run:
         written = [k for k, array in self.arrays.items() if isinstance(array, Array) and array.value is not start[k]]
         updates = self.updates(written, results)
         writes, kept = self.writes(results)
-        used = _used_values(self.builder.instrs, results) | kept if not self.eager else set()
+        wanted = {c.param for c in captures.inputs} if not self.eager else set()
+        used = _used_among(wanted, self.builder.instrs, results) | kept
         inputs = [c for c in captures.inputs if c.param in used or any(isinstance(d, Dim) for d in c.param.dims)]
         function = Function(
             getattr(self.fn, "__name__", type(self.fn).__name__),
@@ -554,13 +557,16 @@ def _span_of(fn: Any) -> Span | None:
     return None if code is None else Span(code.co_filename, code.co_firstlineno, function=code.co_name)
 
 
-def _used_values(instrs: Sequence[Instr], results: Sequence[Value]) -> set[Value]:
-    used = set(results)
+def _used_among(wanted: set[Value], instrs: Sequence[Instr], results: Sequence[Value]) -> set[Value]:
+    """Those of `wanted` that instructions use, or that are results; the search ends with the last one found."""
+    left = wanted.difference(results)
     pending = [instrs]
-    while pending:
+    while pending and left:
         for instr in pending.pop():
-            used.update(instr.operands)
+            left.difference_update(instr.operands)
             for region in instr.regions:
-                used.update(region.results)
+                left.difference_update(region.results)
                 pending.append(region.instrs)
-    return used
+            if not left:
+                break
+    return wanted - left

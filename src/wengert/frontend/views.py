@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from wengert.errors import InternalError
 from wengert.frontend.emit import builder, value_of, values_of
@@ -18,27 +18,27 @@ from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class At:
     """One position of an axis, which is dropped."""
 
-    position: Affine
+    position: Final[Affine]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Part:
     """Elements `start + step * j` for `j < size` of an axis, all in range."""
 
-    start: Affine
-    size: Affine
-    step: int = 1
+    start: Final[Affine]
+    size: Final[Affine]
+    step: Final[int] = 1
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Whole:
     """A whole axis."""
 
-    size: Affine
+    size: Final[Affine]
 
 
 Entry: TypeAlias = At | Part | Whole
@@ -63,11 +63,11 @@ class Step(ABC):
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Index(Step):
     """Basic indexing: one entry per axis."""
 
-    entries: tuple[Entry, ...]
+    entries: Final[tuple[Entry, ...]]
 
     @cached_property
     def dims(self) -> tuple[Affine, ...]:  # type: ignore[override]

@@ -59,7 +59,8 @@ class Builder:
         types = op.infer(operands, attrs, regions)
         if len(types) == 1:  # a single result has none before it to refer to
             declared, name = types[0], names[0] if names else ""
-            affine = None if op.affine is None else _affine(op, declared, operands, attrs)
+            whole = op.affine is not None and type(declared) is TensorType and declared.dtype is I64
+            affine = _affine(op, declared, operands, attrs) if whole else None
             results: tuple[Value, ...] = (Value(declared, name, affine),)
         else:
             found: list[Value] = []

@@ -201,6 +201,8 @@ def pinned_values(fn: Function) -> set[Value]:
     """Integers that a type refers to by position: loop carries, results of `if` and stack entries of varying size."""
     pinned: set[Value] = set()
     for instr in walk(fn.instrs):
+        if not instr.regions and instr.op.name != "push":
+            continue
         if instr.op.name == "push":
             declared = instr.operands[0].type
             assert isinstance(declared, StackType)
