@@ -5,6 +5,7 @@ Both arms run, each into a region of its own and from the same state; what they 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FunctionType
@@ -44,7 +45,7 @@ from wengert.frontend.staging_state import (
     Outcome,
     Variables,
     bear,
-    freeze,
+    freeze_parts,
     is_poisoned,
     link,
     made_in,
@@ -378,9 +379,9 @@ class Branch:
             rights = [form_of(b) for _, _, b, _ in plans]
         forms = [self.join(plan[0], a, b) for plan, a, b in zip(plans, lefts, rights)]
         values, sides, ids = [], [], []
-        for arm, side in ((first, 1), (second, 2)):
+        for arm, side, own in ((first, 1, lefts), (second, 2, rights)):
             with trace.building(arm.builder), Applied(arm):
-                sides.append([conform(form, plan[side]) for form, plan in zip(forms, plans)])
+                sides.append([conform(form, plan[side], known) for form, plan, known in zip(forms, plans, own)])
                 leaves = [leaves_of(form, x) for form, x in zip(forms, sides[-1])]
                 ids.append([list(map(id, each)) for each in leaves])
                 values.append([v for form, each in zip(forms, leaves) for v in lower_leaves(form, each, filler=True)])
@@ -399,10 +400,11 @@ class Branch:
             new = raise_up(form, iter([(next(supply), key) for key in _array_keys(form, *keys)]), made)
             merged.append((new, a, b, plan))
             plan[3](new)
-        self.shared = shared_parts(mutable_parts(plan[side]) for plan in plans for side in (1, 2))
+        held = [[mutable_parts(plan[side]) for side in (1, 2)] for plan in plans]
+        self.shared = shared_parts(itertools.chain(*held))
         # Only now: these writes are no news to arrays that may be the same.
-        for new, a, b, plan in merged:
-            self.note_aliases(new, a, b, first, second, (plan[1], plan[2]))
+        for (new, a, b, plan), parts in zip(merged, held):
+            self.note_aliases(new, a, b, first, second, (plan[1], plan[2]), parts)
 
     def join(self, label: str, a: Form, b: Form) -> Form:
         """The form of both values."""
@@ -428,12 +430,24 @@ class Branch:
         self.trace.span = self.span
         return self.trace.builder.emit(get_op("if"), [self.test], {}, regions, names)
 
-    def shares(self, given: Sequence[Any]) -> bool:
-        """Whether a list or object of one of these values is in another value, too, or twice in this one."""
-        return bool(self.shared) and any(id(part) in self.shared for x in given for part in mutable_parts(x))
+    def shares(self, parts: Sequence[Sequence[Any]]) -> bool:
+        """Whether one of these lists and objects is in another value, too, or twice in this one."""
+        return bool(self.shared) and any(id(part) in self.shared for each in parts for part in each)
 
-    def note_aliases(self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any]) -> None:
-        """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written."""
+    def note_aliases(
+        self, new: Any, a: Any, b: Any, first: Outcome, second: Outcome, given: tuple[Any, Any], parts: Sequence[Sequence[Any]]
+    ) -> None:
+        """A merged array may be another name of an older one: written, the other is lost. Such containers must not be written.
+
+        Args:
+            new: the merged value.
+            a: what it was made of, from the first arm.
+            b: from the second arm.
+            first: the first arm.
+            second: the second arm.
+            given: what the arms have left.
+            parts: the lists, dicts and objects in these.
+        """
         trace = self.trace
         if isinstance(new, (Value, Unset, Scalar)):
             return
@@ -449,11 +463,13 @@ class Branch:
                 for other in self.merged_from.setdefault(id(side.root), []):
                     link(trace, merged, other)
                 self.merged_from[id(side.root)].append(merged)
-        if all(wholly_made_in(trace, x, arm.builder) for x, arm in zip(given, (first, second))) and not self.shares(given):
+        arms = (first.builder, second.builder)
+        if all(map(partial(wholly_made_in, trace), given, arms, parts)) and not self.shares(parts):
             bear(trace, new)
         else:
-            for obj in (new, *given):
-                freeze(trace, obj, f"one of two arrays or containers, chosen by {self.what}")
+            found = [*mutable_parts(new), *itertools.chain(*parts)]
+            if found:
+                freeze_parts(trace, found, f"one of two arrays or containers, chosen by {self.what}")
 
 
 def _count(form: Form) -> int:

@@ -42,6 +42,8 @@ from wengert.types import F32, I64_SCALAR, Affine, Dim, Slot, TensorType, descri
 _LEAF: Final = flatten(0)[1]
 _SIMPLE: Final = frozenset({Scalar, float, int, bool, np.float64, Value, Unset, Array})
 """What surely is one leaf."""
+_PASSED: Final = _SIMPLE | {tuple, str, type(None), Choice}
+"""What surely is no list, dict or object of the program, though such may be in it."""
 _FORMS: Final = {key: Form(_LEAF, (leaf,)) for key, leaf in SCALARS.items()}
 
 
@@ -452,13 +454,16 @@ def _raise_leaf(leaf: Leaf, values: Iterator[tuple[Value, Any]], made: dict[Any,
     return made[key]
 
 
-def conform(form: Form, obj: Any) -> Any:
-    """`obj`, with those of its lists as growing ones and those of its parts as choices that are such in `form`."""
+def conform(form: Form, obj: Any, own: Form | None = None) -> Any:
+    """`obj`, with those of its lists as growing ones and those of its parts as choices that are such in `form`.
+
+    `own` is the form of `obj`, where the caller has it.
+    """
     if isinstance(obj, (Unset, Value)):
         return obj
     if form.structure is _LEAF and type(obj) in _SIMPLE:
         return obj
-    own = form_of(obj)
+    own = form_of(obj) if own is None else own
     if own.structure == form.structure and not _patterns_differ(own, form) and not _statics_differ(own, form):
         return obj
     if is_choice_form(form):
@@ -518,11 +523,13 @@ def lower_item(pattern: Pattern, item: Any) -> list[Value]:
 
 def mutable_parts(obj: Any) -> list[Any]:
     """The lists, dicts and objects that `obj` consists of."""
-    if isinstance(obj, (Value, Unset)):
+    if type(obj) in _SIMPLE or isinstance(obj, Value):
         return []
     found: list[Any] = []
 
     def visit(part: Any) -> bool:
+        if type(part) in _PASSED:
+            return False
         if is_reference(part):
             return True
         numeric = isinstance(part, (tuple, complex, np.generic, np.ndarray))

@@ -10,7 +10,7 @@ import numpy as np
 from wengert.frontend.boxes import box, lift_as
 from wengert.frontend.context import Trace
 from wengert.frontend.forms import SCALARS, TRACED, Form, Leaf, is_same
-from wengert.frontend.scalars import Scalar
+from wengert.frontend.scalars import Scalar, kinds_of
 from wengert.frontend.staging_forms import form_of
 from wengert.frontend.staging_state import Outcome
 from wengert.ir.core import Value
@@ -63,6 +63,9 @@ def _common_leaf(branch: Merger, label: str, a: Any, b: Any) -> Leaf | None:
     x, y = _class_of(a), _class_of(b)
     if x is y and x is not None:
         return None if type(a) is not Scalar and type(b) is not Scalar and is_same(a, b) else x
+    if type(a) is Scalar and type(b) is Scalar and a.value.type == b.value.type:
+        kinds = kinds_of(a) | kinds_of(b)
+        return Leaf("scalar", a.value.tensor, a.numpy or b.numpy, None, kinds if len(kinds) > 1 else None)
     leaf = branch.join(label, form_of(a), form_of(b)).leaves[0]
     return leaf if leaf.kind == "scalar" else None
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -317,14 +317,21 @@ def made_in(trace: Trace, owner: Any, builder: TraceBuilder) -> bool:
     return known is not None and builder.holds(known[1])
 
 
-def wholly_made_in(trace: Trace, obj: Any, builder: TraceBuilder) -> bool:
-    """Whether a value was made in the region of `builder`, with all lists, dicts and objects in it."""
-    return made_in(trace, obj, builder) and all(made_in(trace, part, builder) for part in mutable_parts(obj))
+def wholly_made_in(trace: Trace, obj: Any, builder: TraceBuilder, parts: Sequence[Any] | None = None) -> bool:
+    """Whether a value was made in the region of `builder`, with all lists, dicts and objects in it (`parts`, where known)."""
+    if not made_in(trace, obj, builder):
+        return False
+    return all(made_in(trace, part, builder) for part in (mutable_parts(obj) if parts is None else parts))
 
 
 def freeze(trace: Trace, obj: Any, reason: str) -> None:
     """Refuse writes to the mutable containers in `obj` from here on."""
-    for part in mutable_parts(obj):
+    freeze_parts(trace, mutable_parts(obj), reason)
+
+
+def freeze_parts(trace: Trace, parts: Iterable[Any], reason: str) -> None:
+    """Refuse writes to these containers from here on."""
+    for part in parts:
         trace.frozen.setdefault(id(part), (part, reason))
 
 
