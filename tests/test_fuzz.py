@@ -46,7 +46,7 @@ OPEN = {
 def test_all_programs(name, request):
     if name in OPEN:
         request.node.add_marker(pytest.mark.xfail(reason=OPEN[name], strict=True))
-    assert not run_here(Task(name, 2, 40, memory=0)).mismatches
+    assert not run_here(Task(name, 2, 20, memory=0)).mismatches
 
 
 @pytest.mark.long

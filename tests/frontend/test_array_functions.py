@@ -275,3 +275,9 @@ def test_errors():
         wg.jit(lambda x: np.take(x, [7]))(X)
     with pytest.raises(ValueError, match="monotonically"):
         wg.jit(lambda x, b: np.digitize(x, b))(X, np.array([0.0, 2.0, 1.0]))
+
+
+def test_a_count_for_every_integer_is_refused():
+    """NumPy itself writes outside of its memory here."""
+    with pytest.raises(ValueError, match="array is too big"):
+        wg.jit(np.bincount)(np.array([1, 2**63 - 1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,10 @@ def flatten_call(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any]
     return flatten((tuple(args), kwargs))
 
 
+_CONTENTS = (set, bytearray, memoryview, array.array)
+"""Containers that are no trees, compared by what they hold."""
+
+
 def leaf_key(leaf: Any) -> Any:
     """What of a leaf the compiled code depends on: kind, dtype, rank and unit axes of numbers; the value of anything else."""
     kind = type(leaf)
@@ -28,10 +33,14 @@ def leaf_key(leaf: Any) -> Any:
         return kind
     if kind is np.ndarray:
         return (leaf.dtype, tuple([1 if n == 1 else 0 for n in leaf.shape]))
-    if isinstance(leaf, np.generic | np.ndarray):
-        return (kind, leaf.dtype, np.shape(leaf))
+    if isinstance(leaf, np.ndarray):
+        return (kind, leaf.dtype, leaf.shape)
+    if isinstance(leaf, np.generic):  # a bool, a text or a date is not traced but known by its value
+        return (kind, leaf.dtype) if leaf.dtype.kind in "fiuc" else (kind, leaf.dtype, leaf.tobytes())
     if isinstance(leaf, float | int) and not isinstance(leaf, bool):
         return (kind,)
+    if isinstance(leaf, _CONTENTS):  # what a trace read of them
+        return (kind, frozenset(leaf) if isinstance(leaf, set) else bytes(leaf))
     try:
         hash(leaf)
     except TypeError:

@@ -14,7 +14,7 @@ import numpy as np
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import as_array, dtype_of, is_number, lift, result
-from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands
+from wengert.frontend.broadcasting import INDICES, assume, broadcast_into, broadcast_operands
 from wengert.frontend.elementwise import select
 from wengert.frontend.emit import (
     builder,
@@ -254,7 +254,7 @@ def rows_of(x: Array, key: Any) -> Rows:
     rest = [axis for axis in range(view.ndim) if axis not in axes]
     adjacent = not gap and axes == list(range(axes[0], axes[0] + len(axes)))
     base = view.permuted((*axes, *rest))
-    indices = broadcast_operands([Array(item.index) for item in items])
+    indices = broadcast_operands([Array(item.index) for item in items], what=INDICES, error=IndexError)
     positions, size = indices[-1], product_of([view.dims[a] for a in items[-1].axes])
     for item, index in zip(items[-2::-1], indices[-2::-1], strict=True):
         b = builder()

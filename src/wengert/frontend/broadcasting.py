@@ -26,11 +26,19 @@ Shape = tuple[Affine, ...]
 Placed = tuple[Value, Shape, tuple[int, ...]]
 
 
-def broadcast_shapes(shapes: Sequence[Shape], what: str = "operands could not be broadcast together with shapes") -> Shape:
+OPERANDS = "operands could not be broadcast together with shapes"
+INDICES = "shape mismatch: indexing arrays could not be broadcast together with shapes"
+
+
+def broadcast_shapes(
+    shapes: Sequence[Shape],
+    what: str = OPERANDS,
+    error: type[Exception] = ValueError,
+) -> Shape:
     """The common shape of `shapes`; emits the checks that it needs.
 
     Raises:
-        ValueError: the shapes surely do not go together.
+        ValueError: the shapes surely do not go together; `error`, if given, instead.
     """
     rank = max((len(s) for s in shapes), default=0)
     dims: list[Affine] = []
@@ -39,12 +47,12 @@ def broadcast_shapes(shapes: Sequence[Shape], what: str = "operands could not be
         for shape in shapes:
             k = axis - rank + len(shape)
             if k >= 0 and shape[k] != 1:
-                common = shape[k] if common == 1 else unify(common, shape[k], what, shapes)
+                common = shape[k] if common == 1 else unify(common, shape[k], what, shapes, error)
         dims.append(common)
     return tuple(dims)
 
 
-def unify(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> Affine:
+def unify(a: Affine, b: Affine, what: str, shapes: Sequence[Shape], error: type[Exception] = ValueError) -> Affine:
     """The dimension that `a` and `b` both are, a static one if possible; checked at run time where it cannot be proved."""
     if a == b:
         return a
@@ -52,26 +60,26 @@ def unify(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> Affine:
     if current().assume_equal(a, b):
         return preferred
     if isinstance(difference(a, b), int):
-        fail(ValueError, f"{what} {show_shapes(shapes)}")
-    _check_equal(a, b, what, shapes)
+        fail(error, f"{what} {show_shapes(shapes)}")
+    _check_equal(a, b, what, shapes, error)
     return preferred
 
 
-def _check_equal(a: Affine, b: Affine, what: str, shapes: Sequence[Shape]) -> None:
+def _check_equal(a: Affine, b: Affine, what: str, shapes: Sequence[Shape], error: type[Exception] = ValueError) -> None:
     def emit() -> Value:
         x, y = value_of(a), value_of(b)
         equal: Value = builder().eq(x, y)
         extras = [value_of(d) for s in shapes for d in s]
         shown = " ".join("(" + ",".join("{}" for _ in s) + ("," if len(s) == 1 else "") + ")" for s in shapes)
         failures = current().failures
-        if failures is None or not failures.catches(ValueError):
-            ensure(equal, "ValueError", f"{what} {shown}", *extras, sizes=True)
+        if failures is None or not failures.catches(error):
+            ensure(equal, error.__name__, f"{what} {shown}", *extras, sizes=True)
             return equal
         # A `try` takes the error of sizes that do not go together, but not that one of them is 1 and would repeat.
         one = builder().const(1)
         none_is_one = logical_and(builder().ne(x, one), builder().ne(y, one))
-        ensure(logical_or(equal, none_is_one), "ValueError", f"{what} {shown}", *extras, sizes=True)
-        ensure(equal, "ValueError", f"{what} {shown}", *extras)
+        ensure(logical_or(equal, none_is_one), error.__name__, f"{what} {shown}", *extras, sizes=True)
+        ensure(equal, error.__name__, f"{what} {shown}", *extras)
         return equal
 
     remember("equal", (a, b), emit)
@@ -124,8 +132,13 @@ def assume(value: Value, dims: Shape) -> Value:
     return builder().assume_shape(value, *values_of(dims))
 
 
-def broadcast_operands(operands: Sequence[Any], convert: Callable[[Value], Value] | None = None) -> list[Value]:
-    """The operands as values of one shape; `convert` is applied before they are repeated."""
+def broadcast_operands(
+    operands: Sequence[Any],
+    convert: Callable[[Value], Value] | None = None,
+    what: str = OPERANDS,
+    error: type[Exception] = ValueError,
+) -> list[Value]:
+    """The operands as values of one shape; `convert` is applied before they are repeated, `error` raised where they differ."""
     places = [placed(x) for x in operands]
     if convert is not None:
         places = [(convert(value), shape, axes) for value, shape, axes in places]
@@ -133,7 +146,7 @@ def broadcast_operands(operands: Sequence[Any], convert: Callable[[Value], Value
     if all([shape == first for _, shape, _ in places]):
         dims = first
     else:
-        dims = broadcast_shapes([shape for _, shape, _ in places])
+        dims = broadcast_shapes([shape for _, shape, _ in places], what, error)
     return [spread(p, dims) for p in places]
 
 

@@ -40,6 +40,7 @@ from wengert.frontend.convert import is_converted, runs_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
 from wengert.frontend.growing import any_growing, is_growing
 from wengert.frontend.iterators import before_taking
+from wengert.frontend.outside_world import refuse_outside_world
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
 from wengert.frontend.registry import PASS
@@ -74,8 +75,6 @@ _STORING = {
     "__delitem__": delete_item,
 }
 _NUMBERS = (float, complex, np.generic, decimal.Decimal, fractions.Fraction)
-_IMPURE = ("random", "numpy.random", "secrets", "uuid", "time")
-_CLOCKS = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _NATIVE_MODULES = frozenset({"dataclasses", "copy", "functools", "abc", "typing", "enum", "warnings", "logging", "contextlib"})
 
 _MANAGER_HELPER = contextlib.contextmanager(lambda: iter(())).__code__
@@ -526,7 +525,7 @@ def _real(trace: Trace, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
         if closes_over_traced(trace, args, kwargs):
             refuse(trace, name_of(fn))
         if not trace.eager:
-            _refuse_impure(trace, fn)
+            refuse_outside_world(trace, fn, args, name_of(fn))
     elif trace.extra.get("patterns") and fn not in _PEEKING and (any(map(hides_growing, args)) or any_growing(args)):
         refuse(trace, name_of(fn))
     whole = trace.captures.whole
@@ -539,16 +538,3 @@ def own_array(trace: Trace, array: np.ndarray[Any, Any]) -> Any:
     if not array.ndim or array.dtype not in NUMPY_DTYPES:
         return array
     return Array(_constant(trace, array))
-
-
-def _refuse_impure(trace: Trace, fn: Any) -> None:
-    owner = getattr(fn, "__self__", None)
-    module = (type(owner).__module__ if owner is not None and not isinstance(owner, types.ModuleType) else fn.__module__) or ""
-    name = getattr(fn, "__name__", "")
-    impure = any(module == m or module.startswith(m + ".") for m in _IMPURE) or fn in (input, open)
-    if impure and (module != "time" or name in _CLOCKS) and not isinstance(fn, type) and name != "default_rng":
-        raise StagingError(
-            f"{name_of(fn)} gives another result at every call, and staging would keep the first one",
-            trace.span,
-            fix="draw the numbers outside of the function and pass them in",
-        )

@@ -94,6 +94,8 @@ class Captures:
             return self._container(path, value)
         if isinstance(value, set):
             return self._set(path, value)
+        if isinstance(value, bytearray):
+            self.guard(path, "equal", bytearray(value))
         self._remember(path, value)
         self.guard(path, "type", type(value))
         return value

@@ -90,13 +90,20 @@ def before_taking(trace: Trace, iterator: Any) -> None:
     """Called before items are taken from an iterator: refused where a run that is undone, or another one, would miss them.
 
     Raises:
-        StagingError: it was made outside of the branch or loop that takes from it.
+        StagingError: it was made outside of the function, or of the branch or loop that takes from it.
     """
     method = getattr(type(iterator), "__next__", None)
     if trace.eager or method is None or type(iterator) is SequenceIterator:
         return
     if isinstance(method, types.FunctionType) and not isinstance(iterator, StagedGenerator):
         return  # an object of the user's, whose attributes are followed
+    if trace.captures.is_outside(iterator):
+        raise StagingError(
+            "items are taken from an iterator that was there before the call",
+            trace.span,
+            found=f"a {type(iterator).__name__}, which gives other items at the next call",
+            fix="pass a list, or what next(...) gives",
+        )
     spent = trace.extra.setdefault("spent_iterators", {})
     kinds = _between(trace, iterator)
     fresh = isinstance(iterator, StagedGenerator) and iterator.running is None

@@ -11,7 +11,7 @@ from wengert.errors import StagingError
 from wengert.frontend.advanced import mask_positions, positions, setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, is_box, is_number, lift, promote, result
-from wengert.frontend.broadcasting import broadcast_into, broadcast_operands, broadcast_shapes
+from wengert.frontend.broadcasting import INDICES, broadcast_into, broadcast_operands, broadcast_shapes
 from wengert.frontend.elementwise import apply, select, write_out
 from wengert.frontend.emit import builder, ensure, fail, product_of, to_dtype, unsupported
 from wengert.frontend.registry import PASS, handle, register
@@ -216,6 +216,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if not any_box(arr, indices):
         return PASS
     x, perm = axis_last(arr, axis)
+    _check_ranks(arr, indices, axis)
     index, _ = axis_last(indices, axis)
     values, where = _together(x, index)
     return back(gather_last(values, where), perm)
@@ -227,6 +228,7 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> Any:
     if not is_box(arr):
         return PASS
     x, perm = axis_last(arr, axis)
+    _check_ranks(arr, indices, axis)
     index, _ = axis_last(indices, axis)
     if x.root is not arr.root:
         unsupported("np.put_along_axis(axis=None) needs a contiguous array", "use x.reshape(-1)[...]", StagingError)
@@ -238,12 +240,19 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> Any:
     return None
 
 
+def _check_ranks(arr: Any, indices: Any, axis: Any) -> None:
+    """Raise what NumPy does where the arrays cannot lie along each other."""
+    rank = as_array(indices).ndim
+    if axis is None and rank != 1:
+        fail(ValueError, "when axis=None, `indices` must have a single dimension.")
+    if axis is not None and rank != as_array(arr).ndim:
+        fail(ValueError, "`indices` and `arr` must have the same number of dimensions")
+
+
 def _together(x: Array, index: Array) -> tuple[Any, Any]:
     """Both with the same leading axes, the positions checked."""
-    if x.ndim != index.ndim:
-        fail(ValueError, "`indices` and `arr` must have the same number of dimensions")
     checked = positions(index.value, x.dims[-1], x.ndim - 1)
-    leading = broadcast_shapes([x.dims[:-1], index.dims[:-1]])
+    leading = broadcast_shapes([x.dims[:-1], index.dims[:-1]], INDICES, IndexError)
     return (
         broadcast_into(x, (*leading, x.dims[-1]), lambda v: v),
         broadcast_into(Array(checked), (*leading, index.dims[-1]), lambda v: v),

@@ -98,6 +98,8 @@ def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     least = affine_of(minlength, "minlength")
     size = _largest(x, number, least)
     ensure(lift(handle(np.all, number >= 0)), "ValueError", "'list' argument must have no negative elements")
+    # One more than the largest integer is none; NumPy 2.4 writes outside of its memory then.
+    ensure(lift(handle(np.all, number < 2**63 - 1)), "ValueError", "array is too big: a count for each number up to 2**63 - 1")
     added = b.full(number.dims, 1) if weights is None else broadcast_into(weights, number.dims, lambda v: to_dtype(v, F64))
     start = b.full((size,), 0, added.tensor.dtype)
     return Array(b.scatter_add(start, number.value, added))

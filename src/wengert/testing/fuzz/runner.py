@@ -178,7 +178,8 @@ class Runner:
         copies = _copies(args.values)
         compiled = outcome_of(self._transformed, args.values)
         self._count(compiled)
-        values = args.tame or self.case.exact
+        # NaN and infinity come out otherwise where a complex number meets a real one: docs/limitations.md says so.
+        values = args.tame or (self.case.exact and not any(np.iscomplexobj(v) for v in args.values))
         found = self._disagreement(args, python, compiled, values)
         if found is None and compiled.error is None:
             found = difference(left, args.values, values, self.rtol)
