@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from wengert.errors import StagingError, UnsupportedError, describe
-from wengert.frontend.context import current
+from wengert.frontend.context import current, trace_now
 from wengert.ir.builder import Builder
 from wengert.ir.core import Value
 from wengert.ir.op import get_op
@@ -22,7 +22,8 @@ E = TypeVar("E", bound=BaseException)
 
 def builder() -> Builder:
     """The builder that receives instructions now."""
-    return current().builder
+    trace = trace_now()
+    return current().builder if trace is None else trace.builder
 
 
 def fail(exception: type[E], message: str, **parts: str | None) -> NoReturn:

@@ -248,16 +248,19 @@ _NUMBERS = frozenset({int, float})
 _BOXES = frozenset({Scalar, Array})
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
 """What is done at once on plain and traced numbers and arrays."""
+_ORDERS = {name: getattr(operator, name) for name in ("lt", "le", "gt", "ge")}
+"""The same of plain numbers, and of traced ones and arrays on the left."""
 
 
 def apply(name: str, a: Any, b: Any) -> Any:
     """A binary operator or comparison; operators that the user's classes define are called as functions."""
-    plain = _ARITHMETIC.get(name)
+    plain = _ARITHMETIC.get(name) or _ORDERS.get(name)
     if plain is not None:
         first, second = type(a), type(b)
         if first in _NUMBERS and second in _NUMBERS:
             return plain(a, b)
-        if (first in _BOXES and (second in _BOXES or second in _NUMBERS)) or (first in _NUMBERS and second in _BOXES):
+        on_the_right = first in _NUMBERS and second in _BOXES and name in _ARITHMETIC
+        if on_the_right or (first in _BOXES and (second in _BOXES or second in _NUMBERS)):
             found = OPERATORS[name](a, b)
             if found is not NotImplemented:
                 return found

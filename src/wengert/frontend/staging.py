@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from types import FunctionType
 from typing import Any
 
@@ -201,7 +201,7 @@ class Branch:
         self.same: list[tuple[Location, Any]] = []
         self.shared: set[int] = set()
 
-    @property
+    @cached_property
     def what(self) -> str:
         """What messages call it."""
         return f"the branch at {self.span}"
