@@ -61,3 +61,23 @@ def test_an_array_without_axes_is_written_to(f, slope):
     assert wg.jit(f)(found) == f(expected)
     assert found == expected
     assert wg.grad(f)(np.array(3.0)) == slope
+
+
+def test_writable_arrays_after_read_only_ones():
+    """The short way of calls is made for the kind of the last arguments: it must not take others for that kind."""
+    found = wg.jit(sweep)
+    for _ in range(3):
+        assert found(read_only(1.0, 2.0), 2) == 3.0
+        assert found(np.array([1.0, 2.0]), 2) == 3.0
+    for _ in range(3):
+        assert found(read_only(1.0, 2.0), 2) == 3.0
+        x = np.array([1.0, 5.0, 2.0])
+        assert found(x, 2) == 4.5
+        np.testing.assert_array_equal(x, [1.0, 1.5, 2.0])
+
+
+def test_one_number_seen_as_many_that_is_not_written_to():
+    x = np.broadcast_to(np.array(1.5), 4)
+    assert wg.jit(sweep)(x, 0) == 6.0
+    with pytest.raises(ValueError, match="read-only"):
+        wg.jit(always)(x, 1)

@@ -92,7 +92,7 @@ def _written_arguments(variant: Variant, leaves: Sequence[Any]) -> dict[int, int
     None if the function changes anything else, or if NumPy would ask more of an argument than that it can be written to.
     """
     traced, updates = variant.traced, variant.traced.updates
-    if traced.writes or traced.written_captures or (traced.written and (traced.ordered or traced.captures)):
+    if variant.protected or traced.writes or traced.written_captures or (traced.written and (traced.ordered or traced.captures)):
         return None
     written: dict[int, int | None] = dict.fromkeys(traced.written)
     if updates is not None:

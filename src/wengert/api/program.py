@@ -80,6 +80,7 @@ class Variant:
     sizes: list[tuple[int, list[tuple[int, int, int]]]] = field(default_factory=list)
     hot: Any = None
     knows_sizes: bool = False
+    protected: bool = False  # made for read-only arrays among those that it would write to
     arrays: list[int] = field(init=False)
     written: list[int] = field(init=False)
     unconditional: bool = field(init=False)
@@ -225,6 +226,7 @@ class Program:
             known = {k for k, leaf in enumerate(leaves) if getattr(leaf, "shape", ()) or (sizes and type(leaf) is int)}
             variant = self._build(self._trace(args, kwargs, frozenset({*known, "captured"}) | protected), leaves, positions)
             variant.knows_sizes = True
+        variant.protected = bool(protected)
         return variant
 
     def may_retry(self, error: ValueError, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib import NumpyVersion
 
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import as_array, dtype_of, is_number, lift, result
@@ -38,6 +39,8 @@ from wengert.ir.core import Value
 from wengert.types import BOOL, I64, Affine
 
 Dims = tuple[Affine, ...]
+_NUMBERS_ONLY = NumpyVersion(np.__version__) >= "2.4.0"
+"""Whether an element is given a number and no array of one element, as NumPy before took it with a warning."""
 
 
 @operator_rule("getitem")
@@ -67,7 +70,15 @@ def setitem(x: Array, key: Any, new: Any) -> None:
     view = view_of(x, key)
     if view.is_same_view(new) or store_in_order(view, new):
         return
+    if _NUMBERS_ONLY and not view.dims and not is_number(new) and _names_an_element(key, x) and as_array(new).ndim:
+        fail(ValueError, "setting an array element with a sequence.")
     view.write(broadcast_into(new, view.dims, lambda v: to_dtype(v, dtype)))
+
+
+def _names_an_element(key: Any, x: Array) -> bool:
+    """Whether a key is one position per axis, and nothing else."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return len(keys) == x.ndim and all(k is not None and k is not Ellipsis and not isinstance(k, slice) for k in keys)
 
 
 def add_at(x: Array, key: Any, new: Any) -> None:

@@ -216,7 +216,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if not any_box(arr, indices):
         return PASS
     x, perm = axis_last(arr, axis)
-    _check_ranks(arr, indices, axis)
+    _check_places(arr, indices, axis)
     index, _ = axis_last(indices, axis)
     values, where = _together(x, index)
     return back(gather_last(values, where), perm)
@@ -228,7 +228,7 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> Any:
     if not is_box(arr):
         return PASS
     x, perm = axis_last(arr, axis)
-    _check_ranks(arr, indices, axis)
+    _check_places(arr, indices, axis)
     index, _ = axis_last(indices, axis)
     if x.root is not arr.root:
         unsupported("np.put_along_axis(axis=None) needs a contiguous array", "use x.reshape(-1)[...]", StagingError)
@@ -240,8 +240,10 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> Any:
     return None
 
 
-def _check_ranks(arr: Any, indices: Any, axis: Any) -> None:
+def _check_places(arr: Any, indices: Any, axis: Any) -> None:
     """Raise what NumPy does where the arrays cannot lie along each other."""
+    if as_array(indices).element != I64:
+        fail(IndexError, "`indices` must be an integer array")
     rank = as_array(indices).ndim
     if axis is None and rank != 1:
         fail(ValueError, "when axis=None, `indices` must have a single dimension.")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wengert.errors import StagingError, UnsupportedError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import is_box
@@ -133,7 +135,7 @@ def apply(updates: Updates, found: Any, arguments: Any, leaves: Sequence[Any]) -
                 fix="pass a copy, or pass it once",
             )
     for k, value in arrays.items():
-        if value is not leaves[k]:
+        if value is not leaves[k] and not _is_untouched(leaves[k], value):
             leaves[k][...] = value
 
     def resolved(leaf: Any) -> Any:
@@ -144,6 +146,11 @@ def apply(updates: Updates, found: Any, arguments: Any, leaves: Sequence[Any]) -
     new = {number: _shallow_map(resolved, contents) for number, contents in parts.items()}
     for number, contents in new.items():
         _replace(own[number], contents)
+
+
+def _is_untouched(array: Any, value: Any) -> bool:
+    """Whether an array that cannot be written to is as it was: the function may write to it, but did not this time."""
+    return not array.flags.writeable and np.array_equal(array, value, equal_nan=array.dtype.kind == "f")
 
 
 def _shallow_map(rule: Callable[[Any], Any], contents: Any) -> Any:

@@ -74,7 +74,10 @@ class Source:
         used: list[Arena] = []
         values = []
         for form, arena in zip(signature.forms, self.arenas, strict=False):
-            if batch is not None and form.kind in ("float", "index", "count"):
+            if batch is not None and form.kind == "count":  # of moderate size, as Python goes through all
+                values.append(np.array([_other(form, rng, tame) for _ in range(batch)], dtype=np.int64))
+                continue
+            if batch is not None and form.kind in ("float", "index"):
                 form = Form("array", {"float": "f64"}.get(form.kind, "i64"), (), form.limit)
             if form.kind == "array":
                 shape = form.shape if batch is None else (batch, *form.shape)

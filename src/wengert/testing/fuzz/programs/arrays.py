@@ -110,7 +110,7 @@ def interpolated(x, y, v):
 
 
 def counted(k):
-    return np.bincount(np.minimum(np.abs(k), 2**62)), np.unique(k)  # NumPy crashes at 2**63 - 1
+    return np.bincount(np.minimum(np.abs(k), 2**50)), np.unique(k)  # NumPy crashes at 2**63 - 1
 
 
 def chosen_reduction(x, how):
