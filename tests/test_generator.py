@@ -39,6 +39,8 @@ def test_programs_cover_the_language():
         "for i", " in enumerate(", " in zip(", "while ", "break", "continue", "elif ", "else:", " if ", " and ", " or ",
         "not (", "lambda ", "np.where(", "np.dot(", " @ ", ".T", "np.empty(", "np.zeros(", "axis=0", "[::-1]", "Model(",
         "Pair(", "math.", " ** ", " // ", " += ", "TABLE", "[:, None]", "return ",
+        " is row", "Holder(", "key=lambda row:", "heapq.", "bisect.", "deque(maxlen=", "defaultdict(", "itertools.", "nonlocal ",
+        "raise Refused(", "except Refused", "finally:", "quick(", "halves(", "collected(", ".insert(", ".reverse()", "reversed(",
     ):  # fmt: skip
         assert part in text, part
 

@@ -168,7 +168,8 @@ def _placed(content: np.ndarray, arena: Arena, layout: str) -> np.ndarray:
 
 def _content(form: Form, shape: tuple[int, ...], rng: random.Random, numbers: np.random.Generator, tame: bool) -> np.ndarray:
     dtype = np.dtype(DTYPES[form.dtype])
-    if form.limit or (dtype.kind in "iu" and rng.random() < 0.5):
+    # Integers of fewer bits are taken as int64: sums of large ones wrap around elsewhere.
+    if form.limit or (dtype.kind in "iu" and dtype.itemsize == 8 and rng.random() < 0.5):
         found = _indices(form.limit or 4, shape, rng, numbers)
         return found.astype(dtype) if dtype.kind != "b" else found > 0
     if dtype.kind in "iu":

@@ -231,8 +231,8 @@ class Runner:
             if one.error is not None:
                 return self._disagreement(args, one, compiled, args.tame)
             rows.append(flatten(one.value)[0])
-        if compiled.error is not None:
-            return self._disagreement(args, Outcome(), compiled, args.tame)
+        if compiled.error is not None:  # of no examples, what each of them would raise
+            return self._disagreement(args, Outcome(), compiled, args.tame) if rows else None
         stacked = [np.stack(column) for column in zip(*rows, strict=True)]
         return difference(stacked, flatten(compiled.value)[0], args.tame, self.rtol) if rows else None
 

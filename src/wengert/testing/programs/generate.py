@@ -11,15 +11,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wengert.testing.programs import idioms, idioms_nested
+from wengert.testing.programs import idioms, idioms_nested, idioms_shared
 from wengert.testing.programs.expressions import scalar, tame
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 from wengert.testing.programs.statements import statements
 
 _HEADER = '''"""A random program, from seed {seed}."""
 
+import bisect
+import heapq
+import itertools
 import math
-from collections import deque, namedtuple
+from collections import defaultdict, deque, namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -77,7 +80,8 @@ def generate(seed: int) -> Program:
     w.helpers += [h for i in inputs for h in i.helpers]
     _write_program(w, inputs)
     _write_arguments(w, inputs)
-    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method) + idioms.HEADER + idioms_nested.HEADER
+    header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method)
+    header += idioms.HEADER + idioms_nested.HEADER + idioms_shared.HEADER
     wrt = tuple(k for k, i in enumerate(inputs) if i.moves)
     return Program(seed, header + "\n".join(w.lines) + "\n", wrt)
 

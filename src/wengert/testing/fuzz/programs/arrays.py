@@ -62,7 +62,7 @@ def running_axis(a):
 
 
 def sorted_values(x):
-    return np.sort(x), np.argsort(x, kind="stable"), np.median(x) if len(x) else 0.0
+    return np.sort(x), np.argsort(x, kind="stable"), np.median(x) if len(x) else np.sum(x)
 
 
 def sorted_rows(a):
@@ -110,7 +110,7 @@ def interpolated(x, y, v):
 
 
 def counted(k):
-    return np.bincount(np.minimum(np.abs(k), 2**50)), np.unique(k)  # NumPy crashes at 2**63 - 1
+    return np.bincount(np.minimum(np.abs(k), np.int64(2**50))), np.unique(k)  # NumPy crashes at 2**63 - 1
 
 
 def chosen_reduction(x, how):
