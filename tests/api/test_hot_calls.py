@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
-from wengert.api.hot import MISSING
+from wengert.api.hot import MISSING, _size_tests
 
 FACTOR = 2.0
 TABLE = np.array([1.0, 2.0])
@@ -70,6 +71,61 @@ def test_all_ways_are_short() -> None:
                 assert type(made(*args)) is type(first)
                 value = made(*args)[0] if transform is wg.value_and_grad else None
                 assert value is None or type(value) is type(first[0])
+
+
+def test_conditions_on_sizes_are_what_they_were() -> None:
+    """Written out, for sizes around where they change."""
+    lists: list[list[tuple[int, list[tuple[str, int]]]]] = [
+        [(0, [("a", 1), ("b", -1)]), (0, [("b", 1), ("a", -1)])],
+        [(-2, [("a", 1)]), (3, [("a", -1), ("b", 2)]), (0, [("b", 1)])],
+        [(1, [("a", 1), ("b", -1)]), (-1, [("a", -1), ("b", 1)]), (0, [("c", 1), ("a", -2)])],
+        [(-3, [("a", -1)])], [(3, [("a", -1), ("a", -1)])], [(0, [("a", 1), ("a", -1)])], [(-1, [("a", 1), ("a", -1)])],
+        [(0, [("a", -1)]), (0, [("a", 1)])], [(2, [("a", -1), ("b", -1)]), (-2, [("a", 1), ("b", 1)])], [],
+    ]  # fmt: skip
+    for conditions in lists:
+        tests = _size_tests(conditions)
+        for sizes in itertools.product(range(5), repeat=3):
+            env = dict(zip("abc", sizes, strict=True))
+            expected = all(slack + sum(c * env[name] for name, c in terms) >= 0 for slack, terms in conditions)
+            assert all(eval(test, dict(env)) for test in tests) == expected, (conditions, tests, env)
+    assert _size_tests(lists[0]) == ["a == b"]
+    assert _size_tests([(0, [("a", 1)])]) == []
+
+
+def scaled_sum(out: Any, x: Any, y: Any) -> None:
+    out[:] = x + 2.0 * y
+
+
+def test_written_arrays_that_overlap_others_or_differ_in_size() -> None:
+    """The short way leaves them to the long one, which does what NumPy does."""
+    made = wg.jit(scaled_sum)
+    base = np.arange(12.0)
+    for _ in range(2):
+        made(np.empty(4), base[:4], base[4:8])
+    assert is_hot(made, np.empty(4), base[:4], base[:4])
+    for places in ((0, 1, 6), (1, 0, 6), (3, 6, 0), (0, 0, 0), (0, 4, 8)):
+        ours, theirs = base.copy(), base.copy()
+        made(np.empty(4), base[:4], base[4:8])  # makes the short way again after an error
+        arrays = [ours[k : k + 4] for k in places]
+        assert not is_hot(made, *arrays) or places == (0, 4, 8)
+        ours[:] = base
+        try:
+            made(*arrays)
+        except wg.WengertError:
+            np.testing.assert_array_equal(ours, base)
+            continue
+        scaled_sum(*[theirs[k : k + 4] for k in places])
+        np.testing.assert_array_equal(ours, theirs)
+    made(np.empty(4), base[:4], base[4:8])
+    for sizes in ((4, 4, 5), (4, 5, 4), (5, 4, 4)):
+        arrays = [base[:n].copy() for n in sizes]
+        assert not is_hot(made, *arrays)
+        with pytest.raises(ValueError, match=r"broadcast|size|shape"):
+            made(*arrays)
+    frozen = np.ones(4)
+    frozen.flags.writeable = False
+    made(np.empty(4), base[:4], base[4:8])
+    assert not is_hot(made, frozen, base[:4], base[4:8])
 
 
 @dataclass

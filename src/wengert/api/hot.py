@@ -6,6 +6,7 @@ structures that the user expects. Nearly always the answers are those of the cal
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ FETCHED = """    known = fetch(args)
     if known is None:
         return MISSING
 """
+_may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
+"""NumPy's function without the question whether a class has another one, which takes as long as the answer."""
 _NUMPY_NUMBERS = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}
 
 
@@ -105,7 +108,7 @@ def _written_arguments(variant: Variant, leaves: Sequence[Any]) -> dict[int, int
 
 def _own_memory(variant: Variant, leaves: Sequence[Any], written: Mapping[int, int | None], space: dict[str, Any]) -> list[str]:
     """That arrays which are written to can be, and share no memory with others."""
-    space["shared"] = np.may_share_memory
+    space["shared"] = _may_share_memory
     arrays = [k for k in variant.traced.param_leaves if isinstance(leaves[k], np.ndarray)]
     found = [f"a{k}.flags.writeable" for k, place in written.items() if place is not None]
     pairs = {frozenset({k, other}) for k in written for other in arrays if other != k}
@@ -133,12 +136,38 @@ def _conditions(variant: Variant, leaves: Sequence[Any], space: dict[str, Any]) 
     space.update({f"static{k}": value for k, value in variant.statics})
     found = [f"a{k} == static{k}" for k, _ in variant.statics]
     found += [f"s{leaf}[{axis}] == {size}" for (leaf, axis), size in traced.static_sizes.items()]
-    for slack, terms in variant.sizes:
-        parts = [f"{c} * s{traced.param_leaves[k]}[{axis}]" for k, axis, c in terms]
-        found.append(f"{' + '.join([str(slack), *parts])} >= 0")
+    place = traced.param_leaves
+    found += _size_tests([(slack, [(f"s{place[k]}[{axis}]", c) for k, axis, c in terms]) for slack, terms in variant.sizes])
     if traced.guards:
         found.append("holds()")
     return found or ["True"]
+
+
+def _size_tests(conditions: Sequence[tuple[int, Sequence[tuple[str, int]]]]) -> list[str]:
+    """Source of the conditions `slack + c * size + ... >= 0`: none that always holds, and one for two that say "equal"."""
+    wanted: dict[tuple[int, frozenset[tuple[str, int]]], None] = {}
+    for slack, terms in conditions:
+        total: Counter[str] = Counter()
+        for size, c in terms:
+            total[size] += c
+        wanted[slack, frozenset((size, c) for size, c in total.items() if c)] = None
+    tests: list[str] = []
+    done = set()
+    for slack, kept in wanted:
+        opposite = (-slack, frozenset((size, -c) for size, c in kept))
+        if (slack, kept) in done or (slack >= 0 and all(c > 0 for _, c in kept)):
+            continue
+        done.add(opposite)
+        left = _sum_source(slack, [(size, c) for size, c in kept if c > 0])
+        right = _sum_source(-slack, [(size, -c) for size, c in kept if c < 0])
+        tests.append(f"{left} {'==' if opposite in wanted else '>='} {right}")
+    return tests
+
+
+def _sum_source(constant: int, terms: Sequence[tuple[str, int]]) -> str:
+    """Source of a sum of sizes; of the constant, what is above zero."""
+    parts = [size if c == 1 else f"{c} * {size}" for size, c in sorted(terms)]
+    return " + ".join([*parts, str(max(constant, 0))] if constant > 0 or not parts else parts)
 
 
 def result_source(traced: Traced, names: dict[str, Any]) -> str | None:
