@@ -41,6 +41,7 @@ def test_programs_cover_the_language():
         "Pair(", "math.", " ** ", " // ", " += ", "TABLE", "[:, None]", "return ",
         " is row", "Holder(", "key=lambda row:", "heapq.", "bisect.", "deque(maxlen=", "defaultdict(", "itertools.", "nonlocal ",
         "raise Refused(", "except Refused", "finally:", "quick(", "halves(", "collected(", ".insert(", ".reverse()", "reversed(",
+        "Box(", ".bump(", "scale_all(", " is None", ".remove(", ".index(", ".count(", "del ", "running(", "first_above(",
     ):  # fmt: skip
         assert part in text, part
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wengert.testing.programs import idioms, idioms_nested, idioms_shared
+from wengert.testing.programs import idioms, idioms_held, idioms_nested, idioms_shared
 from wengert.testing.programs.expressions import scalar, tame
 from wengert.testing.programs.scope import Frame, Helper, Shape, Variable, Writer, bare
 from wengert.testing.programs.statements import statements
@@ -22,7 +22,7 @@ import bisect
 import heapq
 import itertools
 import math
-from collections import defaultdict, deque, namedtuple
+from collections import Counter, defaultdict, deque, namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -81,7 +81,7 @@ def generate(seed: int) -> Program:
     _write_program(w, inputs)
     _write_arguments(w, inputs)
     header = _HEADER.format(seed=seed, gain=_number(rng), table=table, method=method)
-    header += idioms.HEADER + idioms_nested.HEADER + idioms_shared.HEADER
+    header += idioms.HEADER + idioms_nested.HEADER + idioms_shared.HEADER + idioms_held.HEADER
     wrt = tuple(k for k, i in enumerate(inputs) if i.moves)
     return Program(seed, header + "\n".join(w.lines) + "\n", wrt)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from wengert.testing.programs import idioms, idioms_nested, idioms_numpy, idioms_shared
+from wengert.testing.programs import idioms, idioms_held, idioms_nested, idioms_numpy, idioms_shared
 from wengert.testing.programs.expressions import (
     array,
     array_leaf,
@@ -377,7 +377,7 @@ def _row_assign(w: Writer) -> None:
     w.line(f"{target}[:] = {bare(tame(w, array_leaf(w, v.shape[1:]), _SMALL).text)}")
 
 
-_IDIOMS = (*idioms.IDIOMS, *idioms_nested.IDIOMS, *idioms_numpy.IDIOMS, *idioms_shared.IDIOMS)
+_IDIOMS = (*idioms.IDIOMS, *idioms_nested.IDIOMS, *idioms_numpy.IDIOMS, *idioms_shared.IDIOMS, *idioms_held.IDIOMS)
 
 
 def _idiom(w: Writer) -> None:
@@ -388,7 +388,7 @@ def _idiom(w: Writer) -> None:
 
 
 _STATEMENTS: tuple[tuple[Callable[[Writer], None], float], ...] = (
-    (_idiom, 9),
+    (_idiom, 10),
     (_new_float, 5),
     (_reassign, 6),
     (_swap, 1),
