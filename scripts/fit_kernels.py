@@ -124,6 +124,47 @@ def _quantile(v: Any) -> Any:
     return y / x
 
 
+def _stirling(t: Any) -> Any:
+    """x times what the logarithm of the gamma function of x = 1 / sqrt(t) is above its leading terms."""
+    if t < mpf(10) ** -12:
+        return mpf(1) / 12 - t / 360
+    x = 1 / mp.sqrt(t)
+    with mp.extradps(30):
+        return (mp.loggamma(x) - (x - mpf(1) / 2) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
+
+
+def _digamma_tail(t: Any) -> Any:
+    """(log(x) - 1 / (2 x) - digamma(x)) x**2 for x = 1 / sqrt(t)."""
+    if t < mpf(10) ** -12:
+        return mpf(1) / 12 - t / 120
+    x = 1 / mp.sqrt(t)
+    with mp.extradps(30):
+        return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) / t
+
+
+def _log_gamma(x: Any) -> Any:
+    """log(gamma(x)) over (x - 1) (x - 2)."""
+    with mp.extradps(50):
+        if min(abs(x - 1), abs(x - 2)) < mpf(10) ** -25:
+            return mp.euler if x < mpf(3) / 2 else 1 - mp.euler
+        return mp.loggamma(x) / ((x - 1) * (x - 2))
+
+
+DIGAMMA_ZERO = mp.findroot(mp.digamma, mpf("1.4616321449683623"))
+
+
+def _digamma(x: Any) -> Any:
+    """digamma(x) over (x - zero)."""
+    with mp.extradps(50):
+        near = abs(x - DIGAMMA_ZERO) < mpf(10) ** -20
+        return mp.psi(1, DIGAMMA_ZERO) if near else mp.digamma(x) / (x - DIGAMMA_ZERO)
+
+
+def around(centre: float, function: Real) -> Real:
+    """The function of q = (x - centre) / (x + centre) that is `function` of x."""
+    return lambda q: function(mpf(centre) * (1 + q) / (1 - q))
+
+
 FITS: dict[str, Fit] = {
     "EXPONENTIAL": Fit(
         lambda r: (mp.expm1(r) - r) / r**2, -HALF_LOG2 - mpf("1e-6"), HALF_LOG2 + mpf("1e-6"), 9, lambda r: r * r,
@@ -154,6 +195,14 @@ FITS: dict[str, Fit] = {
     "INVERSE_ERROR_TAIL": relative(
         lambda t: _quantile((t + mpf("5.083984375")) ** 2), "-1.0841", "1.0161", 20, "the same, t = sqrt(v) - 5.083984375"
     ),
+    "STIRLING": Fit(_stirling, 0, "0.1601", 12, lambda t: 12, "x (log(gamma(x)) - (x - 1/2) log(x) + x - log(2 pi) / 2), x**-2"),
+    "LOG_GAMMA": relative(
+        around(1.375, _log_gamma), "-0.2942", "0.2904", 19, "log(gamma(x)) / (x - 1) / (x - 2), q = (x - 1.375) / (x + 1.375)"
+    ),
+    "DIGAMMA": relative(
+        around(1.4142135623730951, _digamma), "-0.1716", "0.1716", 15, "digamma(x) / (x - zero), q = (x - c) / (x + c), c**2 = 2"
+    ),
+    "DIGAMMA_TAIL": Fit(_digamma_tail, 0, "0.1112", 10, lambda t: 12 * t, "x**2 (log(x) - 1 / (2 x) - digamma(x)), of x**-2"),
 }  # fmt: skip
 
 

@@ -160,3 +160,25 @@ def test_pieces_of_a_long_function(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_short_functions_stay_whole() -> None:
     fn = optimize(trace(chain, (np.ones(6), 0.5), {}).function)
     assert pieces.in_pieces(fn) is fn
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_each_part_is_looked_at_once(write: bool) -> None:
+    """Every step uses the one before twice: there are 2**60 ways from the result to the argument."""
+
+    def doubled(x: np.ndarray) -> np.ndarray:
+        y = x.copy()
+        for k in STEPS:
+            y = y + (y - k)
+        if write:
+            x[:, :] = y
+        return y
+
+    x = np.array([[0.5, -0.25], [1.0, 2.0]])
+    expected = doubled(x.copy())
+    np.testing.assert_array_equal(wg.jit(doubled)(x), expected)
+    gradient = wg.grad(lambda x: np.sum(doubled(x)))(np.ones((2, 3)))
+    np.testing.assert_array_equal(gradient, np.full((2, 3), 2.0**60))
+
+
+STEPS = [0.5] * 60

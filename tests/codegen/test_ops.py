@@ -140,6 +140,10 @@ def test_special_floats(op: OpDef, dtype: str) -> None:
             with np.errstate(over="ignore"):
                 expected = run(double, widened)[0].astype(np.float32)
         (found,) = compile(function)(*args)
+        if op.name == "gammaln" and dtype == "f64":  # SciPy takes subnormal numbers for zeros
+            tiny = (np.abs(args[0]) < 2.0**-1022) & (args[0] != 0)
+            np.testing.assert_allclose(found[tiny], -np.log(np.abs(args[0][tiny])), rtol=1e-15)
+            found, expected = found[~tiny], expected[~tiny]
         finite = np.isfinite(expected.astype(float))
         rtol, atol = (1e-14, 1e-300) if dtype == "f64" else (2e-6, 1e-40)
         np.testing.assert_allclose(found[finite], expected[finite], rtol=rtol, atol=atol)

@@ -281,3 +281,87 @@ def test_a_count_for_every_integer_is_refused():
     """NumPy itself writes outside of its memory here."""
     with pytest.raises(ValueError, match="array is too big"):
         wg.jit(np.bincount)(np.array([1, 2**63 - 1]))
+
+
+# --- whole numbers that floats are written over ----------------------------------------------------------------------------
+
+BIG = np.array([1, 3, 2**63 - 1, 2**53 + 1])
+MIDDLE = np.array([False, True, False, False])
+
+
+def masked_half(x, b):
+    y = x.copy()
+    y[b] = 2.5
+    return y
+
+
+def masked_copy(x, b):
+    y = x.copy()
+    np.copyto(y, 3.5, where=b, casting="unsafe")
+    return y
+
+
+def masked_put(x, b):
+    y = x.copy()
+    np.putmask(y, b, 2.5)
+    return y
+
+
+@pytest.mark.parametrize("function", [masked_half, masked_copy, masked_put])
+def test_whole_numbers_beside_what_is_written_stay(function):
+    np.testing.assert_array_equal(wg.jit(function)(BIG, MIDDLE), function(BIG, MIDDLE))
+
+
+def copied(x, new, casting):
+    y = x.copy()
+    np.copyto(y, new, casting=casting)
+    return y
+
+
+@pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
+@pytest.mark.parametrize("x", [np.arange(3), np.arange(3.0), np.arange(3) > 1, np.arange(3, dtype=np.float32)])
+@pytest.mark.parametrize("new", [np.ones(3, np.int64), np.ones(3), np.ones(3, bool), np.ones(3, np.float32)])
+def test_copyto_casts_as_numpy(x, new, casting):
+    try:
+        expected = copied(x, new, casting)
+    except TypeError:
+        with pytest.raises(TypeError, match="according to the rule"):
+            wg.jit(copied)(x, new, casting)
+    else:
+        found = wg.jit(copied)(x, new, casting)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def added(x, k, v):
+    y = x.copy()
+    np.add.at(y, k, v)
+    return y
+
+
+def test_floats_added_at_places_of_integers():
+    """NumPy cuts off each sum; a sum of floats that is cut off once is another number."""
+    x, k, v = np.array([-4]), np.array([0, 0, 0]), np.array([1.6, 0.7, 0.7])
+    with pytest.raises(wg.StagingError, match="cuts off each sum"):
+        wg.jit(added)(x, k, v)
+    np.testing.assert_array_equal(wg.jit(added)(x, k, v.astype(int)), added(x, k, v.astype(int)))
+    with wg.eager():
+        np.testing.assert_array_equal(wg.jit(added)(x, k, v), added(x, k, v))
+
+
+def values_and_norms(a):
+    return np.linalg.svd(a, compute_uv=False), np.linalg.norm(a, 2), np.linalg.norm(a, "nuc")
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (1, 5), (5, 1), (3, 3)])
+def test_singular_values_of_infinities_are_nan(shape):
+    a = np.arange(float(shape[0] * shape[1])).reshape(shape)
+    a.flat[2] = -np.inf
+    for found, expected in zip(wg.jit(values_and_norms)(a), values_and_norms(a)):
+        np.testing.assert_array_equal(found, expected)
+    both = np.stack([np.ones(shape), a])
+    second = wg.jit(lambda x: np.linalg.svd(x, compute_uv=False)[1])(both)
+    np.testing.assert_array_equal(second, np.linalg.svd(a, compute_uv=False))
+    a.flat[0] = np.nan
+    with pytest.raises(np.linalg.LinAlgError, match="SVD did not converge"):
+        wg.jit(values_and_norms)(a)

@@ -183,10 +183,18 @@ def _volume(low: Lowering, sizes: Index) -> str:
 
 def is_flat(low: Lowering, value: Value) -> bool:
     """Whether the elements of an array can be asked for by row-major position."""
-    place = low.array(value)
-    if isinstance(place, Mem):
-        return place.contiguous
-    return bool(place.uniform) or (place.flat and all(is_flat(low, p) for p in place.parts))
+    left, seen = [value], {value}  # each part once: a chain that uses each part twice has 2**n ways through it
+    while left:
+        place = low.array(left.pop())
+        if isinstance(place, Mem):
+            if not place.contiguous:
+                return False
+        elif not place.uniform:
+            if not place.flat:
+                return False
+            left += (new := [p for p in place.parts if p not in seen])
+            seen.update(new)
+    return True
 
 
 def store_task(low: Lowering, value: Value, target: Mem) -> Task:
@@ -345,15 +353,20 @@ def is_all_of(low: Lowering, value: Value, buffer: Buffer) -> bool:
 
 def reads_in_step(low: Lowering, value: Value, buffer: Buffer, path: Path) -> bool:
     """Whether element j of `value` reads nothing of `buffer` but element j of the part at `path` (or nothing at all)."""
-    place = low.env[value]
-    if buffer not in _reads(low, value):
-        return True
-    if isinstance(place, Mem):
-        return place.path is not None and (place.path == path or disjoint(place.path, path))
-    assert isinstance(place, Lazy)
-    if any(buffer in _reads(low, o) for o in place.others):
-        return False
-    return all(reads_in_step(low, p, buffer, path) for p in place.parts)
+    left, seen = [value], {value}
+    while left:
+        place = low.env[left.pop()]
+        if not isinstance(place, Mem | Lazy) or buffer not in place.reads:
+            continue
+        if isinstance(place, Mem):
+            if place.path is None or not (place.path == path or disjoint(place.path, path)):
+                return False
+        elif any(buffer in _reads(low, o) for o in place.others):
+            return False
+        else:
+            left += (new := [p for p in place.parts if p not in seen])
+            seen.update(new)
+    return True
 
 
 def _reads(low: Lowering, value: Value) -> frozenset[Buffer]:

@@ -253,15 +253,15 @@ def _libm(name: str, symbol: str) -> Emit:
 
 
 def _kernel_in_loops(name: str, otherwise: Emit) -> Emit:
-    """An inlined kernel in loops over arrays, which then vectorise; a call elsewhere."""
+    """An inlined kernel in loops over arrays, which then vectorise; a call elsewhere, unless the kernel is better by far."""
 
     def rule(w: Writer, dtype: DType, x: Sequence[str], attrs: dict[str, Any]) -> str:
-        if not (w.in_loop and name in w.kernels):
+        if name not in w.kernels or not (w.in_loop or name in BETTER):
             return otherwise(w, dtype, x, attrs)
-        symbol = LIBM.get(name) or LIBM_BINARY.get(name)
-        if symbol:
-            w.declarations.setdefault(symbol, f"declare double @{symbol}({', '.join(['double'] * len(x))}){PURE}")
-        w.kernel_calls += 1
+        if name in LEFT_TO:
+            symbol, operands = LEFT_TO[name]
+            w.declarations.setdefault(symbol, f"declare double @{symbol}({operands}){PURE}")
+        w.kernel_calls += w.in_loop
         return w.helper(f"wg.{name}", x)
 
     return rule
@@ -282,7 +282,15 @@ TABLE.update({name: _rounding(name) for name in INTRINSIC})
 TABLE.update({name: _libm(name, symbol) for name, symbol in (LIBM | LIBM_BINARY).items()})
 TABLE.update(special.rules(lambda name: TABLE[name]))
 # What has a kernel; the names of those that this processor can run are the writer's.
-KERNELS = (*LIBM, *LIBM_BINARY, "erf", "erfc", "erfinv", "expit")
+KERNELS = (*LIBM, *LIBM_BINARY, "erf", "erfc", "erfinv", "expit", "gammaln", "gamma", "digamma")
+# SciPy's errors are hundreds of ulp around the zeros of these, and more between zeros and poles.
+BETTER = frozenset({"gammaln", "gamma", "digamma"})
+# What such a kernel leaves to a library.
+LEFT_TO = {
+    **{name: (symbol, "double") for name, symbol in LIBM.items()}, **{n: (s, "double, double") for n, s in LIBM_BINARY.items()},
+    "gammaln": ("lgamma", "double"), "gamma": (f"{special.PREFIX}gamma", "double, i32"),
+    "digamma": (f"{special.PREFIX}psi", "double, i32"),
+}  # fmt: skip
 TABLE.update({name: _kernel_in_loops(name, TABLE[name]) for name in KERNELS})
 
 # Ops that compute with floats as such. The others compute with doubles and round the result, which then is within half an

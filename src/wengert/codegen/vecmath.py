@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from wengert.codegen import rare, scalars, special, vecmath_single
-from wengert.codegen.elementary import error_functions, exponential, logarithm, powers, trigonometric
+from wengert.codegen.elementary import error_functions, exponential, gamma_functions, logarithm, powers, trigonometric
 from wengert.codegen.kernels import DOUBLE, Kernel
 
 KERNELS: dict[str, Callable[[Kernel], str]] = {
     **exponential.KERNELS, **logarithm.KERNELS, **trigonometric.KERNELS, **powers.KERNELS, **error_functions.KERNELS,
+    **gamma_functions.KERNELS,
 }  # fmt: skip
 
 
@@ -30,6 +31,7 @@ def kernel(name: str) -> str:
 def helpers(names: Iterable[str]) -> list[str]:
     """The text of the helper functions called `names`, and of what they call."""
     texts = [_helper(n) for n in sorted(names)]
+    texts += [_of_rare(name) for name in rare.used(texts) if name in gamma_functions.RARE]
     return [*texts, *(_rare(name) for name in rare.used(texts))]
 
 
@@ -43,8 +45,17 @@ def _helper(name: str) -> str:
 
 
 @cache
+def _of_rare(name: str) -> str:
+    """The LLVM function `@wg.<name>` for arguments that a kernel leaves to it."""
+    k = Kernel(DOUBLE)
+    return k.function(f"wg.{name}", gamma_functions.RARE[name](k))
+
+
+@cache
 def _rare(name: str) -> str:
-    """The C library's function for the lanes that a kernel leaves to it."""
+    """The function of ours, of the C library or of SciPy for the lanes that a kernel leaves to it."""
     arity = 2 if name in scalars.LIBM_BINARY.values() else 1
     operands = ", ".join(("double %x", "double %y")[:arity])
-    return rare.text(name, arity, f"call double @{name}({operands})")
+    more = ", i32 0" if name.startswith(special.PREFIX) else ""
+    symbol = f"wg.{name}" if name in gamma_functions.RARE else name
+    return rare.text(name, arity, f"call double @{symbol}({operands}{more})")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import NumpyVersion
 
+from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import as_array, dtype_of, is_number, lift, result
 from wengert.frontend.broadcasting import INDICES, assume, broadcast_into, broadcast_operands
@@ -27,6 +28,7 @@ from wengert.frontend.emit import (
     product_of,
     remember,
     to_dtype,
+    unsupported,
     value_of,
     values_of,
 )
@@ -61,8 +63,9 @@ def setitem(x: Array, key: Any, new: Any) -> None:
     if is_advanced(key):
         mask = _only_mask(x, key)
         if mask is not None and is_number(new):
-            chosen = select(mask, new, x)
-            x.write(broadcast_into(chosen, x.dims, lambda v: to_dtype(v, dtype)))
+            # Of the dtype before it meets the others: a whole number above 2**53 is not a float.
+            chosen = select(mask, result(to_dtype(lift(new), dtype)), x)
+            x.write(broadcast_into(chosen, x.dims, lambda v: v))
             return
         rows = rows_of(x, key)
         rows.write(rows.fitted(new), "scatter", distinct=rows.distinct)
@@ -83,6 +86,9 @@ def _names_an_element(key: Any, x: Array) -> bool:
 
 def add_at(x: Array, key: Any, new: Any) -> None:
     """`np.add.at(x, key, new)`: repeated positions add up."""
+    if dtype_of(new).is_float and not x.element.is_float:
+        what = "np.add.at of floats to an array of integers, which cuts off each sum, is not staged"
+        unsupported(what, "use an array of floats", StagingError)
     rows = rows_of(x, key if is_advanced(key) else as_arrays(key))
     rows.write(rows.fitted(new), "scatter_add")
 

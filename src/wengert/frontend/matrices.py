@@ -17,6 +17,7 @@ from wengert.frontend.emit import (
     ensure,
     fail,
     is_at_least,
+    logical_and,
     logical_not,
     to_dtype,
     unsupported,
@@ -234,7 +235,7 @@ def eigensystem(a: Value) -> tuple[Value, Value]:
 def singular_values(a: Value) -> Value:
     """Singular values, which there have to be (nan stops the search)."""
     values = builder().svdvals(a if is_tall(a, "the singular values") else transposed(a))
-    _require_convergence(values)
+    _require_convergence(a, values)
     return values
 
 
@@ -247,14 +248,21 @@ def svd(a: Value) -> tuple[Value, Value, Value]:
     rows, columns = a.dims[-2:]
     packed = b.svd(a)
     values = b.svdvals(a)
-    _require_convergence(values)
+    _require_convergence(a, values)
     return part(packed, dim_add(columns, 1), rows), values, part(packed, 1, columns)
 
 
-def _require_convergence(values: Value) -> None:
+def _require_convergence(a: Value, values: Value) -> None:
+    """LAPACK refuses nan in a matrix; with infinities it goes on, and the singular values are nan, as in NumPy."""
     b = builder()
-    broken = b.sum(b.convert(b.isnan(values), dtype=F64), axes=tuple(range(values.rank)))
-    ensure(b.eq(broken, 0.0), "LinAlgError", "SVD did not converge")
+
+    def count(which: Value, axes: int) -> Value:
+        return b.sum(b.convert(which, dtype=F64), axes=tuple(range(which.rank - axes, which.rank)))
+
+    broken = b.gt(count(b.isnan(values), 1), 0.0)
+    is_infinite = logical_and(b.eq(count(b.isnan(a), 2), 0.0), b.gt(count(b.isinf(a), 2), 0.0))
+    failed = logical_and(broken, logical_not(is_infinite))
+    ensure(b.eq(count(failed, failed.rank), 0.0), "LinAlgError", "SVD did not converge")
 
 
 def qr(a: Value) -> tuple[Value, Value]:

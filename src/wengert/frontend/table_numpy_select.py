@@ -12,7 +12,7 @@ from wengert.frontend.advanced import mask_positions, positions, setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, is_box, is_number, lift, promote, result
 from wengert.frontend.broadcasting import INDICES, broadcast_into, broadcast_operands, broadcast_shapes
-from wengert.frontend.elementwise import apply, select, write_out
+from wengert.frontend.elementwise import apply, astype, select, write_out
 from wengert.frontend.emit import builder, ensure, fail, product_of, to_dtype, unsupported
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axis_number
@@ -124,7 +124,7 @@ def putmask(a: Any, mask: Any, values: Any) -> Any:
     """`np.putmask`: where the mask holds, the value at the same place (repeated as needed)."""
     if not is_box(a):
         return PASS
-    source = as_array(values).ravel()
+    source = as_array(astype(as_array(values), a.dtype)).ravel()
     turn = apply(np.remainder, handle(np.arange, a.size), source.shape[0])
     new = source[turn].reshape(a.shape)
     setitem(a, Ellipsis, select(as_array(mask).reshape(a.shape), new, a))

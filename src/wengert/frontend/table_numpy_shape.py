@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, promote, shape_of
 from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands, unify
+from wengert.frontend.elementwise import astype
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.scalars import Scalar
@@ -333,6 +334,13 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     """`np.copyto`."""
     if not is_box(dst):
         return PASS
+    if casting not in ("no", "equiv", "safe", "same_kind", "unsafe"):
+        fail(ValueError, f"casting must be one of 'no', 'equiv', 'safe', 'same_kind' or 'unsafe' (got {casting!r})")
+    if isinstance(dst, Array):
+        given, wanted = dtype_of(src).numpy, dst.element.numpy
+        if not np.can_cast(given, wanted, cast(Any, casting)):
+            fail(TypeError, f"Cannot cast array data from {given!r} to {wanted!r} according to the rule '{casting}'")
+        src = src if dtype_of(src) == dst.element else astype(as_array(src), wanted)
     setitem(dst, Ellipsis, src if where is True else handle(np.where, where, src, dst))
     return None
 

@@ -61,7 +61,7 @@ def _cbrt(k: Kernel) -> str:
 # --- general powers --------------------------------------------------------------------------------------------------------
 
 
-def _logarithm(k: Kernel, x: str) -> Pair:
+def logarithm_of(k: Kernel, x: str | float) -> Pair:
     """log(x) of a positive normal number in two parts: about 66 bits."""
     n, m = logarithm.split(k, k.bits(x))
     count = k.from_integer(n)
@@ -89,7 +89,7 @@ def _logarithm(k: Kernel, x: str) -> Pair:
 def _pow(k: Kernel) -> str:
     """exp(y log(|x|)) with the sign of an odd whole y; the library does zeros, infinities and what is not a number."""
     size = k.abs("%x")
-    log, rest = _logarithm(k, size)
+    log, rest = logarithm_of(k, size)
     product, missing = k.exact_product(log, "%y")
     missing = k.select("olt", k.abs(product), 760.0, k.fma(rest, "%y", missing), 0.0)
     found = exponential.exponential(k, (exponential.clamped(k, product, -746.0, 710.0), missing))

@@ -74,7 +74,7 @@ class Runner:
         self.refusals: Counter[str] = Counter()
         self.compiled = self._compiled()
         self.few = False
-        self.intended, self.rtol = True, case.rtol
+        self.intended, self.matches, self.rtol = True, True, case.rtol
 
     def _compiled(self) -> Any:
         """The transformed function; of `grad`, one per choice of parameters."""
@@ -134,7 +134,7 @@ class Runner:
         self.report.counts[self.mode] += 1
         way = {"value": self._value, "grad": self._grad, "jvp": self._jvp, "vmap": self._vmap}[self.mode]
         before = args.snapshot()
-        self.intended = signature.intended
+        self.intended, self.matches = signature.intended, signature.matches
         self.rtol = max(self.case.rtol, SINGLE) if any(_is_single(v) for v in args.values) else self.case.rtol
         if signature.huge:
             found = self._survives(outcome_of(lambda: self._transformed(args.values)))
@@ -234,12 +234,18 @@ class Runner:
         if compiled.error is not None:  # of no examples, what each of them would raise
             return self._disagreement(args, Outcome(), compiled, args.tame) if rows else None
         stacked = [np.stack(column) for column in zip(*rows, strict=True)]
-        return difference(stacked, flatten(compiled.value)[0], args.tame, self.rtol) if rows else None
+        found = flatten(compiled.value)[0]
+        # A branch that leaves an int or a float gives a float to compiled code: docs/limitations.md says so.
+        mixed = [a.ndim == 1 and a.dtype.kind == "i" and b.dtype.kind == "f" for a, b in zip(stacked, found)]
+        alike = [a.astype(b.dtype) if m else a for a, b, m in zip(stacked, found, mixed)]
+        return difference(alike, found, args.tame, self.rtol) if rows else None
 
     def _disagreement(self, args: Arguments, python: Outcome, compiled: Outcome, values: bool) -> str | None:
         """How two outcomes differ; where two things are wrong with the arguments, either may be found first."""
         if not self.intended and isinstance(compiled.error, (TypeError, LookupError, AttributeError, ValueError)):
             return None
+        if not self.matches and all(isinstance(e, (IndexError, ValueError)) for e in (python.error, compiled.error)):
+            return None  # sizes that do not go together, and an index that may be out of range besides
         frozen = any(isinstance(v, np.ndarray) and not v.flags.writeable for v in args.values)
         if frozen and self.mode != "value" and isinstance(python.error, ValueError):
             return None  # derivatives write to copies
