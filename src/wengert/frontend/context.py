@@ -69,13 +69,6 @@ class Journal:
         """A position to roll back to."""
         return len(self.entries)
 
-    def changed_since(self, mark: int) -> dict[Any, tuple[Callable[[], Any], Callable[[Any], None], Any]]:
-        """Locations written since `mark`: key -> (get, set, value at the mark)."""
-        changed: dict[Any, tuple[Callable[[], Any], Callable[[Any], None], Any]] = {}
-        for key, _, get, set_, old in self.entries[mark:]:
-            changed.setdefault(key, (get, set_, old))
-        return changed
-
     def rollback(self, mark: int) -> None:
         """Undo every write since `mark`."""
         while len(self.entries) > mark:

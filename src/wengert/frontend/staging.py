@@ -53,6 +53,7 @@ from wengert.frontend.staging_state import (
     poison,
     read_cell,
     run_region,
+    take_dicts_whole,
     trace_write,
     wholly_made_in,
 )
@@ -283,6 +284,7 @@ class Branch:
         """One state out of the two that the arms left."""
         plans: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         final = list(first.variables)
+        take_dicts_whole(first, second)
         stored, unset = {**first.stores, **second.stores}, set()
         for k, name in enumerate(self.variables.names):
             a, b = first.variables[k], second.variables[k]

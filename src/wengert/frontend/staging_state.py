@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -285,19 +286,55 @@ def may_start_unset(trace: Trace, location: Location) -> bool:
 def all_changes(trace: Trace, frame: Frame) -> dict[Any, tuple[Location, Any]]:
     """Locations written since the start of a region, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
-    for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
+    for position, (key, owner, get, set_, _) in enumerate(trace.journal.entries[frame.mark :]):
         if key not in found and key is not FACTS:
-            found[key] = (Location(key, owner, get, set_, frame.old(key, old)), get())
+            found[key] = (Location(key, owner, get, set_, _at_start(trace, frame, position)), get())
     return found
 
 
 def changes(trace: Trace, frame: Frame, builder: TraceBuilder) -> dict[Any, tuple[Location, Any]]:
     """Locations written in a region that existed before it, with their values now."""
     found: dict[Any, tuple[Location, Any]] = {}
-    for key, owner, get, set_, old in trace.journal.entries[frame.mark :]:
+    for position, (key, owner, get, set_, _) in enumerate(trace.journal.entries[frame.mark :]):
         if key not in found and key is not FACTS and not made_in(trace, owner, builder):
-            found[key] = (Location(key, owner, get, set_, frame.old(key, old)), None)
+            found[key] = (Location(key, owner, get, set_, _at_start(trace, frame, position)), None)
     return {key: (location, location.get()) for key, (location, _) in found.items()}
+
+
+def take_dicts_whole(first: Outcome, second: Outcome) -> None:
+    """Where an arm changed a dict as a whole, what the arms did to its items is part of that."""
+    for key, (location, _) in {**first.stores, **second.stores}.items():
+        if key[1] != "contents" or not isinstance(location.owner, dict):
+            continue
+        for arm in (first, second):
+            items = [(k[2], arm.stores.pop(k)[1]) for k in list(arm.stores) if k[0] == key[0] and k[1] == "item"]
+            if key not in arm.stores and items:
+                whole = location.get()
+                for place, value in items:
+                    if isinstance(value, Unset):
+                        whole.pop(place, None)
+                    else:
+                        whole[place] = value
+                arm.stores[key] = (location, whole)
+
+
+def _at_start(trace: Trace, frame: Frame, position: int) -> Any:
+    """What the location of a journal entry held at the start of a region.
+
+    A dict that is remembered whole may have had items written before, which are remembered one by one.
+    """
+    entries = trace.journal.entries
+    key, owner, _, _, old = entries[frame.mark + position]
+    if position and isinstance(owner, dict) and key[1] == "contents":
+        old = copy.copy(old)
+        for before, written, _, _, item in reversed(entries[frame.mark : frame.mark + position]):
+            if written is not owner or before[1] != "item":
+                continue
+            if isinstance(item, Unset):
+                old.pop(before[2], None)
+            else:
+                old[before[2]] = item
+    return frame.old(key, old)
 
 
 def _inner(trace: Trace, mark: int, builder: TraceBuilder) -> list[tuple[Callable[[Any], None], Any]]:
