@@ -157,6 +157,31 @@ def test_pieces_of_a_long_function(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(cut, [x, a])[0] == pytest.approx(whole, rel=1e-12)
 
 
+def swapped_rows(a: float, p: list[float], n: int) -> float:
+    rows = [[p[0], 0.3], [p[1], 0.5], [a, 1.0]]
+    other = [[0.1, a], [0.2, p[2]], [0.3, 0.7]]
+    if n % 3 != 1:
+        for i, row in enumerate(other):
+            row[0] = 0.7 * row[0] + 0.3 * row[1]
+            rows[2] = rows[(i + 2) % 3]
+            rows[int(math.tanh(a) > 1.17) + int(a > 0.81)][-1] += 0.78 * other[i % 3][0]
+    else:
+        for row in rows:
+            row[0] = 0.59 * row[0] + 0.51
+            k = int(math.tanh(a) > 0.1) + int(np.tanh(p[0]) > -1.11)
+            rows[2], rows[k] = rows[k], rows[2]
+            rows[2][-1] = other[0][0]
+    return sum((k + 1.0) * math.tanh(row[0]) - 0.5 * k * math.sin(row[1]) for k, row in enumerate([*rows, *other]))
+
+
+def test_numbers_from_inside_of_branches_are_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [wg.grad(swapped_rows)(0.4, [0.7, 0.8, 0.4], n) for n in (10, 11)]
+    monkeypatch.setattr(pieces, "WHOLE", 12)
+    monkeypatch.setattr(pieces, "PIECE", 6)
+    again = wg.grad(lambda a, p, n: swapped_rows(a, p, n))
+    assert [again(0.4, [0.7, 0.8, 0.4], n) for n in (10, 11)] == pytest.approx(expected, rel=1e-14)
+
+
 def test_short_functions_stay_whole() -> None:
     fn = optimize(trace(chain, (np.ones(6), 0.5), {}).function)
     assert pieces.in_pieces(fn) is fn

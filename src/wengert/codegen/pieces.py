@@ -32,7 +32,8 @@ def in_pieces(fn: Function) -> Function:
     stretches = list(_stretches(fn, sizes))
     if len(stretches) < 2:
         return fn
-    cut = _Cut(fn, {r: instr for instr in fn.instrs for r in instr.results})
+    makers = {r: instr for instr in fn.instrs for r in instr.results}
+    cut = _Cut(fn, makers, {*fn.params, *fn.dims, *makers})
     needed = [_Needs(cut, stretch) for stretch in stretches]
     last = _Needs(cut, (), fn.results)
     later = set(last.params)
@@ -51,10 +52,11 @@ def in_pieces(fn: Function) -> Function:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The function that is cut: who makes its values, and which of them are the same in every piece."""
+    """The function that is cut: who makes its values, all that its outermost block sees, and what is the same in every piece."""
 
     fn: Function
     makers: dict[Value, Instr]
+    seen: set[Value]
 
     def is_made_again(self, value: Value) -> bool:
         """Whether a value costs nothing to make."""
@@ -87,7 +89,7 @@ class _Needs:
 
     def use(self, value: Value) -> None:
         """Note that a value of the outermost block, or of this piece, is needed."""
-        if value in self.found:
+        if value in self.found or value not in self.cut.seen:  # a size may be known by numbers from inside of another branch
             return
         self.found.add(value)
         if not self.cut.is_made_again(value):
