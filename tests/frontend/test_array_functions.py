@@ -365,3 +365,12 @@ def test_singular_values_of_infinities_are_nan(shape):
     a.flat[0] = np.nan
     with pytest.raises(np.linalg.LinAlgError, match="SVD did not converge"):
         wg.jit(values_and_norms)(a)
+
+
+def test_singular_vectors_of_infinities_are_nan():
+    """LAPACK may not come back from such a matrix, nor does NumPy."""
+    a = np.sin(np.arange(48.0).reshape(16, 3))
+    a[5, 1], a[10, 0], a[10, 1], a[12, 2] = 1e16, -1.7e308, -np.inf, np.inf
+    assert all(np.isnan(part).all() for part in wg.jit(lambda a: tuple(np.linalg.svd(a, full_matrices=False)))(a))
+    assert np.isnan(wg.grad(lambda a: np.sum(np.linalg.svd(a, compute_uv=False)))(a)).all()
+    assert np.isnan(wg.grad(lambda a: np.linalg.norm(a, "nuc"))(a.T)).all()

@@ -145,6 +145,22 @@ def svdvals(low: Lowering, instr: Instr) -> None:
 
 
 def _gesdd(low: Lowering, a: Mem, target: Mem, job: str) -> None:
+    """nan of a matrix that is not finite: LAPACK may search the singular vectors of one for ever."""
+    w, total = low.w, low.w.slot("double")
+    w.do(f"store double 0.0, ptr {total}")
+
+    def add(i: str, j: str) -> None:
+        term = w.let(f"fmul double {get(low, a, i, j)}, 0.0")  # nan of what is not finite
+        before = w.let(f"load double, ptr {total}")
+        w.do(f"store double {w.let(f'fadd double {before}, {term}')}, ptr {total}")
+
+    between(low, "0", a.sizes[0], lambda i: between(low, "0", a.sizes[1], lambda j: add(i, j)))
+    fill(low, target, NAN)
+    finite = w.let(f"fcmp ord double {w.let(f'load double, ptr {total}')}, 0.0")
+    when(low, finite, lambda: _gesdd_of_finite(low, a, target, job))
+
+
+def _gesdd_of_finite(low: Lowering, a: Mem, target: Mem, job: str) -> None:
     rows, columns = a.sizes
     info = low.w.slot("i32")
     source = by_columns(low, a, "svd")
