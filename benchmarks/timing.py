@@ -114,7 +114,8 @@ def interleave(contenders: list[Contender], repeats: int, budget: float = 8.0, l
 
 
 def calls_per_sample(contender: Contender) -> int:
-    """Number of calls that fill `SAMPLE_SECONDS`, found by doubling."""
+    """Number of calls that fill `SAMPLE_SECONDS`, found by doubling; the first call, which may compile, does not count."""
+    contender.call()
     contender.calls = 1
     while True:
         elapsed = contender.sample() * contender.calls * contender.work

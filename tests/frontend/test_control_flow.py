@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+import wengert as wg
 from tests.frontend.agreement import agree, eager_result, staged_result
 from wengert.errors import StagingError
 from wengert.frontend.trace import trace
@@ -592,8 +593,27 @@ def shapes_that_agree_here(x, y, flag):
 
 def test_sizes_that_only_agree_for_these_arguments_are_relied_on():
     traced = agree(shapes_that_agree_here, X, X + 1, 1.0, also=[(X, X + 1, -1.0)])
-    n, m = traced.function.dims
+    n, m = traced.sizes
     assert {str(size) for size, _ in traced.assumptions} >= {f"%{n.name}-%{m.name}", f"-%{n.name}+%{m.name}"}
+
+
+def scaled_product(x, y, z):
+    return np.sum(np.sin(x) * np.exp(y) * z)
+
+
+def test_sizes_that_must_agree_are_one_size():
+    """So that what is computed from several arrays, and gradients of all of them, is one loop."""
+    fn = trace(scaled_product, (X, X + 1, X + 2), {}).function
+    assert [p.dims for p in fn.params] == [(fn.dims[0].affine,)] * 3 and len(fn.dims) == 1
+    gradient = wg.grad(scaled_product, argnums=(0, 1, 2))
+    y = np.array([0.5])
+    for args in ((X, X + 1, X + 2), (X[:2], X[:2], X[1:3]), (X, y, X), (X, X, y), (y, X, X + 2)):
+        found, (a, b, c) = gradient(*args), args
+        for g, expected, x in zip(found, (np.cos(a) * np.exp(b) * c, np.sin(a) * np.exp(b) * c, np.sin(a) * np.exp(b)), args):
+            np.testing.assert_allclose(g, expected if len(x) > 1 else np.sum(expected, keepdims=True), rtol=1e-14)
+    for args in ((X, X[1:], X), (X[1:], X, X), (X, X, X[:2])):
+        with pytest.raises(ValueError, match="could not be broadcast"):
+            gradient(*args)
 
 
 def renamed(x, flag):

@@ -32,7 +32,6 @@ from wengert.passes.pipeline import optimize
 from wengert.tape.evaluate import EvalBuilder
 from wengert.transforms.checkpoint import remove_marks
 from wengert.tree import TreeDef
-from wengert.types import Dim
 
 Lower = Callable[[Traced, Sequence[int]], Function]
 """From a trace, and the flat positions to differentiate at, to the function to compile."""
@@ -412,16 +411,11 @@ def donations(traced: Traced, function: Function) -> dict[int, int]:
 
 def size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]]]]:
     """The assumptions on sizes as `slack + sum(coefficient * inputs[k].shape[axis]) >= 0`."""
-    where: dict[Any, tuple[int, int]] = {}
-    for k, param in enumerate(traced.function.params):
-        for axis, declared in enumerate(param.dims):
-            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
-                where.setdefault(declared.terms[0][0], (k, axis))
     conditions = []
     for affine, minimum in traced.assumptions:
         if isinstance(affine, int):
             continue
-        terms = [(*where[symbol], coefficient) for symbol, coefficient in affine.terms]
+        terms = [(*traced.sizes[symbol], coefficient) for symbol, coefficient in affine.terms]
         conditions.append((affine.const - minimum, terms))
     return conditions
 

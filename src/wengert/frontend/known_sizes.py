@@ -32,25 +32,53 @@ def known_sizes(assumptions: Iterable[tuple[Affine, int]]) -> dict[Value, int]:
     return {symbol: bound for symbol, bound in least.items() if most.get(symbol) == bound}
 
 
-def with_known_sizes(fn: Function, assumptions: Iterable[tuple[Affine, int]]) -> Function:
-    """`fn` with the sizes that the assumptions settle as constants; its parameters stay as they are.
+def same_sizes(pairs: Iterable[tuple[Affine, Affine]], dims: Sequence[Value]) -> dict[Value, Value]:
+    """For sizes of arguments that are equal, the first of them, in the order of `dims`."""
+    first: dict[Value, Value] = {}
 
-    The values of `fn`, which has just been traced and is nobody else's, take the types that they have then.
+    def root(symbol: Value) -> Value:
+        while symbol in first:
+            symbol = first[symbol]
+        return symbol
+
+    for a, b in pairs:
+        symbols = [symbol for symbol in dims if symbol.affine in (a, b)]
+        if len(symbols) == 2 and root(symbols[0]) is not root(symbols[1]):
+            early, late = sorted(map(root, symbols), key=dims.index)
+            first[late] = early
+    return {symbol: root(symbol) for symbol in first}
+
+
+def with_known_sizes(
+    fn: Function, assumptions: Iterable[tuple[Affine, int]], equal: Iterable[tuple[Affine, Affine]] = ()
+) -> Function:
+    """`fn` with the sizes that the assumptions settle as constants, and one symbol for those that are equal.
+
+    The values of `fn`, which has just been traced and is nobody else's, take the types that they have then; but a parameter keeps
+    a size that is a constant now. What is computed from arrays of one size is one loop.
     """
     known = {symbol: size for symbol, size in known_sizes(assumptions).items() if symbol in fn.dims}
-    if not known:
+    same = {late: early for late, early in same_sizes(equal, fn.dims).items() if late not in known and early not in known}
+    if not known and not same:
         return fn
     settler = _Settler(pinned_values(fn))
     b = Builder(fn.span)
     for symbol, size in known.items():
         settler.env[symbol] = b.const(size)
         settler.sizes[symbol] = size
+    for late, early in same.items():
+        settler.env[late] = early
+        settler.sizes[late] = early.affine
+    for param in fn.params:
+        if isinstance(param.type, TensorType):
+            param.type = param.type.substitute({late: early.affine for late, early in same.items()})
     for param in fn.params:
         wanted = param.type.substitute(settler.sizes)
         if isinstance(wanted, TensorType) and wanted != param.type:
             settler.env[param] = b.assume_shape(param, *[b.dim(d) for d in wanted.dims])
     results = tuple([r if r in fn.params else settler.env.get(r, r) for r in fn.results])
-    return replace(fn, instrs=(*b.instrs, *settler.block(fn.instrs)), results=results)
+    dims = tuple([symbol for symbol in fn.dims if symbol not in same])
+    return replace(fn, dims=dims, instrs=(*b.instrs, *settler.block(fn.instrs)), results=results)
 
 
 class _Settler:

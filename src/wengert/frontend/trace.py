@@ -93,7 +93,7 @@ class Traced:
         static_sizes: sizes of array leaves that were baked in: `(leaf, axis)` to size.
         captures: captured inputs; `read()` gives the value to pass.
         guards: conditions on what is captured; `holds()` says whether each still holds.
-        assumptions: `(size, minimum)` pairs over `function.dims` that calls must satisfy.
+        assumptions: `(size, minimum)` pairs over sizes of parameters that calls must satisfy.
         out_tree: the structure of the result.
         out_leaves: per output leaf the position of an IR result, or a `StaticLeaf`.
         out_numpy: per output leaf whether a number is a NumPy one.
@@ -104,6 +104,7 @@ class Traced:
         ordered: those of the arrays that are written to which must be contiguous: NumPy would reshape others to copies.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
+        sizes: where the sizes stand that the assumptions are about: parameter and axis.
     """
 
     function: Function
@@ -124,6 +125,7 @@ class Traced:
     guards_hold: Callable[[], bool] = field(repr=False)
     read_captures: Callable[[], tuple[Any, ...]] = field(repr=False)
     updates: Updates | None = None
+    sizes: dict[Any, tuple[int, int]] = field(default_factory=dict)
 
 
 def trace(
@@ -427,7 +429,8 @@ class _Run:
             _span_of(self.fn),
             dict(self.builder.functions),
         )
-        function = refresh(with_known_sizes(function, self.trace.assumptions))
+        sizes = _places_of_sizes(function)
+        function = refresh(with_known_sizes(function, self.trace.assumptions, self.trace.equal_sizes))
         reshaped = self.trace.extra.get("reshaped", {})
         ordered = [self.param_leaves.index(k) for k in written if id(self.arrays[k]) in reshaped]
         taken = {start for array, _, _, start in captures.outside.arrays.values() if id(array) in reshaped} & kept
@@ -450,6 +453,7 @@ class _Run:
             compile_guards(captures.guards),
             compile_reader([i.path for i in inputs]),
             updates,
+            sizes,
         )
 
     def outputs(self, leaves: Sequence[Any], results: list[Value]) -> tuple[list[int | StaticLeaf], list[bool]]:
@@ -509,6 +513,16 @@ class _Run:
         if not all(root in self.sources for root in roots):
             return set(), set()
         return {self.sources[root] for root in roots}, loops
+
+
+def _places_of_sizes(fn: Function) -> dict[Any, tuple[int, int]]:
+    """The parameter and the axis that each size is the length of."""
+    found: dict[Any, tuple[int, int]] = {}
+    for k, param in enumerate(fn.params):
+        for axis, declared in enumerate(param.dims):
+            if isinstance(declared, Dim) and declared.const == 0 and len(declared.terms) == 1:
+                found.setdefault(declared.terms[0][0], (k, axis))
+    return found
 
 
 def _dtype(value: Any, name: str, span: Span | None) -> DType:
