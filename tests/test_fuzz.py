@@ -36,16 +36,9 @@ def test_gradients_in_this_process(name):
     assert not Runner(all_cases()[name], "grad", 1, one_call_at_a_time).run(0, 100).mismatches
 
 
-OPEN = {
-    "singular": "singular values of a matrix with infinity: an error where LAPACK below NumPy sometimes gives NaN (or hangs)",
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(all_cases()))
-def test_all_programs(name, request):
-    if name in OPEN:
-        request.node.add_marker(pytest.mark.xfail(reason=OPEN[name], strict=True))
+def test_all_programs(name):
     assert not run_here(Task(name, 2, 20, memory=0)).mismatches
 
 
