@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -320,7 +322,7 @@ def copied(x, new, casting):
 
 @pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
 @pytest.mark.parametrize("x", [np.arange(3), np.arange(3.0), np.arange(3) > 1, np.arange(3, dtype=np.float32)])
-@pytest.mark.parametrize("new", [np.ones(3, np.int64), np.ones(3), np.ones(3, bool), np.ones(3, np.float32)])
+@pytest.mark.parametrize("new", [np.ones(3, np.int64), np.ones(3), np.ones(3, bool), np.ones(3, np.float32), [1.0, 2.0, 3.0]])
 def test_copyto_casts_as_numpy(x, new, casting):
     try:
         expected = copied(x, new, casting)
@@ -333,17 +335,42 @@ def test_copyto_casts_as_numpy(x, new, casting):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("casting", ["safe", "same_kind", "unsafe"])
+@pytest.mark.parametrize("x", [np.arange(3), np.arange(3.0), np.arange(3) > 1, np.arange(3, dtype=np.float32)])
+@pytest.mark.parametrize("new", [1, 2.5, True])
+def test_copyto_casts_numbers_as_numpy(x, new, casting):
+    def copied(x):
+        y = x.copy()
+        np.copyto(y, new, casting=casting)
+        return y
+
+    try:
+        expected = copied(x)
+    except TypeError:
+        with pytest.raises(TypeError, match="according to the rule"):
+            wg.jit(copied)(x)
+    else:
+        np.testing.assert_array_equal(wg.jit(copied)(x), expected)
+
+
 def added(x, k, v):
     y = x.copy()
     np.add.at(y, k, v)
     return y
 
 
+def subtracted(x, k, v):
+    y = x.copy()
+    np.subtract.at(y, k, v)
+    return y
+
+
 def test_floats_added_at_places_of_integers():
     """NumPy cuts off each sum; a sum of floats that is cut off once is another number."""
     x, k, v = np.array([-4]), np.array([0, 0, 0]), np.array([1.6, 0.7, 0.7])
-    with pytest.raises(wg.StagingError, match="cuts off each sum"):
-        wg.jit(added)(x, k, v)
+    for function in (added, subtracted):
+        with pytest.raises(wg.StagingError, match="cuts off each result"):
+            wg.jit(function)(x, k, v)
     np.testing.assert_array_equal(wg.jit(added)(x, k, v.astype(int)), added(x, k, v.astype(int)))
     with wg.eager():
         np.testing.assert_array_equal(wg.jit(added)(x, k, v), added(x, k, v))
@@ -374,3 +401,14 @@ def test_singular_vectors_of_infinities_are_nan():
     assert all(np.isnan(part).all() for part in wg.jit(lambda a: tuple(np.linalg.svd(a, full_matrices=False)))(a))
     assert np.isnan(wg.grad(lambda a: np.sum(np.linalg.svd(a, compute_uv=False)))(a)).all()
     assert np.isnan(wg.grad(lambda a: np.linalg.norm(a, "nuc"))(a.T)).all()
+
+
+def log_gamma(x):
+    return math.lgamma(x) + 1.0
+
+
+@pytest.mark.parametrize("x", [-math.inf, math.inf, -1.5, 2.5])
+def test_log_gamma_of_infinities_is_that_of_python(x):
+    assert wg.jit(log_gamma)(x) == pytest.approx(log_gamma(x), rel=1e-14)
+    with wg.eager():
+        assert wg.jit(log_gamma)(x) == pytest.approx(log_gamma(x), rel=1e-14)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.lib import NumpyVersion
 
-from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import as_array, dtype_of, is_number, lift, result
 from wengert.frontend.broadcasting import INDICES, assume, broadcast_into, broadcast_operands
@@ -28,7 +27,6 @@ from wengert.frontend.emit import (
     product_of,
     remember,
     to_dtype,
-    unsupported,
     value_of,
     values_of,
 )
@@ -82,15 +80,6 @@ def _names_an_element(key: Any, x: Array) -> bool:
     """Whether a key is one position per axis, and nothing else."""
     keys = key if isinstance(key, tuple) else (key,)
     return len(keys) == x.ndim and all(k is not None and k is not Ellipsis and not isinstance(k, slice) for k in keys)
-
-
-def add_at(x: Array, key: Any, new: Any) -> None:
-    """`np.add.at(x, key, new)`: repeated positions add up."""
-    if dtype_of(new).is_float and not x.element.is_float:
-        what = "np.add.at of floats to an array of integers, which cuts off each sum, is not staged"
-        unsupported(what, "use an array of floats", StagingError)
-    rows = rows_of(x, key if is_advanced(key) else as_arrays(key))
-    rows.write(rows.fitted(new), "scatter_add")
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -66,13 +66,11 @@ def with_known_sizes(
     for symbol, size in known.items():
         settler.env[symbol] = b.const(size)
         settler.sizes[symbol] = size
-    for late, early in same.items():
-        settler.env[late] = early
-        settler.sizes[late] = early.affine
+    equals: dict[Symbol, Affine] = {late: early.affine for late, early in same.items()}
+    settler.env.update(same)
+    settler.sizes.update(equals)
     for param in fn.params:
-        if isinstance(param.type, TensorType):
-            param.type = param.type.substitute({late: early.affine for late, early in same.items()})
-    for param in fn.params:
+        param.type = param.type.substitute(equals)
         wanted = param.type.substitute(settler.sizes)
         if isinstance(wanted, TensorType) and wanted != param.type:
             settler.env[param] = b.assume_shape(param, *[b.dim(d) for d in wanted.dims])

@@ -32,12 +32,14 @@ def number(x: Any, function: str) -> Value:
     return lift_as(x, F64)
 
 
-def _function(name: str, op: str, allowed: Condition | None = None, bad: float = -1.0, overflows: bool = False) -> None:
+def _function(
+    name: str, op: str | Callable[[Value], Value], allowed: Condition | None = None, bad: float = -1.0, overflows: bool = False
+) -> None:
     """Register `math.<name>` of one argument.
 
     Args:
         name: in the math module.
-        op: the IR op.
+        op: the IR op, or what makes the result.
         allowed: the condition that arguments must meet.
         bad: an argument that does not, from which Python's message is taken.
         overflows: whether finite arguments with infinite results raise OverflowError.
@@ -55,12 +57,18 @@ def _function(name: str, op: str, allowed: Condition | None = None, bad: float =
         if allowed is not None:
             extras = [value] if shows_value else []
             ensure(allowed(value), "ValueError", message.replace(repr(bad), "{}") if shows_value else message, *extras)
-        found: Value = getattr(b, op)(value)
+        found: Value = op(value) if callable(op) else getattr(b, op)(value)
         if overflows:
             ensure(logical_or(logical_not(b.isinf(found)), b.isinf(value)), "OverflowError", range_message)
         return wrap(found)
 
     register(function)(handler)
+
+
+def _lgamma(x: Value) -> Value:
+    """As the op but of -infinity, where Python gives infinity and SciPy -infinity."""
+    b = builder()
+    return b.gammaln(b.select(b.isinf(x), b.abs(x), x))
 
 
 def _not(compare: str, bound: float) -> Condition:
@@ -104,7 +112,7 @@ def _fill() -> None:
     _function("acosh", "arccosh", _not("lt", 1.0), 0.0)
     _function("atanh", "arctanh", _within("ge"), 1.0)
     _function("gamma", "gamma", lambda x: logical_not(_is_pole(x)), overflows=True)
-    _function("lgamma", "gammaln", lambda x: logical_or(logical_not(_is_pole(x)), builder().isinf(x)), overflows=True)
+    _function("lgamma", _lgamma, lambda x: logical_or(logical_not(_is_pole(x)), builder().isinf(x)), overflows=True)
     for name in ("exp", "expm1", "exp2", "sinh", "cosh"):
         _function(name, name, overflows=True)
 

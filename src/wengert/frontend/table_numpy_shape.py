@@ -10,7 +10,7 @@ import numpy as np
 from wengert.errors import StagingError
 from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
-from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, lift, promote, shape_of
+from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, is_number, lift, promote, shape_of
 from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands, unify
 from wengert.frontend.elementwise import astype
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
@@ -337,7 +337,10 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     if casting not in ("no", "equiv", "safe", "same_kind", "unsafe"):
         fail(ValueError, f"casting must be one of 'no', 'equiv', 'safe', 'same_kind' or 'unsafe' (got {casting!r})")
     if isinstance(dst, Array):
-        given, wanted = dtype_of(src).numpy, dst.element.numpy
+        wanted = dst.element.numpy
+        given = dtype_of(src).numpy
+        if is_number(src) and given.kind != "b" and not (isinstance(src, np.generic) or getattr(src, "numpy", False)):
+            given = np.result_type(given.type(0).item(), wanted)  # a number of Python takes the precision of the array
         if not np.can_cast(given, wanted, cast(Any, casting)):
             fail(TypeError, f"Cannot cast array data from {given!r} to {wanted!r} according to the rule '{casting}'")
         src = src if dtype_of(src) == dst.element else astype(as_array(src), wanted)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.errors import StagingError
 from wengert.frontend import advanced
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, lift, promote
@@ -83,10 +84,10 @@ def _at(ufunc: Any, target: Any, index: Any, values: Any = None) -> None:
     """`ufunc.at(x, index, values)`: one position after the other, repeated ones again."""
     if not isinstance(target, Array):
         unsupported(f"np.{ufunc.__name__}.at writes to an array from outside of the function", "work on a copy")
-    if ufunc in (np.add, np.subtract):
-        advanced.add_at(target, index, values if ufunc is np.add else apply(np.negative, values))
-        return
     rows = advanced.rows_of(target, index if advanced.is_advanced(index) else advanced.as_arrays(index))
+    if ufunc in (np.add, np.subtract):
+        rows.write(_fitted(rows, values if ufunc is np.add else apply(np.negative, values)), "scatter_add")
+        return
     operands = () if ufunc.nin == 1 else (_fitted(rows, values),)
     declared = ELEMENTWISE[ufunc]
     dtype = widened(promote(target, *([values] if operands else [])), declared.least)
@@ -107,7 +108,8 @@ def _fitted(rows: Any, values: Any) -> Value:
     kept = rows.base.element
     found: Value = rows.fitted(values)
     if lift(values).tensor.dtype != kept and not found.is_float and lift(values).is_float:
-        unsupported("ufunc.at with floats on an array of integers is not supported")
+        what = "ufunc.at with floats on an array of integers, which cuts off each result, is not staged"
+        unsupported(what, "use an array of floats", StagingError)
     return found
 
 

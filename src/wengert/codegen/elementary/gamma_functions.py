@@ -17,9 +17,9 @@ from collections.abc import Callable
 from wengert.codegen.elementary import coefficients, exponential, powers
 from wengert.codegen.kernels import Kernel, Pair
 
-# Nearest doubles, and what is missing: pi, log(2 pi) / 2, and where digamma is 0 (three parts).
+# Nearest doubles, and what is missing: pi, log(2 pi) / 2, and where digamma is 0.
 PI = (3.141592653589793, 1.2246467991473532e-16)
-HALF_LOG_TWO_PI = (0.9189385332046728, -3.878294158067242e-17)
+HALF_LOG_TWO_PI = (0.9189385332046728, -3.8782941580672414e-17)
 DIGAMMA_ZERO = (1.4616321449683622, 9.549995429965697e-17)
 # sin(pi s) / s by powers of s**2: pi, the next one in two parts, and the rest.
 SINE_SECOND = (-5.16771278004997, 2.2665622825789447e-16)
@@ -36,6 +36,10 @@ def _product(k: Kernel, a: Pair, b: Pair) -> Pair:
 
 def _choose(k: Kernel, test: str, yes: Pair, no: Pair) -> Pair:
     return k.choose(test, yes[0], no[0]), k.choose(test, yes[1], no[1])
+
+
+def _minus(k: Kernel, a: Pair) -> Pair:
+    return k.neg(a[0]), k.neg(a[1])
 
 
 def _total(k: Kernel, a: Pair, b: Pair) -> Pair:
@@ -71,7 +75,7 @@ def _gammaln(k: Kernel) -> str:
     series = k.ordered_sum(coefficients.LOG_GAMMA[0], k.mul(q, rest))
     less, twice = k.exact_sum("%x", -1.0), k.exact_sum("%x", -2.0)
     near = _product(k, _product(k, _choose(k, small, ("%x", 0.0), less), _choose(k, small, less, twice)), series)
-    near = _total(k, (k.choose(small, k.neg(log[0]), 0.0), k.choose(small, k.neg(log[1]), 0.0)), near)
+    near = _total(k, _choose(k, small, _minus(k, log), (0.0, 0.0)), near)
     far = _stirling(k, "%x", log)
     found = k.add(*_choose(k, k.test("olt", "%x", FROM_STIRLING), near, far))
     wild = k.either(k.test("ult", "%x", 1e-300), k.test("ugt", "%x", 1e305))
@@ -118,7 +122,7 @@ def _in_parts(k: Kernel) -> tuple[Pair, Pair]:
     below = _choose(k, negative, _sine_of_pi(k, size), _choose(k, near, steps, one))
     by_size = k.let(f"xor i1 {negative}, {near}")
     factor = k.quotient(above, _product(k, below, (k.choose(by_size, size, 1.0), 0.0)))
-    return factor, (k.choose(negative, k.neg(main), main), k.choose(negative, k.neg(rest), rest))
+    return factor, _choose(k, negative, _minus(k, (main, rest)), (main, rest))
 
 
 def _pole(k: Kernel) -> str:
@@ -176,8 +180,7 @@ def _digamma_of(k: Kernel, size: str) -> Pair:
     tail = k.neg(k.mul(square, k.polynomial(square, coefficients.DIGAMMA_TAIL)))
     log, little = powers.logarithm_of(k, x)
     far = _total(k, (log, k.fma(inverse, lost, little)), k.ordered_sum(k.mul(inverse, -0.5), k.fma(missing, -0.5, tail)))
-    step = k.quotient((-1.0, 0.0), (size, 0.0))
-    step = k.choose(stepped, step[0], 0.0), k.choose(stepped, step[1], 0.0)
+    step = _choose(k, stepped, k.quotient((-1.0, 0.0), (size, 0.0)), (0.0, 0.0))
     return _total(k, _choose(k, k.either(low, middle), near, far), step)
 
 
@@ -197,8 +200,7 @@ def _digamma_of_negative(k: Kernel) -> str:
     cosine = k.ordered_sum(cosine[0], k.fma(lost, PI[0], cosine[1]))
     sine = _sine_of_pi(k, k.abs(s))
     cotangent = k.quotient(_product(k, cosine, PI), sine)
-    negative = k.test("olt", s, 0.0)
-    cotangent = k.choose(negative, k.neg(cotangent[0]), cotangent[0]), k.choose(negative, k.neg(cotangent[1]), cotangent[1])
+    cotangent = _choose(k, k.test("olt", s, 0.0), _minus(k, cotangent), cotangent)
     found = k.add(*_total(k, _total(k, _digamma_of(k, size), inverse), cotangent))
     wild = k.either(k.test("ult", size, 1e-290), k.test("ugt", size, 1e15))
     wild = k.either(wild, k.either(_pole(k), k.test("oge", "%x", 0.0)))

@@ -234,11 +234,7 @@ class Runner:
         if compiled.error is not None:  # of no examples, what each of them would raise
             return self._disagreement(args, Outcome(), compiled, args.tame) if rows else None
         stacked = [np.stack(column) for column in zip(*rows, strict=True)]
-        found = flatten(compiled.value)[0]
-        # A branch that leaves an int or a float gives a float to compiled code: docs/limitations.md says so.
-        mixed = [a.ndim == 1 and a.dtype.kind == "i" and b.dtype.kind == "f" for a, b in zip(stacked, found)]
-        alike = [a.astype(b.dtype) if m else a for a, b, m in zip(stacked, found, mixed)]
-        return difference(alike, found, args.tame, self.rtol) if rows else None
+        return difference(stacked, flatten(compiled.value)[0], args.tame, self.rtol) if rows else None
 
     def _disagreement(self, args: Arguments, python: Outcome, compiled: Outcome, values: bool) -> str | None:
         """How two outcomes differ; where two things are wrong with the arguments, either may be found first."""

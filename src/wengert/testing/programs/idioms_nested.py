@@ -4,24 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wengert.testing.programs.expressions import condition, constant, scalar, tame
-from wengert.testing.programs.scope import Variable, Writer, bare
-
-Body = Callable[[Writer, int], None]
-_LONGEST = 40
-
-
-def _text(w: Writer, depth: int = 1, bound: float = 2.0) -> str:
-    return bare(tame(w, scalar(w, depth), bound).text)
-
-
-def _small(w: Writer) -> str:
-    return w.number(0.3, 0.9)
-
-
-def _fits(w: Writer, trips: int) -> bool:
-    return w.frame.trips * trips <= _LONGEST
-
+from wengert.testing.programs.expressions import condition, constant
+from wengert.testing.programs.phrases import Body, fits, phrase, small
+from wengert.testing.programs.scope import Variable, Writer
 
 # --- containers in containers --------------------------------------------------------------------------------------------
 
@@ -29,10 +14,10 @@ def _fits(w: Writer, trips: int) -> bool:
 def rows_of_lists(w: Writer, body: Body) -> None:
     """A matrix as a list of lists: made by a comprehension or a loop, changed in place, and read."""
     rows, columns = w.rng.randrange(2, 4), w.rng.randrange(2, 4)
-    if not _fits(w, rows * columns):
+    if not fits(w, rows * columns):
         return
     name, i, j = w.fresh("rows"), w.fresh("i"), w.fresh("j")
-    item = f"{_text(w, 0)} * {i} + {w.number()} * {j} - {_text(w, 1)}"
+    item = f"{phrase(w, 0)} * {i} + {w.number()} * {j} - {phrase(w, 1)}"
     if w.chance(0.5):
         w.line(f"{name} = [[{item} for {j} in range({columns})] for {i} in range({rows})]")
     else:
@@ -46,10 +31,10 @@ def rows_of_lists(w: Writer, body: Body) -> None:
     with w.loop(rows - 1):
         w.line(f"for {j} in range({columns}):")
         with w.loop(columns):
-            w.line(f"{name}[{i}][{j}] -= {_small(w)} * math.tanh({name}[{i} - 1][{j}]) * {name}[{i}][0]")
+            w.line(f"{name}[{i}][{j}] -= {small(w)} * math.tanh({name}[{i} - 1][{j}]) * {name}[{i}][0]")
             if w.chance(0.3):
                 w.line(f"if {condition(w)}:")
-                w.line(f"    {name}[{i} - 1][{j}] *= {_small(w)}")
+                w.line(f"    {name}[{i} - 1][{j}] *= {small(w)}")
     if w.chance(0.3):
         w.line(f"{name}[0], {name}[-1] = {name}[-1], {name}[0]")
     result = w.fresh("s")
@@ -63,7 +48,7 @@ def rows_of_lists(w: Writer, body: Body) -> None:
 def dict_of_arrays(w: Writer, body: Body) -> None:
     """Arrays in a dict, in a loop over its keys or items."""
     found = w.arrays(rank=1)
-    if not found or not _fits(w, 2):
+    if not found or not fits(w, 2):
         return
     first, second, name, key = w.pick(found), w.pick(found), w.fresh("parts"), w.fresh("key")
     own = ".copy()" if w.chance(0.6) else ""
@@ -71,10 +56,10 @@ def dict_of_arrays(w: Writer, body: Body) -> None:
     w.line(f'{name} = {{"u": {first.text}{own}, "v": np.sin({second.text})}}')
     w.line(f"for {key} in {w.pick((name, f'sorted({name})', f'list({name}.keys())'))}:")
     with w.loop(2):
-        w.line(f"{name}[{key}] {w.pick(('= 0.1 +', '*=') if writable else ('= 0.1 +',))} {_small(w)} * np.cos({name}[{key}])")
+        w.line(f"{name}[{key}] {w.pick(('= 0.1 +', '*=') if writable else ('= 0.1 +',))} {small(w)} * np.cos({name}[{key}])")
         if w.chance(0.3):
             w.line(f"if {condition(w)}:")
-            w.line("    " + w.pick((f"{name}[{key}] = {name}[{key}] + {_text(w)}", "continue", "break")))
+            w.line("    " + w.pick((f"{name}[{key}] = {name}[{key}] + {phrase(w)}", "continue", "break")))
     result, value = w.fresh("s"), w.fresh("v")
     w.line(f"{result} = {w.number()} * sum(float(np.sum({value})) for {value} in {name}.values())")
     w.line(f"for {key}, {value} in {name}.items():")
@@ -87,9 +72,9 @@ def dict_of_arrays(w: Writer, body: Body) -> None:
 def records(w: Writer, body: Body) -> None:
     """Pairs in a list: built, unpacked in a loop, the best of them by a key."""
     name, count = w.fresh("pairs"), w.rng.randrange(2, 5)
-    if not _fits(w, count):
+    if not fits(w, count):
         return
-    items = [f"({_text(w, 1)}, {_text(w, 0)})" for _ in range(count)]
+    items = [f"({phrase(w, 1)}, {phrase(w, 0)})" for _ in range(count)]
     maker = w.pick(("", "Pair"))
     w.line(f"{name} = [{', '.join(f'{maker}{item}' for item in items)}]")
     p, q, total = w.fresh("p"), w.fresh("q"), w.fresh("t")
@@ -100,7 +85,7 @@ def records(w: Writer, body: Body) -> None:
         w.add(Variable(q, "float"))
         if w.chance(0.3):
             body(w, 1)
-        w.line(f"{total} = {_small(w)} * {total} + math.sin({p}) * {q}")
+        w.line(f"{total} = {small(w)} * {total} + math.sin({p}) * {q}")
     best = w.fresh("best")
     if w.chance(0.5):
         w.line(f"{best} = {w.pick(('max', 'min'))}({name}, key=lambda pair: pair[0] + {constant(w).text})[1]")
@@ -116,10 +101,10 @@ def records(w: Writer, body: Body) -> None:
 def accumulator(w: Writer, body: Body) -> None:
     """A closure that keeps a number of the function around, by nonlocal or in a list."""
     add, total, i, trips = w.fresh("add"), w.fresh("t"), w.fresh("i"), w.rng.randrange(2, 11)
-    if w.frame.loops or not _fits(w, trips):
+    if w.frame.loops or not fits(w, trips):
         return
     keeps = w.chance(0.5)
-    w.line(f"{total} = {_text(w, 0)}" if keeps else f"{total} = [{_text(w, 0)}]")
+    w.line(f"{total} = {phrase(w, 0)}" if keeps else f"{total} = [{phrase(w, 0)}]")
     w.line(f"def {add}(z, k={w.number()}):")
     with w.block():
         if keeps:
@@ -128,16 +113,16 @@ def accumulator(w: Writer, body: Body) -> None:
         if w.chance(0.5):
             w.line(f"if z > {constant(w).text}:")
             w.line(f"    {place} -= k * math.sin(z)" + ("" if w.chance(0.5) else f"\n{'    ' * w.indent}    return z"))
-        w.line(f"{place} = {_small(w)} * {place} + k * z")
-        w.line(f"return {place} * {_small(w)}")
+        w.line(f"{place} = {small(w)} * {place} + k * z")
+        w.line(f"return {place} * {small(w)}")
     last = w.fresh("s")
     w.line(f"{last} = 0.0")
     w.line(f"for {i} in range({trips}):")
     with w.loop(trips):
         w.add(Variable(i, "int", low=0, high=trips - 1, assignable=False))
         if w.chance(0.3):
-            w.line(f"{place} = {_small(w)} * {place} + {_text(w, 0)}" if w.chance(0.6) else f"{place} = {_text(w, 1)}")
-        w.line(f"{last} = {add}({_text(w, 1)}" + (f", k={_text(w, 0, 1.0)})" if w.chance(0.4) else ")"))
+            w.line(f"{place} = {small(w)} * {place} + {phrase(w, 0)}" if w.chance(0.6) else f"{place} = {phrase(w, 1)}")
+        w.line(f"{last} = {add}({phrase(w, 1)}" + (f", k={phrase(w, 0, 1.0)})" if w.chance(0.4) else ")"))
     w.add(Variable(last, "float"))
     w.add(Variable(place, "float", assignable=keeps))
 
@@ -147,20 +132,20 @@ def functions_of_functions(w: Writer, body: Body) -> None:
     name = w.fresh("h")
     arrays = w.arrays(rank=1)
     forms = [
-        f"compose(math.sin, lambda z: {_small(w)} * z + {_text(w, 0)})({_text(w)})",
-        f"secant(lambda z: math.cos(z) - {_small(w)} * z, {w.number(0.1, 0.4)}, 1.0)",
-        f"sum(map(lambda z: math.tanh(z * {_text(w, 0)}), ({_text(w, 0)}, {_text(w, 0)})))",
+        f"compose(math.sin, lambda z: {small(w)} * z + {phrase(w, 0)})({phrase(w)})",
+        f"secant(lambda z: math.cos(z) - {small(w)} * z, {w.number(0.1, 0.4)}, 1.0)",
+        f"sum(map(lambda z: math.tanh(z * {phrase(w, 0)}), ({phrase(w, 0)}, {phrase(w, 0)})))",
     ]
     if arrays:
         v = w.pick(arrays).text
         forms += [
-            f"reduce(lambda s, z: {_small(w)} * s + math.sin(z), {v}, {_text(w, 0)})",
-            f"({_text(w)} if any(z > {constant(w).text} for z in {v}) else {_text(w)})",
-            f"({_text(w)} if all(z < {constant(w).text} for z in {v}) else {_text(w)})",
+            f"reduce(lambda s, z: {small(w)} * s + math.sin(z), {v}, {phrase(w, 0)})",
+            f"({phrase(w)} if any(z > {constant(w).text} for z in {v}) else {phrase(w)})",
+            f"({phrase(w)} if all(z < {constant(w).text} for z in {v}) else {phrase(w)})",
             f"sum(a * b for a, b in zip({v}, {v}[1:]) if a > {constant(w).text})",
             f"sum(sorted(float(z) for z in {v})[:2])",
         ]
-    if not _fits(w, 8):
+    if not fits(w, 8):
         return
     w.line(f"{name} = math.tanh({w.pick(forms)})")
     w.add(Variable(name, "float"))
@@ -169,19 +154,19 @@ def functions_of_functions(w: Writer, body: Body) -> None:
 def layered_object(w: Writer, body: Body) -> None:
     """A class that inherits, with a property, items and a call, changed in a loop."""
     name, i, trips = w.fresh("stack"), w.fresh("i"), w.rng.randrange(2, 11)
-    if not _fits(w, trips):
+    if not fits(w, trips):
         return
-    w.line(f"{name} = {w.pick(('Scaled', 'Shifted'))}([{_text(w, 0)}, {_text(w, 0)}, {_text(w, 0)}], {_small(w)})")
+    w.line(f"{name} = {w.pick(('Scaled', 'Shifted'))}([{phrase(w, 0)}, {phrase(w, 0)}, {phrase(w, 0)}], {small(w)})")
     w.line(f"for {i} in range({trips}):")
     with w.loop(trips):
         w.add(Variable(i, "int", low=0, high=trips - 1, assignable=False))
-        w.line(w.pick((f"{name}[{i} % 3] = {name}({_text(w)})", f"{name}.factor = {_small(w)} * math.cos({name}({_text(w, 0)}))",
-                       f"{name}[0] += {_small(w)} * {name}.mean")))  # fmt: skip
+        w.line(w.pick((f"{name}[{i} % 3] = {name}({phrase(w)})", f"{name}.factor = {small(w)} * math.cos({name}({phrase(w, 0)}))",
+                       f"{name}[0] += {small(w)} * {name}.mean")))  # fmt: skip
         if w.chance(0.3):
             w.line(f"if {name}.mean > {constant(w).text}:")
-            w.line(f"    {name}.factor *= {_small(w)}")
+            w.line(f"    {name}.factor *= {small(w)}")
     result = w.fresh("s")
-    w.line(f"{result} = {name}.mean + math.tanh({name}({_text(w, 0)}))")
+    w.line(f"{result} = {name}.mean + math.tanh({name}({phrase(w, 0)}))")
     w.add(Variable(result, "float"))
 
 
@@ -192,36 +177,36 @@ def search_with_else(w: Writer, body: Body) -> None:
     """A loop with `else`."""
     found = w.arrays(rank=1)
     name, v, i = w.fresh("found"), w.fresh("v"), w.fresh("i")
-    if found and w.chance(0.6) and _fits(w, w.arrays(rank=1)[0].shape[0]):
+    if found and w.chance(0.6) and fits(w, w.arrays(rank=1)[0].shape[0]):
         head, item, trips = f"for {v} in {found[0].text}:", v, found[0].shape[0]
     else:
         trips = w.rng.randrange(2, 11)
-        if not _fits(w, trips):
+        if not fits(w, trips):
             return
         head, item = f"for {i} in range({trips}):", f"(0.3 * {i})"
     w.line(head)
     with w.loop(trips):
-        w.line(f"if {w.pick(('math.sin', 'math.tanh', ''))}({item} + {_text(w, 0)}) > {constant(w).text}:")
-        w.line(f"    {name} = {_small(w)} * {item}")
+        w.line(f"if {w.pick(('math.sin', 'math.tanh', ''))}({item} + {phrase(w, 0)}) > {constant(w).text}:")
+        w.line(f"    {name} = {small(w)} * {item}")
         w.line("    break")
     w.line("else:")
-    w.line(f"    {name} = {_text(w)}")
+    w.line(f"    {name} = {phrase(w)}")
     w.add(Variable(name, "float"))
 
 
 def carried_error(w: Writer, body: Body) -> None:
     """An error raised two calls deep that carries a value; caught in a loop that goes on, or stops."""
     name, i, trips, error = w.fresh("e"), w.fresh("i"), w.rng.randrange(1, 11), w.fresh("error")
-    if not _fits(w, trips):
+    if not fits(w, trips):
         return
-    w.line(f"{name} = {_text(w, 0)}")
+    w.line(f"{name} = {phrase(w, 0)}")
     w.line(f"for {i} in range({trips}):")
     with w.loop(trips):
         w.add(Variable(i, "int", low=0, high=trips - 1, assignable=False))
         w.line("try:")
-        w.line(f"    {name} = {_small(w)} * {name} + checked_twice({_text(w)}, {w.number(0.2, 1.2)})")
+        w.line(f"    {name} = {small(w)} * {name} + checked_twice({phrase(w)}, {w.number(0.2, 1.2)})")
         w.line(f"except Refused as {error}:")
-        w.line(f"    {name} = {w.pick((f'{_small(w)} * {error}.value', f'{_small(w)} * {error}.args[0] - 0.1'))}")
+        w.line(f"    {name} = {w.pick((f'{small(w)} * {error}.value', f'{small(w)} * {error}.args[0] - 0.1'))}")
         if w.chance(0.4):
             w.line(f"    {w.pick(('break', 'continue'))}")
         if w.chance(0.3):

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wengert.testing.programs.expressions import array, condition, constant, scalar, tame
+from wengert.testing.programs.expressions import array, condition, constant, tame
+from wengert.testing.programs.phrases import Body, phrase
 from wengert.testing.programs.scope import Variable, Writer, bare
-
-Body = Callable[[Writer, int], None]
-
-
-def _text(w: Writer, depth: int = 1, bound: float = 2.0) -> str:
-    return bare(tame(w, scalar(w, depth), bound).text)
 
 
 def joined(w: Writer, body: Body) -> None:
@@ -23,9 +18,9 @@ def joined(w: Writer, body: Body) -> None:
     n, m = v.shape[0], u.shape[0]
     text, size = w.pick((
         (f"np.concatenate([{v.text}, {u.text}])", n + m),
-        (f"np.concatenate(({v.text}[1:], [{_text(w, 0)}]))", n),
-        (f"np.hstack([{_text(w, 0)}, {v.text}])", n + 1),
-        (f"np.append({v.text}, {_text(w, 0)})", n + 1),
+        (f"np.concatenate(({v.text}[1:], [{phrase(w, 0)}]))", n),
+        (f"np.hstack([{phrase(w, 0)}, {v.text}])", n + 1),
+        (f"np.append({v.text}, {phrase(w, 0)})", n + 1),
         (f"np.tile({v.text}, 2)", 2 * n),
         (f"np.repeat({v.text}, 2)", 2 * n),
         (f"np.roll({v.text}, {w.rng.randrange(-2, 3)})", n),
@@ -50,9 +45,9 @@ def scanned(w: Writer, body: Body) -> None:
         f"np.var({v.text})",
         f"np.linalg.norm({v.text} + {w.number(1.5, 2.0)})",
         f"np.prod(np.cos({v.text}))",
-        f"np.interp({_text(w)}, np.linspace(-2.0, 2.0, {n}), {v.text})" if n > 1 else f"np.sum({v.text})",
+        f"np.interp({phrase(w)}, np.linspace(-2.0, 2.0, {n}), {v.text})" if n > 1 else f"np.sum({v.text})",
         f"np.std({v.text} + np.arange({n}) * 1.3)" if n > 1 else f"np.mean({v.text})",
-        f"np.polyval({v.text}, {_text(w, 0, 1.0)})",
+        f"np.polyval({v.text}, {phrase(w, 0, 1.0)})",
         f"{v.text}[np.argmax({v.text})]",
         f"np.vdot({v.text}, np.cos({v.text}))",
         f"np.trapezoid({v.text}, dx=0.3)" if n > 1 else f"np.max({v.text})",
@@ -95,9 +90,9 @@ def written_out(w: Writer, body: Body) -> None:
         f"np.multiply({v.text}, {w.number(0.3, 0.9)}, out={v.text})",
         f"np.sin({e}, out={v.text})",
         f"np.copyto({v.text}, {e})" if "[" not in e and "view" not in e else f"np.copyto({v.text}, np.tanh({e}))",
-        f"{v.text}.fill({_text(w)})",
-        f"{v.text}[1:][::-1][0] = {_text(w)}",
-        f"{v.text}[::-1][: {n - 1}][0] += {_text(w, 1, 1.0)}",
+        f"{v.text}.fill({phrase(w)})",
+        f"{v.text}[1:][::-1][0] = {phrase(w)}",
+        f"{v.text}[::-1][: {n - 1}][0] += {phrase(w, 1, 1.0)}",
         f"{v.text}[1:] = {v.text}[:-1]",
         f"{v.text}[:-1] += {w.number(0.2, 0.6)} * {v.text}[1:]",
         f"{v.text}[0], {v.text}[-1] = {v.text}[-1], {v.text}[0]",
@@ -116,7 +111,7 @@ def stencil(w: Writer, body: Body) -> None:
     w.line(f"for {i} in range({w.rng.randrange(1, 6)}):")
     with w.loop(3):
         w.line(f"{new}[1:-1] = {old}[1:-1] + {w.number(0.1, 0.3)} * ({old}[2:] - 2.0 * {old}[1:-1] + {old}[:-2])")
-        w.line(f"{new}[0] = {_text(w, 0)}" if w.chance(0.5) else f"{new}[-1] = {new}[-2]")
+        w.line(f"{new}[0] = {phrase(w, 0)}" if w.chance(0.5) else f"{new}[-1] = {new}[-2]")
         if w.chance(0.3):
             w.line(f"if {condition(w)}:")
             w.line(f"    {w.pick(('break', f'{new}[1] -= {constant(w).text}'))}")

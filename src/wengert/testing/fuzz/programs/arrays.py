@@ -62,7 +62,7 @@ def running_axis(a):
 
 
 def sorted_values(x):
-    return np.sort(x), np.argsort(x, kind="stable"), np.median(x) if len(x) else np.sum(x)
+    return np.sort(x), np.argsort(x, kind="stable"), np.median(x) if len(x) else 0.5 * np.sum(x)
 
 
 def sorted_rows(a):
