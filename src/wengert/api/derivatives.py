@@ -146,9 +146,7 @@ class Grad(Transformed):
     With `integers`, whole numbers in the chosen arguments are passed over (their gradient is None) instead of refused.
     """
 
-    def __init__(
-        self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool, with_value: bool, integers: bool = False
-    ) -> None:
+    def __init__(self, fn: Callable[..., Any], argnums: ArgNums, has_aux: bool, with_value: bool, integers: bool = False) -> None:
         self.what = "value_and_grad" if with_value else "grad"
         super().__init__(fn, self.what)
         self.argnums = argnums
@@ -184,12 +182,12 @@ class Grad(Transformed):
         last = self._last
         if last is not None and last.fetch is not None:
             known = last.fetch((args, kwargs))
-            if known is not None and last.variant.fits(known):
+            if known is not None and last.variant.serves(known):
                 return self._finish(*last.run(known))
         leaves, tree = flatten_call(args, kwargs)
         key = (tree, *[leaf_key(leaf) for leaf in leaves])
         hot = self._hot.get(key)
-        if hot is not None and hot.variant.fits(leaves):
+        if hot is not None and hot.variant.serves(leaves):
             self._last, self._hot_code = hot, hot.code
             return self._finish(*hot.run(leaves))
         result, used = self._call_noting(args, kwargs)

@@ -64,6 +64,7 @@ def hot_code(variant: Variant, args: Sequence[Any], result: str, names: Mapping[
     variables = [f"a{k}" for k in range(len(leaves))]
     tests = [_test(leaf, k, space) for k, leaf in enumerate(leaves)]
     tests += _conditions(variant, leaves, space) or [f"fits(({''.join(f'{v}, ' for v in variables)}))"]
+    tests += [f"a{traced.param_leaves[k]}.flags.c_contiguous" for k in traced.ordered]
     tests += _own_memory(variant, leaves, written, space)
     stores = "".join(
         f"    if f[{place}] is not a{k}:\n        a{k}[...] = f[{place}]\n" for k, place in written.items() if place is not None
@@ -95,7 +96,9 @@ def _written_arguments(variant: Variant, leaves: Sequence[Any]) -> dict[int, int
     None if the function changes anything else, or if NumPy would ask more of an argument than that it can be written to.
     """
     traced, updates = variant.traced, variant.traced.updates
-    if variant.protected or traced.writes or traced.written_captures or (traced.written and (traced.ordered or traced.captures)):
+    if variant.protected or traced.writes or traced.written_captures or (traced.written and traced.captures):
+        return None
+    if any(k >= len(traced.param_leaves) for k in traced.ordered):
         return None
     written: dict[int, int | None] = dict.fromkeys(traced.written)
     if updates is not None:

@@ -109,6 +109,18 @@ class Variant:
         arrays = [*[leaves[k] for k in self.traced.param_leaves], *self.traced.read_captures()]
         return all(slack + sum(c * arrays[k].shape[axis] for k, axis, c in terms) >= 0 for slack, terms in self.sizes)
 
+    def serves(self, leaves: Sequence[Any]) -> bool:
+        """Whether it may be used for arguments with these leaves."""
+        return self.fits(leaves) and not self.scattered(leaves)
+
+    def scattered(self, leaves: Sequence[Any]) -> str:
+        """The name of an array that must lie row after row (`Traced.ordered`) and does not, or ""."""
+        if not self.traced.ordered:
+            return ""
+        inputs = [*(leaves[k] for k in self.traced.param_leaves), *self.traced.read_captures()]
+        params = self.traced.function.params
+        return next((params[k].name for k in self.traced.ordered if not inputs[k].flags.c_contiguous), "")
+
     def inputs(self, leaves: Sequence[Any]) -> list[Any]:
         """The run-time arguments of the compiled function: leaves, then captured values."""
         inputs = [leaves[k] for k in self.traced.param_leaves]
@@ -122,7 +134,6 @@ class Variant:
             if not inputs[k].flags.writeable:
                 inputs[k] = inputs[k].copy()
         return inputs
-
 
     def run(self, leaves: Sequence[Any], args: Sequence[Any], kwargs: dict[str, Any], *more: Any) -> list[Any]:
         """The values of the results, for arguments with these leaves; what the function leaves behind is written after it."""
@@ -171,6 +182,20 @@ class Program:
 
     def variant(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Variant | None, list[Any]]:
         """The compilation for these arguments, and the flat leaves; None means that they have to run eagerly."""
+        variant, leaves = self._variant(args, kwargs, positions)
+        scattered = "" if variant is None else variant.scattered(leaves)
+        if not scattered:
+            return variant, leaves
+        reason = StagingError(
+            f"{scattered!r} does not lie row after row in memory, and it decides which reshaped arrays are views",
+            fix="pass a copy that does: np.ascontiguousarray(x)",
+        )
+        if self.strict:
+            raise reason
+        self._reason = reason
+        return None, leaves
+
+    def _variant(self, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int]) -> tuple[Variant | None, list[Any]]:
         leaves, tree = flatten_call(args, kwargs)
         if is_eager():
             return None, leaves
@@ -204,7 +229,7 @@ class Program:
             if variant.traced.updates is not None:
                 self.written.update(variant.traced.written)
                 if self._protected(leaves) != key[-1]:
-                    return self.variant(args, kwargs, positions)
+                    return self._variant(args, kwargs, positions)
         return variant, leaves
 
     def _protected(self, leaves: Sequence[Any]) -> tuple[int, ...]:
@@ -297,7 +322,7 @@ class Program:
         builder = EvalBuilder(positions=positions)
         traced = trace(self.fn, tuple(args), kwargs, eager_builder=builder)
         self.notice()
-        if traced.written or traced.ordered:
+        if traced.written:
             leaves, _ = flatten_call(args, kwargs)
             inputs = [*(leaves[k] for k in traced.param_leaves), *traced.read_captures()]
             arrays = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray)]
@@ -372,17 +397,8 @@ def refuse_shared(inputs: Sequence[Any], written: Sequence[int], arrays: Sequenc
     """Raise if an array that the function writes to shares memory with another input: the write would not be seen there.
 
     Raises:
-        UnsupportedError: for this reason, or as one of them is not contiguous and the function reshapes it.
+        UnsupportedError: for this reason.
     """
-    for k in traced.ordered:
-        if not inputs[k].flags.c_contiguous:
-            raise UnsupportedError(
-                f"{traced.function.params[k].name!r} is reshaped and written to, and is not contiguous",
-                traced.function.span,
-                found="an array whose reshaped form is a copy in NumPy",
-                expected="a contiguous array, whose reshaped form is a view",
-                fix="pass a contiguous copy: np.ascontiguousarray(x)",
-            )
     for k in written:
         for other in arrays:
             if other != k and np.may_share_memory(inputs[k], inputs[other]):
@@ -418,4 +434,3 @@ def size_conditions(traced: Traced) -> list[tuple[int, list[tuple[int, int, int]
         terms = [(*traced.sizes[symbol], coefficient) for symbol, coefficient in affine.terms]
         conditions.append((affine.const - minimum, terms))
     return conditions
-

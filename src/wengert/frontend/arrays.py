@@ -15,9 +15,10 @@ import numpy as np
 from wengert.errors import InternalError, StagingError
 from wengert.frontend.context import NeedsPythonValue, current, is_tracing
 from wengert.frontend.emit import ensure, fail, product_of, unsupported, value_of
+from wengert.frontend.memory_order import lies_by_rows, model, note, refuse, remember_layout
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Operators, box_scalar
-from wengert.frontend.views import Expand, Index, Step, Transpose, whole
+from wengert.frontend.views import Expand, Index, Reshape, Step, Transpose, whole
 from wengert.ir.core import Value
 from wengert.tree import register_leaf
 from wengert.types import Affine, DType
@@ -42,11 +43,20 @@ def _method(function: Any) -> Callable[..., Any]:
 class Flags:
     """What `x.flags` tells of an array."""
 
+    array: Array
     writeable: bool
     owndata: bool
-    c_contiguous: bool
-    f_contiguous: bool
     aligned: bool = True
+
+    @property
+    def c_contiguous(self) -> bool:
+        """Whether the elements lie row after row without gaps."""
+        return self._are_contiguous()[0]
+
+    @property
+    def f_contiguous(self) -> bool:
+        """Whether the elements lie column after column without gaps."""
+        return self._are_contiguous()[1]
 
     @property
     def contiguous(self) -> bool:
@@ -56,10 +66,20 @@ class Flags:
     @property
     def fnc(self) -> bool:
         """Whether the columns are contiguous and the rows are not."""
-        return self.f_contiguous and not self.c_contiguous
+        return self._are_contiguous() == (False, True)
 
     def __getitem__(self, name: str) -> bool:
         return bool(getattr(self, name.lower()))
+
+    def _are_contiguous(self) -> tuple[bool, bool]:
+        x = self.array
+        if not current().eager:
+            note(x.root).always |= x.ndim > 1
+            return x.is_contiguous, x.T.is_contiguous
+        seen = model(x)
+        if seen is None:
+            refuse(current().span)
+        return seen.flags.c_contiguous, seen.flags.f_contiguous
 
 
 READ_ONLY: Final = "an argument that is read-only"
@@ -75,9 +95,13 @@ class Array(Operators):
         step: how it looks at its parent.
         frozen: why it must not be written to, or "".
         home: the builder of the region that it was made in.
+        layout: of an array that is no view, how it lies in memory (`memory_order`): `BY_ROWS`, `UNKNOWN`, an array that lies
+            as it does, or None where that follows from the value.
+        origin: the values that its layout follows from; not in eager mode, where they would take memory.
+        writes: how often it has been written to, in runs of code that were undone too.
     """
 
-    __slots__ = ("__weakref__", "_cache", "_value", "frozen", "home", "parent", "step")
+    __slots__ = ("__weakref__", "_cache", "_value", "frozen", "home", "layout", "origin", "parent", "step", "writes")
 
     def __init__(self, value: Value) -> None:
         self._value: Value | None = value
@@ -85,7 +109,11 @@ class Array(Operators):
         self.step: Step | None = None
         self._cache: tuple[Value, Any, Value] | None = None
         self.frozen = ""
-        self.home = current().builder
+        self.layout: Any = None
+        self.writes = 0
+        trace = current()
+        self.home = trace.builder
+        self.origin: tuple[Value, ...] = () if trace.eager else (value,)
 
     # --- storage ------------------------------------------------------------------------------------------------
 
@@ -146,13 +174,19 @@ class Array(Operators):
 
     def _store(self, new: Value) -> None:
         trace = current()
+        self.writes += 1
         if trace.eager:
+            remember_layout(self)
             self._value = new
         else:
             trace.journal.write((id(self), "value"), self, self._base_value, self._set_value, new)
 
     def _set_value(self, new: Value) -> None:
         self._value = new
+
+    def replace_data(self, same: Value) -> None:
+        """Take another value of the same contents, in eager mode."""
+        self._value = same
 
     # --- views --------------------------------------------------------------------------------------------------
 
@@ -165,7 +199,7 @@ class Array(Operators):
                 inner, perm = self.step.push_index(step)
                 return self.parent.through(inner).permuted(perm)
         made = Array.__new__(Array)
-        made._value, made._cache = None, None
+        made._value, made._cache, made.layout, made.origin, made.writes = None, None, None, (), 0
         made.parent, made.step, made.frozen, made.home = self, step, self.frozen, self.home
         return made
 
@@ -173,14 +207,17 @@ class Array(Operators):
         """The view with axes in the order `perm`."""
         if perm == tuple(range(len(perm))):
             return self
+        if type(self.step) is Transpose and self.parent is not None and self.frozen == self.parent.frozen:
+            both = tuple(self.step.perm[k] for k in perm)
+            return self.parent.through(whole(self.parent.dims)) if both == tuple(range(len(both))) else self.parent.permuted(both)
         return self.through(Transpose(perm, tuple(self.dims[k] for k in perm)))
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether NumPy would surely have its elements in row-major order without gaps."""
+        """Whether NumPy would surely have its elements in row-major order without gaps, if its root lies so."""
         if self.parent is None:
-            return True
-        own = not isinstance(self.step, Transpose) and (not isinstance(self.step, Index) or self.step.is_contiguous)
+            return lies_by_rows(self)
+        own = self.step.is_contiguous if isinstance(self.step, Index) else isinstance(self.step, Reshape)
         return own and self.parent.is_contiguous
 
     def is_same_view(self, other: Any) -> bool:
@@ -318,8 +355,7 @@ class Array(Operators):
     @property
     def flags(self) -> Flags:
         """What NumPy tells of the memory, as far as it is known."""
-        ordered = self.is_contiguous
-        return Flags(not self.frozen, self.parent is None, ordered, ordered and self.ndim <= 1)
+        return Flags(self, not self.frozen, self.parent is None)
 
     def __getattr__(self, name: str) -> NoReturn:
         if hasattr(np.ndarray, name) and not name.startswith("__"):
@@ -350,15 +386,16 @@ class Array(Operators):
     def flatten(self, order: str = "C") -> Array:
         """A copy of the elements in one dimension."""
         flat: Array = handle(np.ravel, self, order)
-        return Array(flat.value)
+        return Array(flat.value) if flat.parent is not None or flat is self else flat
 
     def copy(self, order: str = "C") -> Array:
         """A new array with the same contents."""
-        return Array(self.value)
+        made: Array = handle(np.copy, self, order)
+        return made
 
-    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+    def astype(self, dtype: Any, order: str = "K", *args: Any, **kwargs: Any) -> Any:
         """A new array of another dtype."""
-        return OPERATORS["astype"](self, dtype)
+        return OPERATORS["in order"](OPERATORS["astype"](self, dtype), order)
 
     def view(self, *kind: Any) -> Array:
         """Another array that shares memory with this one, of the same dtype and shape."""

@@ -40,6 +40,7 @@ from wengert.frontend.convert import is_converted, runs_converted
 from wengert.frontend.generator_objects import Consumer, GeneratorManager, StagedGenerator
 from wengert.frontend.growing import any_growing, is_growing
 from wengert.frontend.iterators import before_taking
+from wengert.frontend.memory_order import laid_out
 from wengert.frontend.outside_world import refuse_outside_world
 from wengert.frontend.recursion import staged_call
 from wengert.frontend.recursion_watch import watch
@@ -125,7 +126,7 @@ def call(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if handler is not None:
         found = handler(*args, **kwargs)
         if found is not PASS:
-            return found
+            return laid_out(fn, args, kwargs, found)
         return _real(current(), fn, args, kwargs, is_safe=True)
     rule = KINDS.get(type(fn))
     if rule is not None:

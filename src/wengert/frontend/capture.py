@@ -21,6 +21,7 @@ from wengert.frontend.boxes import box, is_box, refuse_subclass
 from wengert.frontend.capture_paths import CapturedInput, Guard, Path
 from wengert.frontend.complexes import is_complex, join
 from wengert.frontend.context import Trace
+from wengert.frontend.memory_order import BY_ROWS
 from wengert.frontend.outside import Outside
 from wengert.frontend.outside_values import opened
 from wengert.ir.core import Value
@@ -159,6 +160,8 @@ class Captures:
         """The box of a captured array, which belongs to no region; one that cannot be written back must not be written."""
         if isinstance(made, Array):
             made.home = self._home
+            if self.trace.eager:
+                made.layout = BY_ROWS if value.flags.c_contiguous else value
             if not (self.trace.eager or self._is_outside(path)):
                 made.frozen = f"the captured array {str(path)!r}"
             elif not value.flags.writeable:

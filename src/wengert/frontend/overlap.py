@@ -17,7 +17,8 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.broadcasting import broadcast_into
 from wengert.frontend.context import current
 from wengert.frontend.emit import builder, difference, for_loop, product_of, value_of
-from wengert.frontend.views import At, Entry, Index, Part, Reshape, Step, Transpose
+from wengert.frontend.memory_order import replay
+from wengert.frontend.views import At, Index, Part
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add, dim_scale
 
@@ -77,30 +78,7 @@ def _replay(view: Array, places: np.ndarray) -> np.ndarray | None:
     if view.parent is None or view.step is None:
         return places
     seen = _replay(view.parent, places)
-    return None if seen is None else _replay_step(view.step, seen)
-
-
-def _replay_step(step: Step, seen: np.ndarray) -> np.ndarray | None:
-    if isinstance(step, Transpose):
-        return seen.transpose(step.perm)
-    if isinstance(step, Reshape) and all(isinstance(d, int) for d in step.dims):
-        shown = seen.reshape(step.dims)  # type: ignore[arg-type]
-        return shown if np.may_share_memory(shown, seen) else None  # NumPy made a copy
-    if not isinstance(step, Index):
-        return None
-    keys = [_key(entry) for entry in step.entries]
-    return None if None in keys else seen[tuple(keys)]
-
-
-def _key(entry: Entry) -> int | slice | None:
-    if isinstance(entry, At):
-        return entry.position if isinstance(entry.position, int) else None
-    if not isinstance(entry, Part):
-        return slice(None)
-    if not isinstance(entry.start, int) or not isinstance(entry.size, int):
-        return None
-    stop = entry.start + entry.step * entry.size
-    return slice(entry.start, stop if stop >= 0 else None, entry.step)
+    return None if seen is None else replay(view.step, seen)
 
 
 # --- symbolic positions ----------------------------------------------------------------------------------------------

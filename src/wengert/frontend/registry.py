@@ -75,4 +75,4 @@ def operator_rule(name: str) -> Callable[[F], F]:
 def handle(function: Any, *args: Any, **kwargs: Any) -> Any:
     """The result of `function`, by its handler where a box is among the arguments."""
     found = HANDLERS[function](*args, **kwargs)
-    return function(*args, **kwargs) if found is PASS else found
+    return function(*args, **kwargs) if found is PASS else OPERATORS["laid out"](function, args, kwargs, found)

@@ -11,6 +11,7 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import box, is_static_int, lift_int
 from wengert.frontend.context import NeedsPythonValue, current
 from wengert.frontend.emit import builder, difference, ensure, fail, is_at_least, product_of, value_of, values_of
+from wengert.frontend.memory_order import BY_ROWS, gives_view, lay_out, note
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.views import Expand, Reshape, expand_step, whole
 from wengert.ir.core import Value
@@ -101,26 +102,27 @@ def axes_from(axis: Any, rank: int) -> tuple[int, ...]:
 # --- reshaping -------------------------------------------------------------------------------------------------------
 
 
-def reshaped(x: Array, shape: Any) -> Array:
-    """`np.reshape`: a view where NumPy surely gives one, else a copy that must not be written to."""
+def reshaped(x: Array, shape: Any, flattens: bool = False) -> Array:
+    """`np.reshape` (or `np.ravel`, which `flattens`): a view where NumPy gives one, else a copy.
+
+    Where it cannot be told which of them it is, the copy must not be written to.
+    """
     dims = _complete(shape, x)
     if dims == x.dims:
         return x.through(whole(dims))
     source = x.dims
     inserted = _inserted_axes(source, dims)
     step = expand_step(source, inserted) if inserted is not None else Reshape(dims, source)
-    if x.is_contiguous or len(source) <= 1 or isinstance(step, Expand):
-        if len(source) > 1 and not isinstance(step, Expand):
-            note_reshaped(x.root)
+    is_view = len(source) <= 1 or isinstance(step, Expand) or gives_view(x, dims, flattens)
+    if is_view:
         return x.through(step)
     made = Array(step.read(x.value))
-    made.frozen = "the reshape of an array that is not contiguous"
+    lay_out(made, BY_ROWS)
+    if not current().eager:
+        note(x.root).copies.append(made)
+    if is_view is None:
+        made.frozen = "the reshape of an array that is not contiguous"
     return made
-
-
-def note_reshaped(root: Array) -> None:
-    """Remember that a view of `root` is one in NumPy only where `root`, if it comes from outside, is contiguous."""
-    current().extra.setdefault("reshaped", {})[id(root)] = root
 
 
 def _inserted_axes(source: tuple[Affine, ...], dims: tuple[Affine, ...]) -> list[int] | None:

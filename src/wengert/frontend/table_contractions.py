@@ -13,10 +13,11 @@ from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote, refuse_options, result
 from wengert.frontend.broadcasting import assume, unify
 from wengert.frontend.elementwise import apply, write_out
-from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
+from wengert.frontend.emit import fail, product_of, unsupported
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import axis_number
 from wengert.frontend.table_numpy_linalg import product
+from wengert.frontend.table_numpy_split import diagonal_view
 from wengert.types import Affine
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -99,11 +100,9 @@ def _without_repeats(term: Term) -> Term:
 
 def _diagonal(x: Array, first: int, second: int) -> Array:
     size = unify(x.dims[first], x.dims[second], "dimensions in operand for a repeated label do not match:", [x.dims])
-    dims = tuple(size if k in (first, second) else d for k, d in enumerate(x.dims))
-    b, value = builder(), assume(x.value, dims)
-    rows, columns = (b.broadcast_to(b.iota(value_of(size)), dims, (k,)) for k in (first, second))
-    kept = b.select(b.eq(rows, columns), value, b.zeros_like(value))
-    return Array(b.sum(to_dtype(kept, x.element), axes=(second,)))
+    view = diagonal_view(x, 0, first, second, size)
+    perm = list(range(view.ndim - 1))
+    return view.permuted((*perm[:first], view.ndim - 1, *perm[first:]))
 
 
 def _with_common_sizes(terms: list[Term]) -> list[Term]:
@@ -126,6 +125,7 @@ def _with_common_sizes(terms: list[Term]) -> list[Term]:
 
 
 def _contract(terms: list[Term], wanted: str) -> Any:
+    given = terms[0].array
     while len(terms) > 1:
         first, second = _next_pair(terms, wanted)
         rest = [t for k, t in enumerate(terms) if k not in (first, second)]
@@ -133,7 +133,8 @@ def _contract(terms: list[Term], wanted: str) -> Any:
         terms = [*rest, _pair(terms[first], terms[second], needed)]
     term = _summed(terms[0], set(wanted))
     order = tuple(term.labels.index(c) for c in wanted)
-    return result(term.array.permuted(order).value)
+    moved = term.array.permuted(order)
+    return moved if moved.root is given.root and moved.ndim else result(moved.value)
 
 
 def _next_pair(terms: list[Term], wanted: str) -> tuple[int, int]:

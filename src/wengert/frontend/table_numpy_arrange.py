@@ -37,7 +37,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     axes = tuple(k if k <= number else k + 1 for k in range(x.ndim))
     spread = Array(builder().broadcast_to(x.value, dims, axes))
     merged = (*x.dims[:number], dim_scale(x.dims[number], times), *x.dims[number + 1 :])
-    return reshaped(spread, python_shape(merged))
+    return Array(reshaped(spread, python_shape(merged)).value)
 
 
 def _repeat_each(x: Array, repeats: Any, axis: int) -> Any:

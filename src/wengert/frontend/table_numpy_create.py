@@ -31,12 +31,14 @@ from wengert.frontend.emit import (
     fail,
     is_at_least,
     logical_and,
+    product_of,
     to_dtype,
     unsupported,
     value_of,
 )
+from wengert.frontend.memory_order import BY_ROWS, gives_view, lay_out, note
 from wengert.frontend.python_numbers import to_int
-from wengert.frontend.registry import PASS, handle, register
+from wengert.frontend.registry import PASS, handle, operator_rule, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import affine_of, dims_from, size_from
 from wengert.ir.core import Value
@@ -54,7 +56,7 @@ def _filled(function: Any, number: float) -> None:
         if is_foreign(dtype) and not any_box(shape):
             return PASS
         dims = dims_from(shape)
-        return Array(builder().full(dims, number, dtype_from(dtype if dtype is not None else float)))
+        return in_order(Array(builder().full(dims, number, dtype_from(dtype if dtype is not None else float))), order)
 
     register(function)(handler)
 
@@ -69,7 +71,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> Ar
     """`np.full`."""
     dims = dims_from(shape)
     kind = dtype_of(fill_value) if dtype is None else dtype_from(dtype)
-    return Array(broadcast_into(fill_value, dims, lambda v: to_dtype(v, kind)))
+    made: Array = in_order(Array(broadcast_into(fill_value, dims, lambda v: to_dtype(v, kind))), order)
+    return made
 
 
 def _filled_like(function: Any, number: float) -> None:
@@ -77,7 +80,8 @@ def _filled_like(function: Any, number: float) -> None:
         if not any_box(a, shape) and not isinstance(a, np.ndarray):
             return PASS
         dims = shape_of(a) if shape is None else dims_from(shape)
-        return Array(builder().full(dims, number, dtype_of(a) if dtype is None else dtype_from(dtype)))
+        made = Array(builder().full(dims, number, dtype_of(a) if dtype is None else dtype_from(dtype)))
+        return in_order(made, order)
 
     register(function)(handler)
 
@@ -91,7 +95,7 @@ _filled_like(np.empty_like, 0)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Array:
     """`np.full_like`."""
     kind = dtype_of(a) if dtype is None else dtype
-    return full(shape_of(a) if shape is None else shape, fill_value, kind)
+    return full(shape_of(a) if shape is None else shape, fill_value, kind, order)
 
 
 # --- from objects ----------------------------------------------------------------------------------------------------
@@ -110,7 +114,9 @@ def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmi
         value = to_dtype(lift(a), dtype_from(dtype))
     else:
         value = lift(np.array(a, dtype_from(dtype).numpy))
-    made = Array(value)
+    if order == "A":
+        order = "F" if isinstance(a, Array | np.ndarray) and a.flags.fnc else "C"
+    made = in_order(Array(value), order if isinstance(a, Array | np.ndarray) or order == "F" else "C")
     return made.reshape((1,) * (ndmin - made.ndim) + tuple(made.shape)) if made.ndim < ndmin else made
 
 
@@ -139,18 +145,47 @@ def _shape_of_objects(a: Any) -> tuple[int, ...]:
     return (len(a), *(inner.pop() if len(inner) == 1 else ()))
 
 
-@register(np.asarray, np.ascontiguousarray, np.asanyarray)
+@register(np.asarray, np.asanyarray)
 def asarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Any:
     """`np.asarray`: the array itself where it is one of this dtype."""
-    if isinstance(a, Array) and (dtype is None or dtype_from(dtype) == a.element):
+    if not isinstance(a, Array) or (dtype is not None and dtype_from(dtype) != a.element):
+        return array(a, dtype, order=order or "K")
+    x = a.T if order == "F" else a
+    if order not in ("C", "F") or a.ndim < 2 or gives_view(x, (product_of(a.dims),), flattens=True):
         return a
-    return array(a, dtype)
+    made = array(a, dtype, order=order)
+    if not current().eager:
+        note(x.root).copies.append(made.root)
+    return made
+
+
+@register(np.ascontiguousarray)
+def ascontiguousarray(a: Any, dtype: Any = None, **options: Any) -> Any:
+    """`np.ascontiguousarray`."""
+    return asarray(a, dtype, "C")
+
+
+@register(np.asfortranarray)
+def asfortranarray(a: Any, dtype: Any = None, **options: Any) -> Any:
+    """`np.asfortranarray`."""
+    return asarray(a, dtype, "F")
 
 
 @register(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """`np.copy`."""
-    return array(a)
+    return array(a, order=order)
+
+
+@operator_rule("in order")
+def in_order(made: Any, order: str | None) -> Any:
+    """A new array, in the order in memory that NumPy's argument `order` names: "C", "F", or "K" and "A" as it is."""
+    if not isinstance(made, Array) or made.ndim < 2 or order not in ("C", "F"):
+        return made
+    if order == "F":
+        made = Array(made.T.value)
+    lay_out(made, BY_ROWS)
+    return made.T if order == "F" else made
 
 
 def _is_narrow(a: Any) -> bool:

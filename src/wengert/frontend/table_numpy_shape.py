@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from wengert.errors import StagingError
+from wengert.errors import InternalError, StagingError
 from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, is_number, lift, promote, shape_of
@@ -17,7 +18,7 @@ from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupport
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import axes_from, axis_number, dims_from, python_shape, reshaped, static_int
-from wengert.frontend.views import At, Entry, Index, Part, Whole, expand_step
+from wengert.frontend.views import At, Entry, Index, Part, Step, Whole, expand_step
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
@@ -29,11 +30,11 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", **options: Any) -> A
     """`np.reshape`."""
     if not any_box(a, shape):
         return PASS
-    wanted = options.get("newshape") if shape is None else shape
-    if order == "F":
+    x, wanted = as_array(a), options.get("newshape") if shape is None else shape
+    if order == "F" or (order == "A" and x.flags.fnc):
         sizes = tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,)
-        return Array(reshaped(as_array(a).T, sizes[::-1]).T.value)
-    return reshaped(as_array(a), wanted)
+        return reshaped(x.T, sizes[::-1]).T
+    return reshaped(x, wanted)
 
 
 @register(np.ravel)
@@ -42,11 +43,13 @@ def ravel(a: Any, order: str = "C") -> Any:
     if not any_box(a):
         return PASS
     x = as_array(a)
-    if order == "F" and x.ndim > 1:
-        return Array(reshaped(x.T, (-1,)).value)
     if x.ndim == 1:
         return x
-    return reshaped(x, (-1,)) if x.ndim else x.through(expand_step((), (0,)))
+    if order == "F" or (order in ("A", "K") and x.flags.fnc):
+        x = x.T
+    elif order == "K" and not x.flags.c_contiguous:
+        unsupported("np.ravel(order='K') of an array with gaps is not supported", "use order='C'", StagingError)
+    return reshaped(x, (-1,), flattens=True) if x.ndim else x.through(expand_step((), (0,)))
 
 
 @register(np.transpose)
@@ -293,13 +296,30 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
 # --- repeats and shifts ----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Repeated(Step):
+    """An array repeated along new axes and along those of size 1; only to be read."""
+
+    dims: tuple[Affine, ...]
+
+    def read(self, x: Value) -> Value:
+        """`broadcast`."""
+        return broadcast_into(Array(x), self.dims, lambda v: v)
+
+    def put(self, x: Value, new: Value) -> Value:
+        """Never: an element stands in several places."""
+        raise InternalError("the result of np.broadcast_to is not written to")
+
+
 @register(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
-    """`np.broadcast_to`, as a copy that must not be written to."""
+    """`np.broadcast_to`: a view that must not be written to."""
     if not any_box(array, shape):
         return PASS
-    made = Array(broadcast_into(array, dims_from(shape), lambda v: v))
+    made = as_array(array).through(Repeated(dims_from(shape)))
     made.frozen = "the result of np.broadcast_to"
+    if made.value.dims != made.dims:  # read once now, for its errors
+        raise InternalError("np.broadcast_to gave another shape")
     return made
 
 

@@ -15,7 +15,7 @@ from wengert.frontend.elementwise import apply
 from wengert.frontend.emit import builder, fail, is_at_least, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, operator_rule, register
 from wengert.frontend.shapes import affine_of, axis_number, python_shape, static_int
-from wengert.frontend.views import Reshape
+from wengert.frontend.views import Diagonal, Reshape
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
@@ -92,7 +92,7 @@ _split_along(np.dsplit, 2, 3)
 
 @register(np.diagonal)
 def diagonal(a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
-    """`np.diagonal`, as an array that must not be written to."""
+    """`np.diagonal`: a view that must not be written to."""
     if not any_box(a, offset):
         return PASS
     x = as_array(a)
@@ -101,14 +101,18 @@ def diagonal(a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
     first, second = axis_number(axis1, x.ndim), axis_number(axis2, x.ndim)
     if first == second:
         fail(ValueError, "axis1 and axis2 cannot be the same")
-    shift = static_int(offset, "the offset of a diagonal")
+    found = diagonal_view(x, static_int(offset, "the offset of a diagonal"), first, second)
+    found.frozen = "the result of np.diagonal"
+    return found
+
+
+def diagonal_view(x: Array, shift: int, first: int, second: int, size: Affine | None = None) -> Array:
+    """A diagonal of two axes (of `size` elements where that is known) as a view, on a last axis of its own."""
     moved = x.permuted((*(k for k in range(x.ndim) if k not in (first, second)), first, second))
     down, right = max(-shift, 0), max(shift, 0)
-    k = Array(builder().iota(value_of(_length(moved.dims[-2], moved.dims[-1], down, right))))
-    found = moved[(..., k + down, k + right)]
-    made = Array(lift(found))
-    made.frozen = "the result of np.diagonal"
-    return made
+    dims = moved.dims
+    length = _length(dims[-2], dims[-1], down, right) if size is None else size
+    return moved.through(Diagonal((*dims[:-2], length), dims, down, right))
 
 
 def _length(rows: Affine, columns: Affine, down: int, right: int) -> Affine:
@@ -139,9 +143,7 @@ def diag(v: Any, k: Any = 0) -> Any:
         return PASS
     x = as_array(v)
     if x.ndim == 2:
-        found = Array(diagonal(x, k).value)
-        found.frozen = "the result of np.diag"
-        return found
+        return diagonal(x, k)
     if x.ndim != 1:
         fail(ValueError, "Input must be 1- or 2-d.")
     shift = static_int(k, "the offset of a diagonal")

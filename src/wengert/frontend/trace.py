@@ -36,6 +36,7 @@ from wengert.frontend.eager_stores import unbox_stores
 from wengert.frontend.forms import CannotMergeError
 from wengert.frontend.hooks import Hooks
 from wengert.frontend.known_sizes import known_sizes, with_known_sizes
+from wengert.frontend.memory_order import BY_ROWS, arguments_by_rows
 from wengert.frontend.outside import WantsIntegers
 from wengert.frontend.outside_values import WriteBack
 from wengert.frontend.recursion_watch import RecursionFound
@@ -101,7 +102,7 @@ class Traced:
         written: leaves that are arrays and that the function writes to; they must not share memory with other inputs.
         writes: what a call leaves behind outside; its values are results, too.
         written_captures: parameters that are captured arrays which the function writes to.
-        ordered: those of the arrays that are written to which must be contiguous: NumPy would reshape others to copies.
+        ordered: arrays among the inputs that must lie row after row: of others, NumPy would reshape this or that to a copy.
         guards_hold: all guards at once, compiled.
         read_captures: all captured inputs at once, compiled.
         sizes: where the sizes stand that the assumptions are about: parameter and axis.
@@ -333,6 +334,8 @@ class _Run:
         if isinstance(leaf, np.ndarray):
             refuse_subclass(leaf, self.names[k], is_argument=True)
             made = Array(self.array_param(k, leaf))
+            if self.eager:
+                made.layout = BY_ROWS if leaf.flags.c_contiguous else leaf
             if ("read-only", k) in self.static:
                 made.frozen = READ_ONLY
             self.arrays[k] = made
@@ -429,11 +432,9 @@ class _Run:
             _span_of(self.fn),
             dict(self.builder.functions),
         )
+        by_rows = arguments_by_rows(function) if not self.eager else ()
         sizes = _places_of_sizes(function)
         function = refresh(with_known_sizes(function, self.trace.assumptions, self.trace.equal_sizes))
-        reshaped = self.trace.extra.get("reshaped", {})
-        ordered = [self.param_leaves.index(k) for k in written if id(self.arrays[k]) in reshaped]
-        taken = {start for array, _, _, start in captures.outside.arrays.values() if id(array) in reshaped} & kept
         return Traced(
             function,
             self.tree,
@@ -449,7 +450,7 @@ class _Run:
             written,
             writes,
             [k for k, c in enumerate(inputs, len(self.params)) if c.param in kept],
-            ordered + [k for k, c in enumerate(inputs, len(self.params)) if c.param in taken],
+            [k for k, value in enumerate((*self.params, *(c.param for c in inputs))) if value in by_rows],
             compile_guards(captures.guards),
             compile_reader([i.path for i in inputs]),
             updates,

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from wengert.errors import InternalError
-from wengert.frontend.emit import builder, value_of, values_of
+from wengert.frontend.emit import builder, product_of, value_of, values_of
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
@@ -194,6 +194,50 @@ class Windows(Step):
     def put(self, x: Value, new: Value) -> Value:
         """Never: windows overlap."""
         raise InternalError("windows are not written to")
+
+
+@dataclass(frozen=True)
+class Diagonal(Step):
+    """The elements `x[..., down + k, right + k]` of the last two axes, on a last axis."""
+
+    dims: tuple[Affine, ...]
+    source: tuple[Affine, ...]
+    down: int
+    right: int
+
+    @property
+    def reads_on_put(self) -> bool:
+        """The other elements stay."""
+        return True
+
+    def read(self, x: Value) -> Value:
+        """`gather` from the flat array."""
+        return _last_axis_back(builder().gather(self._flat(x), self._places()))
+
+    def put(self, x: Value, new: Value) -> Value:
+        """`scatter` into the flat array."""
+        rows = _last_axis_first(new)
+        found = _last_axis_back(builder().scatter(self._flat(x), self._places(), rows, distinct=True))
+        return builder().reshape(found, *values_of(self.source))
+
+    def _flat(self, x: Value) -> Value:
+        lead, size = self.source[:-2], product_of(self.source[-2:])
+        return _last_axis_first(builder().reshape(x, *values_of((*lead, size))))
+
+    def _places(self) -> Value:
+        b, columns = builder(), value_of(self.source[-1])
+        start = b.add(b.mul(columns, b.const(self.down)), b.const(self.right))
+        size = value_of(self.dims[-1])
+        steps = b.mul(b.iota(size), b.full((self.dims[-1],), b.add(columns, b.const(1))))
+        return b.add(steps, b.full((self.dims[-1],), start))
+
+
+def _last_axis_first(x: Value) -> Value:
+    return x if x.rank == 1 else builder().transpose(x, perm=(x.rank - 1, *range(x.rank - 1)))
+
+
+def _last_axis_back(x: Value) -> Value:
+    return x if x.rank == 1 else builder().transpose(x, perm=(*range(1, x.rank), 0))
 
 
 def invert(perm: Sequence[int]) -> tuple[int, ...]:

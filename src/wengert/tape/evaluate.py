@@ -103,6 +103,18 @@ class EvalBuilder(Builder):
         data = _data(value)
         return np.array(data.buffer()) if isinstance(data, Version) else data
 
+    def buffer(self, value: Value) -> np.ndarray[Any, Any]:
+        """An array of the strides that the array of `value` has in NumPy; its contents may be those of another time."""
+        data = _data(value)
+        return data.buffer() if isinstance(data, Version) else np.asarray(data)
+
+    def moved(self, value: Value, place: np.ndarray[Any, Any]) -> Value:
+        """A value that is `value`, in the memory of `place`."""
+        (same,) = self.emit(get_op("assume_shape"), (value, *(self.const(int(size)) for size in place.shape)))
+        place[...] = self.known(value)
+        same.data = place  # type: ignore[attr-defined]
+        return same
+
     def note_input(self, position: int, value: Value) -> None:
         """Declare `value` an input of the program that runs."""
         if self.positions is None or position in self.positions:
@@ -197,7 +209,7 @@ class EvalBuilder(Builder):
         # A view of a shared buffer would change with the next version.
         views = [a for a, d in zip(arrays, data, strict=True) if isinstance(d, Version)]
         if any(np.may_share_memory(found, a) for a in views):
-            found = found.copy()
+            found = found.copy(order="K")
         return KnownValue(declared, found, name)
 
     # --- control ------------------------------------------------------------------------------------------------

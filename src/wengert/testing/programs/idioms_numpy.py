@@ -119,10 +119,28 @@ def stencil(w: Writer, body: Body) -> None:
     w.add(Variable(old, "array", v.shape, assignable=False))
 
 
+def flattened(w: Writer, body: Body) -> None:
+    """A matrix, by rows or by columns in memory, and its elements in a line: a view or a copy, one of which is written to."""
+    found = w.arrays(rank=2)
+    if not found:
+        return
+    m, made, line, name = w.pick(found), w.fresh("y"), w.fresh("line"), w.fresh("f")
+    forms = ["np.tanh({0})", "np.tanh({0}.T)", "0.5 * {0}", "{0}.T - 0.3", "{0}.copy()", "{0}.T.copy()", "np.array({0}.T)"]
+    forms += ["np.concatenate([{0}.T, {0}.T])", "np.zeros_like({0}.T)", "np.where({0}.T > 0.1, {0}.T, 0.2)", "{0}[::-1] * 0.7"]
+    forms += ["np.sort({0}, axis=0)", "np.cumsum({0}.T, axis=1)", "{0}[:, [0]]", "np.stack([{0}[0], {0}[-1]]).T", "{0}.T @ {0}"]
+    w.line(f"{made} = {w.pick(forms).format(m.text)}")
+    part, flat = w.pick(("", "", ".T", "[:, 0:1]")), w.pick((".ravel()", ".reshape(-1)", ".reshape((-1, 1))[:, 0]"))
+    w.line(f"{line} = {made}{part}{flat}")
+    w.line(w.pick((f"{line}[-1] = {phrase(w)}", f"{made}[-1, 0] = {phrase(w)}", f"{line}[0] *= {w.number(0.3, 0.9)}")))
+    w.line(f"{name} = 0.1 * (np.sum({made} ** 2) + np.sum(np.sin({line})))")
+    w.add(Variable(name, "float"))
+
+
 IDIOMS: tuple[tuple[Callable[[Writer, Body], None], float], ...] = (
     (joined, 1.2),
     (scanned, 1.0),
     (contracted, 0.7),
     (written_out, 1.2),
     (stencil, 0.6),
+    (flattened, 0.7),
 )
