@@ -1,5 +1,7 @@
 """The largest and the smallest of floats: NaN wins, wherever it is."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,16 @@ def test_nan_is_not_in_the_way_of_a_step():
     text = variant.compiled.llvm_ir
     assert "call nnan nsz double @llvm.minnum.f64" in text
     assert "llvm.minimum" not in text
+
+
+def test_the_step_runs_on_vectors_beside_sums():
+    def spread(x):
+        return np.max(x) - np.min(x) + np.sum(x * x) + np.sum(x)
+
+    variant, _ = Program(spread, lambda traced, _: traced.function, strict=True).variant((np.ones(100),), {}, ())
+    text = variant.compiled.optimized()
+    for name in ("maxnum", "minnum"):
+        assert re.search(rf"<\d+ x double> @llvm\.{name}\.v", text), name
 
 
 def test_parts_of_threads_are_put_together():

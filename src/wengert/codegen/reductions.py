@@ -123,12 +123,12 @@ class Extremum(Running):
         """Take one more element in."""
         w, kind = self.low.w, self.register
         is_nan = w.let(f"fcmp uno {kind} {found}, 0.0")
-        number = w.let(f"select i1 {is_nan}, {kind} {start(self.kind, self.kept)}, {kind} {found}")
         spoilt = w.let(f"load i1, ptr {self.spoilt}")
         w.do(f"store i1 {w.let(f'or i1 {spoilt}, {is_nan}')}, ptr {self.spoilt}")
         old = w.let(f"load {kind}, ptr {self.total}")
         name = f"llvm.{self.kind}num.{self.kept.name}"
-        best = scalars.intrinsic(w, name, kind, (old, number), "nnan nsz ")
+        # Of a NaN, the flag makes what LLVM calls poison; `partial` does not look at it then.
+        best = scalars.intrinsic(w, name, kind, (old, found), "nnan nsz ")
         w.do(f"store {kind} {best}, ptr {self.total}")
 
     def apart(self) -> tuple[str, ...]:
