@@ -252,7 +252,7 @@ def test_call_overhead() -> None:
 def test_report_and_listings() -> None:
     vector = TensorType(F64, (400,))
     native = compile(function([vector], lambda b, x: [b.update(x, b.const(1.0), b.const(0), spec=("i",))]))
-    assert [n.kind for n in native.report] == ["copy", "allocation"]
+    assert [n.kind for n in native.report] == ["copy"]  # into the array that is returned
     assert "define" in native.llvm_ir
     assert "define" in native.optimized()
     assert "wg_entry" in native.asm()

@@ -115,6 +115,7 @@ class Lowering:
     settle: Callable[[Lowering], None] = lambda low: None
     output: Callable[[Lowering, Value, int], Buffer | None] = lambda low, value, position: None
     destined: dict[Value, int] = field(default_factory=dict)
+    overwritten: dict[Value, int] = field(default_factory=dict)
     placed: dict[int, tuple[Buffer, str]] = field(default_factory=dict)
     sites: list[Site] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -302,7 +303,9 @@ class Lowering:
 
     def result_home(self, result: Value, values: Sequence[Value]) -> Buffer | None:
         """The NumPy array that will be returned, where a loop of the outermost frame makes it from arrays like `values`."""
-        position = self.destined.get(result)
+        return self._home(self.destined.get(result), result, values)
+
+    def _home(self, position: int | None, result: Value, values: Sequence[Value]) -> Buffer | None:
         if position is None or position in self.placed or len(self.frames) > 1 or not self.options.inplace:
             return None
         if any(v.type != result.type for v in values) or 0 < static_bytes(result) <= LOCAL_BYTES:
@@ -426,7 +429,10 @@ class Lowering:
 
     def allocate(self, value: Value, what: str, grows: bool = False) -> Mem:
         """Fresh memory for an array like `value`, which may have to grow."""
-        buffer = self.new_buffer(f"{value.type}: {what}") if grows else self.new_home([value], what)
+        if grows:
+            buffer = self.new_buffer(f"{value.type}: {what}")
+        else:
+            buffer = self._home(self.overwritten.get(value), value, [value]) or self.new_home([value], what)
         return self.memory(value, buffer, self.reserve(buffer, self.product(self.sizes(value)), value.tensor.dtype))
 
     def memory(self, value: Value, buffer: Buffer, pointer: str) -> Mem:

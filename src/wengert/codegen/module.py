@@ -31,11 +31,11 @@ from wengert.codegen.entry import TYPE_NUMBERS, entry_text, kernel_parameters
 from wengert.codegen.interfaces import Interface, interfaces, is_scalar
 from wengert.codegen.late_writes import late_writes
 from wengert.codegen.lowering import LIKELY, PYTHON_ERROR, Lowering, Options, others_list, scope_list
-from wengert.codegen.nests import NotApart, Task, run, settle, store_task
+from wengert.codegen.nests import NotApart, Task, reads, reads_in_step, run, settle, store_task
 from wengert.codegen.parts import finish
 from wengert.codegen.pieces import in_pieces
 from wengert.codegen.schedule import schedule
-from wengert.codegen.storage import Buffer, Mem
+from wengert.codegen.storage import Buffer, Lazy, Mem
 from wengert.codegen.table import address_of, declaration, place
 from wengert.codegen.text import DEEP_LOOPS, REGISTER, SIMPLE_LOOPS, Writer
 from wengert.codegen.threads import MOST_THREADS
@@ -156,7 +156,8 @@ def _lower(
     found = interfaces(function)
     low = Lowering(function, options, HANDLERS, settle=settle, interfaces=found, in_order=in_order)
     low.is_long |= is_long
-    low.output, low.destined = _output, _destined(low.function)
+    low.output = _output
+    low.destined, low.overwritten = _destined(low.function)
     low.w.kernels = frozenset(vecmath.KERNELS) if options.vecmath and has_fma() else frozenset()
     kernels, lowered = [_kernel(low, donated)], [low]
     for interface in found.values():
@@ -290,7 +291,7 @@ def _return(low: Lowering) -> None:
             w.do(f"store ptr {w.let(f'load ptr, ptr {slot}')}, ptr %r{k}")
             w.do(f"store ptr null, ptr {slot}")
             continue
-        tasks.append(store_task(low, value, _new_array(low, value, f"%r{k}")))
+        tasks.append(store_task(low, value, _overwritten(low, value, k) or _new_array(low, value, f"%r{k}")))
     if tasks:
         interpreter_lock.release(w)
     groups: dict[object, list[Task]] = {}
@@ -323,21 +324,31 @@ def _drop(w: Writer, slot: str) -> None:
     w.call("void", "Py_DecRef", [("ptr", found)])  # does nothing to a null pointer
 
 
-def _destined(function: Function) -> dict[Value, int]:
-    """Arrays whose memory, if it is passed on from loop to loop, will be that of a result; with the result's position."""
-    found: dict[Value, int] = {}
+def _destined(function: Function) -> tuple[dict[Value, int], dict[Value, int]]:
+    """Arrays whose memory will be that of a result, with the result's position.
+
+    The first are passed on to it, from loop to loop perhaps; the others as well, or it is computed from them element by element.
+    """
+    passed_on: dict[Value, int] = {}
     for k, result in enumerate(function.results):
         if isinstance(result.type, TensorType) and result.rank:
-            found.setdefault(result, k)
+            passed_on.setdefault(result, k)
+    overwritten = dict(passed_on)
     for instr in reversed(function.instrs):
         first = {"for": 1, "while": 0, "update": 0, "add_at": 0}.get(instr.op.name)
-        if first is None:
-            continue
-        for position, result in enumerate(instr.results):
-            source = instr.operands[first + position]
-            if result in found and source.type == result.type:
-                found.setdefault(source, found[result])
-    return found
+        if first is not None:
+            for position, result in enumerate(instr.results):
+                _hand_down(passed_on, result, instr.operands[first + position])
+                _hand_down(overwritten, result, instr.operands[first + position])
+        elif instr.op.kind == "elementwise":
+            for operand in instr.operands:
+                _hand_down(overwritten, instr.result, operand)
+    return passed_on, overwritten
+
+
+def _hand_down(found: dict[Value, int], result: Value, source: Value) -> None:
+    if result in found and source.type == result.type:
+        found.setdefault(source, found[result])
 
 
 def _output(low: Lowering, result: Value, position: int) -> Buffer:
@@ -366,6 +377,21 @@ def _is_placed(low: Lowering, value: Value, position: int) -> bool:
     place = low.env[value]
     held = low.placed.get(position)
     return held is not None and isinstance(place, Mem) and place.whole and place.buffer is held[0]
+
+
+def _overwritten(low: Lowering, value: Value, position: int) -> Mem | None:
+    """The array that was made for a result and holds what the result is computed from, if nothing else reads it any more."""
+    if position not in low.placed or not isinstance(low.env[value], Lazy):
+        return None
+    buffer, slot = low.placed[position]
+    others = [v for k, v in enumerate(low.function.results) if v.rank and k != position]
+    if buffer.result is None or buffer.result.type != value.type or not reads_in_step(low, value, buffer, ()):
+        return None
+    if any(buffer in reads(low, v) for v in others):
+        return None
+    low.w.do(f"store ptr {low.w.let(f'load ptr, ptr {slot}')}, ptr %r{position}")
+    low.w.do(f"store ptr null, ptr {slot}")
+    return low.memory(value, buffer, buffer.local)
 
 
 def _new_array(low: Lowering, value: Value, slot: str) -> Mem:

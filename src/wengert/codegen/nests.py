@@ -287,7 +287,7 @@ def settle(low: Lowering) -> None:
 def settle_readers(low: Lowering, buffers: Iterable[Buffer]) -> None:
     """Run the waiting reductions if one of them reads what is about to be overwritten."""
     changed = frozenset(buffers)
-    if any(_reads(low, a.source) & changed for a in low.waiting.values()):
+    if any(reads(low, a.source) & changed for a in low.waiting.values()):
         settle(low)
 
 
@@ -361,7 +361,7 @@ def reads_in_step(low: Lowering, value: Value, buffer: Buffer, path: Path) -> bo
         if isinstance(place, Mem):
             if place.path is None or not (place.path == path or disjoint(place.path, path)):
                 return False
-        elif any(buffer in _reads(low, o) for o in place.others):
+        elif any(buffer in reads(low, o) for o in place.others):
             return False
         else:
             left += (new := [p for p in place.parts if p not in seen])
@@ -369,7 +369,8 @@ def reads_in_step(low: Lowering, value: Value, buffer: Buffer, path: Path) -> bo
     return True
 
 
-def _reads(low: Lowering, value: Value) -> frozenset[Buffer]:
+def reads(low: Lowering, value: Value) -> frozenset[Buffer]:
+    """The buffers that an array is read from."""
     place = low.env[value]
     return place.reads if isinstance(place, Mem | Lazy) else frozenset()
 
@@ -393,8 +394,8 @@ def write_in_step(low: Lowering, buffer: Buffer, task: Task) -> bool:
     reads the buffer in another order or over another space.
     """
     assert task.target is not None
-    needed = [v for v in dict.fromkeys(buffer.readers) if buffer in _reads(low, v) and low.used_after(v)]
-    waiting = [a.source for a in low.waiting.values() if buffer in _reads(low, a.source)]
+    needed = [v for v in dict.fromkeys(buffer.readers) if buffer in reads(low, v) and low.used_after(v)]
+    waiting = [a.source for a in low.waiting.values() if buffer in reads(low, a.source)]
     together = [*needed, *waiting]
     if not together or not low.options.fuse or any(low.live_outside(v) for v in needed):
         return False
@@ -415,7 +416,7 @@ def vacate(low: Lowering, buffer: Buffer) -> bool:
     settle_readers(low, (buffer,))
     needed = []
     for value in dict.fromkeys(buffer.readers):
-        if buffer in _reads(low, value) and low.live_after(value):
+        if buffer in reads(low, value) and low.live_after(value):
             if low.live_outside(value):
                 return False
             needed.append(value)
