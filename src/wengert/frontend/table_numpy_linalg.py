@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote, result
 from wengert.frontend.broadcasting import assume, broadcast_shapes, spread, unify
 from wengert.frontend.elementwise import apply, write_out
-from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported
+from wengert.frontend.emit import builder, fail, product_of, to_dtype
 from wengert.frontend.registry import PASS, handle, register
+from wengert.frontend.shapes import static_int
 
 
 def product(x: Array, y: Array, what: str) -> Any:
@@ -119,12 +119,25 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
 
 
 @register(np.cross)
-def cross(a: Any, b: Any, **options: Any) -> Any:
-    """`np.cross` of two vectors of length 3."""
+def cross(a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None) -> Any:
+    """`np.cross` of vectors along an axis of two arrays, of length 3, or 2 (a third component of 0)."""
     if not any_box(a, b):
         return PASS
-    x, y = as_array(a), as_array(b)
-    if options or x.dims != (3,) or y.dims != (3,):
-        unsupported("np.cross is supported for two vectors of length 3", "write out the components", StagingError)
-    parts = [x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))]
-    return handle(np.array, parts)
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    x, y = (handle(np.moveaxis, as_array(v), place, -1) for v, place in ((a, axisa), (b, axisb)))
+    lengths = [static_int(v.shape[-1], "the length of the vectors of np.cross") for v in (x, y)]
+    if not {*lengths} <= {2, 3}:
+        fail(ValueError, "incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+    first, second = (
+        [v[..., k] if k < length else handle(np.zeros_like, v[..., 0]) for k in range(3)]
+        for v, length in zip((x, y), lengths, strict=True)
+    )
+    pairs = ((0, 1),) if lengths == [2, 2] else ((1, 2), (2, 0), (0, 1))
+    products = [(apply(np.multiply, first[i], second[j]), apply(np.multiply, first[j], second[i])) for i, j in pairs]
+    parts = [apply(np.subtract, *both) for both in products]
+    if len(parts) == 1:
+        return parts[0]
+    spread = handle(np.stack, parts, axis=-1) if as_array(parts[0]).ndim else handle(np.array, parts)
+    return handle(np.moveaxis, spread, -1, axisc)
+
+
