@@ -215,6 +215,23 @@ def test_a_loop_may_turn_an_array():
             assert wg.value_and_grad(program)(x.copy(), steps)[0] == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::wengert.EagerFallbackWarning")
+def test_nditer_goes_as_the_elements_lie():
+    """NumPy goes through an array in the order of memory; of one by columns, that is refused in every mode."""
+
+    def program(x):
+        y = np.tanh(x)
+        total = 0.0
+        for k, element in enumerate(np.nditer(y)):
+            total += (k + 1) * element
+        return total
+
+    assert wg.value_and_grad(program)(ROWS.copy())[0] == pytest.approx(program(ROWS), rel=1e-12)
+    for mode in (contextlib.nullcontext, wg.eager):
+        with mode(), pytest.raises(wg.StagingError, match="one contiguous array"):
+            wg.value_and_grad(program)(np.asfortranarray(ROWS))
+
+
 # --- other views -----------------------------------------------------------------------------------------------------
 
 

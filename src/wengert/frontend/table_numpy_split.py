@@ -11,8 +11,10 @@ from wengert.errors import StagingError
 from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, is_static_int, lift, result
+from wengert.frontend.context import current
 from wengert.frontend.elementwise import apply
 from wengert.frontend.emit import builder, fail, is_at_least, unsupported, value_of
+from wengert.frontend.memory_order import note
 from wengert.frontend.registry import PASS, handle, operator_rule, register
 from wengert.frontend.shapes import affine_of, axis_number, python_shape, static_int
 from wengert.frontend.views import Diagonal, Reshape
@@ -239,6 +241,8 @@ def nditer(op: Any, flags: Any = None, op_flags: Any = None, **options: Any) -> 
     if not isinstance(op, Array) or flags or options or not op.is_contiguous:
         what = "np.nditer is supported for one contiguous array and without flags"
         unsupported(what, "loop over np.ndindex(x.shape)", StagingError)
+    if not current().eager:
+        note(op.root).always |= op.ndim > 1
     writable = bool(op_flags) and any("write" in str(flag) for flag in op_flags)
     views = (op[(*place, ...)] for place in _places(op))
     return views if writable else (Array(view.value) for view in views)
