@@ -215,6 +215,51 @@ def test_a_loop_may_turn_an_array():
             assert wg.value_and_grad(program)(x.copy(), steps)[0] == pytest.approx(wanted, rel=1e-12)
 
 
+def loop_run_twice(x, n):
+    t, s = 0, x[0] * 1.0
+    for _ in range(n):
+        y = s * 2.0 + x
+        y.ravel()[0] = 5.0
+        t = t + y.sum()
+        s = y[0]
+    return t
+
+
+def loop_that_may_end(x, n):
+    t, k, kept = 0, 0, []
+    while k < n:
+        y = np.sin(x) * (k + 1)
+        line = y.reshape(-1)
+        line[1] = t
+        kept.append(line.sum())
+        t = t + y[0, 0]
+        k += 1
+        if t > 100:
+            break
+    return t + sum(kept)
+
+
+def loop_with_branches(x, n):
+    y = x * 1.0
+    for _ in range(n):
+        y = np.tanh(y) + x
+        if y[0, 0] > 0:
+            y.ravel()[0] = 0.3 * y[0, 1]
+        else:
+            w = y * 2
+            w.reshape(-1)[2] = y[0, 0]
+            y = w
+    return y.sum()
+
+
+@pytest.mark.parametrize("program", [loop_run_twice, loop_that_may_end, loop_with_branches])
+def test_runs_of_a_loop_that_are_undone_do_not_count(program):
+    derivative = wg.value_and_grad(program)
+    for steps in (0, 1, 4):
+        assert derivative(ROWS.copy(), steps)[0] == pytest.approx(program(ROWS.copy(), steps), rel=1e-12)
+    assert derivative.stats.eager_calls == 0
+
+
 @pytest.mark.filterwarnings("ignore::wengert.EagerFallbackWarning")
 def test_nditer_goes_as_the_elements_lie():
     """NumPy goes through an array in the order of memory; of one by columns, that is refused in every mode."""

@@ -309,16 +309,22 @@ def arguments_by_rows(function: Function) -> set[Value]:
         StagingError: an array that is reshaped and written to may lie in another way.
     """
     found: set[Value] = set()
-    makers: dict[Value, Instr] = {}
-    for about in current().extra.get(_NOTES, {}).values():
-        if not about.matters:
-            continue
+    notes = [about for about in current().extra.get(_NOTES, {}).values() if about.matters]
+    if not notes:
+        return found
+    makers = dict(_makers(function))
+    stayed = {about.span for about in notes if _has_stayed(about.root, makers, function.params)}
+    for about in notes:
         root = about.root
-        if not makers and not set(root.origin) <= set(function.params):
-            makers = dict(_makers(function))
+        if about.span in stayed and not _has_stayed(root, makers, function.params):
+            continue  # made in a run of the code that was undone
         if not about.sure or (root.layout is not BY_ROWS and not _lies_as_arguments(root, makers, function.params, found)):
             refuse(about.span)
     return found
+
+
+def _has_stayed(root: Array, makers: dict[Value, Instr], params: Sequence[Value]) -> bool:
+    return root.origin[0] in makers or root.origin[0] in params
 
 
 def _makers(function: Function) -> Iterator[tuple[Value, Instr]]:
