@@ -14,7 +14,7 @@ import numpy as np
 
 from wengert.errors import InternalError, StagingError
 from wengert.frontend.context import NeedsPythonValue, current, is_tracing
-from wengert.frontend.emit import ensure, fail, product_of, unsupported, value_of
+from wengert.frontend.emit import dtype_from, ensure, fail, product_of, unsupported, value_of
 from wengert.frontend.memory_order import lies_by_rows, model, note, refuse, remember_layout
 from wengert.frontend.registry import OPERATORS, handle
 from wengert.frontend.scalars import Operators, box_scalar
@@ -338,6 +338,13 @@ class Array(Operators):
         return self.permuted(tuple(reversed(range(self.ndim))))
 
     @property
+    def mT(self) -> Array:
+        """The view with the last two axes swapped."""
+        if self.ndim < 2:
+            fail(ValueError, "matrix transpose with ndim < 2 is undefined")
+        return self.swapaxes(-2, -1)
+
+    @property
     def real(self) -> Array:
         """The array itself."""
         return self
@@ -393,8 +400,10 @@ class Array(Operators):
         made: Array = handle(np.copy, self, order)
         return made
 
-    def astype(self, dtype: Any, order: str = "K", *args: Any, **kwargs: Any) -> Any:
-        """A new array of another dtype."""
+    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+        """A new array of another dtype; without `copy` the array itself, if it has that dtype."""
+        if not copy and dtype_from(dtype) == self.element:
+            return handle(np.asarray, self, order=order)
         return OPERATORS["in order"](OPERATORS["astype"](self, dtype), order)
 
     def view(self, *kind: Any) -> Array:

@@ -39,7 +39,7 @@ UNKNOWN: Final = "unknown"
 """The layout of an array of which it is not known how NumPy or SciPy lays it out."""
 
 _NOTES = "reshaped"
-_WRITES = frozenset({"update", "add_at", "scatter", "scatter_add", "gather", "index"})
+_LIKE_THE_FIRST = frozenset({"update", "add_at", "scatter", "scatter_add", "gather", "index"})
 _MADE_BY_ROWS = frozenset({"matmul", "iota", "const", "make_array", "undef", "nonzero"})
 _IN_ORDER = frozenset({np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.copy})
 _BY_ROWS_ALWAYS = frozenset({np.matmul, np.dot, np.tensordot, np.outer, np.kron})
@@ -367,4 +367,4 @@ def _sources(value: Value, instr: Instr) -> Iterable[Value] | None:
         return None
     if op.name == "transpose" and tuple(instr.attrs["perm"]) != tuple(sorted(instr.attrs["perm"])):
         return None
-    return instr.operands[:1] if op.name in _WRITES else instr.operands
+    return instr.operands[:1] if op.name in _LIKE_THE_FIRST else instr.operands

@@ -38,7 +38,7 @@ from wengert.frontend.emit import (
 )
 from wengert.frontend.memory_order import BY_ROWS, gives_view, lay_out, note
 from wengert.frontend.python_numbers import to_int
-from wengert.frontend.registry import PASS, handle, operator_rule, register
+from wengert.frontend.registry import OPERATORS, PASS, handle, operator_rule, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import affine_of, dims_from, size_from
 from wengert.ir.core import Value
@@ -108,6 +108,8 @@ def array(a: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", ndmi
         return _of_objects(a)
     if not _is_numeric(a) or (not any_box(a) and (is_foreign(dtype) or _is_narrow(a))):
         return PASS
+    if not copy and isinstance(a, Array) and a.ndim >= ndmin:
+        return asarray(a, dtype, order)
     if dtype is None:
         value = lift(a)
     elif any_box(a):
@@ -146,9 +148,9 @@ def _shape_of_objects(a: Any) -> tuple[int, ...]:
 
 
 @register(np.asarray, np.asanyarray)
-def asarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Any:
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **options: Any) -> Any:
     """`np.asarray`: the array itself where it is one of this dtype."""
-    if not isinstance(a, Array) or (dtype is not None and dtype_from(dtype) != a.element):
+    if copy or not isinstance(a, Array) or (dtype is not None and dtype_from(dtype) != a.element):
         return array(a, dtype, order=order or "K")
     x = a.T if order == "F" else a
     if order not in ("C", "F") or a.ndim < 2 or gives_view(x, (product_of(a.dims),), flattens=True):
@@ -369,9 +371,12 @@ def identity(n: Any, dtype: Any = None, **options: Any) -> Array:
 
 @register(np.meshgrid)
 def meshgrid(*xs: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
-    """`np.meshgrid`, dense."""
-    if sparse:
-        return _sparse_grid(xs, indexing)
+    """`np.meshgrid`: new arrays, or views that must not be written to."""
+    if sparse or not copy:
+        views = _sparse_grid(xs, indexing)
+        if not sparse:
+            views = OPERATORS["repeated"](views, "the result of np.meshgrid(copy=False)")
+        return tuple(Array(view.value) for view in views) if copy else views
     values = [as_array(x).ravel().value for x in xs]
     order = list(range(len(values)))
     if indexing == "xy" and len(order) > 1:
@@ -381,11 +386,11 @@ def meshgrid(*xs: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     return tuple(grids)
 
 
-def _sparse_grid(xs: Any, indexing: str) -> Any:
-    """Each array along its own axis."""
+def _sparse_grid(xs: Any, indexing: str) -> tuple[Array, ...]:
+    """Each array along its own axis, as a view."""
     found = []
     for k, x in enumerate(xs):
         axis = 1 - k if indexing == "xy" and k < 2 and len(xs) > 1 else k
         flat = as_array(x).ravel()
-        found.append(Array(flat.reshape((*(1,) * axis, -1, *(1,) * (len(xs) - axis - 1))).value))
+        found.append(flat.reshape((*(1,) * axis, -1, *(1,) * (len(xs) - axis - 1))))
     return tuple(found)

@@ -12,13 +12,13 @@ from wengert.errors import InternalError, StagingError
 from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, is_number, lift, promote, shape_of
-from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_operands, unify
+from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_shapes, unify
 from wengert.frontend.elementwise import astype
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
-from wengert.frontend.registry import PASS, handle, register
+from wengert.frontend.registry import PASS, handle, operator_rule, register
 from wengert.frontend.scalars import Scalar
 from wengert.frontend.shapes import axes_from, axis_number, dims_from, python_shape, reshaped, static_int
-from wengert.frontend.views import At, Entry, Index, Part, Step, Whole, expand_step
+from wengert.frontend.views import At, Entry, Index, Part, Step, Whole, expand_step, whole
 from wengert.ir.core import Value
 from wengert.types import Affine, dim_add
 
@@ -325,8 +325,18 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
 
 @register(np.broadcast_arrays)
 def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
-    """`np.broadcast_arrays`."""
-    return tuple(map(Array, broadcast_operands(args))) if any_box(args) else PASS
+    """`np.broadcast_arrays`: views, of which those that repeat elements must not be written to."""
+    return repeated([as_array(x) for x in args], "the result of np.broadcast_arrays") if any_box(args) else PASS
+
+
+@operator_rule("repeated")
+def repeated(arrays: Sequence[Array], what: str) -> tuple[Array, ...]:
+    """Views of one shape; `what` they are called where an element stands in several places."""
+    dims = broadcast_shapes([x.dims for x in arrays])
+    found = [x.through(whole(dims) if x.dims == dims else Repeated(dims)) for x in arrays]
+    for x, view in zip(arrays, found, strict=True):
+        view.frozen = x.frozen if x.dims == dims else what
+    return tuple(found)
 
 
 @register(np.tile)
