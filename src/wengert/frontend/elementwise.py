@@ -311,8 +311,12 @@ _FLOAT_FUNCTIONS = """
 
 
 @register(np.divmod)
-def _divmod(x: Any, y: Any) -> Any:
-    return (apply(np.floor_divide, x, y), apply(np.remainder, x, y)) if any_box(x, y) else PASS
+def _divmod(x: Any, y: Any, *out: Any, **options: Any) -> Any:
+    if not any_box(x, y, *out, *options.values()):
+        return PASS
+    if out or options:
+        unsupported("np.divmod is supported without 'out' and 'where'", "assign the results to x[...]", StagingError)
+    return apply(np.floor_divide, x, y), apply(np.remainder, x, y)
 
 
 def _declare_functions() -> None:

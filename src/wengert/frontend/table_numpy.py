@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import StagingError
+from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, box, dtype_of, lift, result, shape_of
 from wengert.frontend.elementwise import apply, float_only, select, write_out
-from wengert.frontend.emit import builder, difference, is_at_least, to_dtype, unsupported
+from wengert.frontend.emit import builder, difference, is_at_least, to_dtype
 from wengert.frontend.registry import PASS, handle, register
 from wengert.frontend.shapes import static_int
 from wengert.ir.core import Value
@@ -64,15 +64,14 @@ def rounded(value: Value, digits: int) -> Value:
 
 @register(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """`np.nan_to_num`, as a copy."""
+    """`np.nan_to_num`; without `copy` of an array, the array itself is written to."""
     if not any_box(x):
         return PASS
-    if not copy:
-        unsupported("np.nan_to_num(copy=False) is not supported yet", "assign the result to x[...]", StagingError)
     largest = float(np.finfo(np.float64).max)
     high = select(apply(np.equal, x, np.inf), largest if posinf is None else posinf, x)
     low = select(apply(np.equal, x, -np.inf), -largest if neginf is None else neginf, high)
-    return select(apply(np.isnan, x), nan, low)
+    found = select(apply(np.isnan, x), nan, low)
+    return write_out(x, found, True, "np.nan_to_num") if isinstance(x, Array) and not copy else found
 
 
 @register(np.sinc)

@@ -204,7 +204,7 @@ def var(
     """`np.var`: the mean squared distance from the mean."""
     if not any_box(a):
         return PASS
-    refuse_options("np.var", out=(out, None), dtype=(dtype, None), **{k: (v, None) for k, v in options.items()})
+    refuse_options("np.var", dtype=(dtype, None), **{k: (v, None) for k, v in options.items()})
     b = builder()
     value = as_float(lift(a))
     axes = axes_from(axis, value.rank)
@@ -213,7 +213,7 @@ def var(
     squares = reduce("sum", b.mul(centred, centred), axes)
     freedom = b.sub(count_as_float(value, axes), lift_as(ddof, value.tensor.dtype))
     spread = b.div(squares, b.full(squares.dims, b.maximum(freedom, 0.0)))
-    return _finish(spread, value, axes, keepdims, None, "np.var")
+    return _finish(spread, value, axes, keepdims, out, "np.var")
 
 
 @register(np.std)
@@ -221,8 +221,10 @@ def std(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: bool = False, **options: Any
 ) -> Any:
     """`np.std`: the root of the variance, with derivative 0 where the variance is 0."""
-    found = var(a, axis, dtype, out, ddof, keepdims, **options)
-    return PASS if found is PASS else safe_root(found)
+    found = var(a, axis, dtype, None, ddof, keepdims, **options)
+    if found is PASS:
+        return PASS
+    return safe_root(found) if out is None else write_out(out, safe_root(found), True, "np.std")
 
 
 def safe_root(x: Any) -> Any:

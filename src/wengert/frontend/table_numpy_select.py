@@ -14,7 +14,7 @@ from wengert.frontend.boxes import any_box, as_array, is_box, is_number, lift, p
 from wengert.frontend.broadcasting import INDICES, broadcast_into, broadcast_operands, broadcast_shapes
 from wengert.frontend.elementwise import apply, astype, select, write_out
 from wengert.frontend.emit import builder, ensure, fail, product_of, to_dtype, unsupported
-from wengert.frontend.registry import PASS, handle, register
+from wengert.frontend.registry import OPERATORS, PASS, handle, register
 from wengert.frontend.shapes import axis_number
 from wengert.frontend.table_numpy_order import axis_last, back, gather_last, scatter_last
 from wengert.types import BOOL, I64
@@ -115,7 +115,7 @@ def place(arr: Any, mask: Any, vals: Any) -> Any:
     flat = Array(mask_positions(to_dtype(as_array(mask).value, BOOL)))
     source = as_array(vals).ravel()
     turn = handle(np.arange, flat.shape[0])
-    arr.reshape(-1)[flat] = source[apply(np.remainder, turn, source.shape[0])]
+    OPERATORS["flat"](arr)[flat] = source[apply(np.remainder, turn, source.shape[0])]
     return None
 
 
@@ -206,7 +206,7 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Any:
     index = _indexed(ind, a.size, mode).ravel()
     source = as_array(v).ravel()
     turn = apply(np.remainder, handle(np.arange, index.shape[0]), source.shape[0])
-    a.reshape(-1)[index] = source[turn]
+    OPERATORS["flat"](a)[index] = source[turn]
     return None
 
 
@@ -227,11 +227,11 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> Any:
     """`np.put_along_axis`."""
     if not is_box(arr):
         return PASS
-    x, perm = axis_last(arr, axis)
+    if axis is None and not arr.is_contiguous:
+        fail(ValueError, "assignment destination is read-only")  # NumPy's flat copy of it is
+    x, perm = axis_last(arr if axis is not None else OPERATORS["flat"](arr).array, axis)
     _check_places(arr, indices, axis)
     index, _ = axis_last(indices, axis)
-    if x.root is not arr.root:
-        unsupported("np.put_along_axis(axis=None) needs a contiguous array", "use x.reshape(-1)[...]", StagingError)
     whole, where = _together(x, index)
     spread = Array(broadcast_into(values, as_array(indices).dims, lambda v: to_dtype(v, arr.element)))
     rows = spread.ravel() if axis is None else spread.permuted(perm)

@@ -13,7 +13,7 @@ from wengert.frontend.advanced import setitem
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, dtype_of, is_box, is_number, lift, promote, shape_of
 from wengert.frontend.broadcasting import assume, broadcast_into, broadcast_shapes, unify
-from wengert.frontend.elementwise import astype
+from wengert.frontend.elementwise import astype, write_out
 from wengert.frontend.emit import builder, fail, product_of, to_dtype, unsupported, value_of
 from wengert.frontend.registry import PASS, handle, operator_rule, register
 from wengert.frontend.scalars import Scalar
@@ -212,9 +212,7 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
     """`np.concatenate`."""
     if not any_box(_items(arrays)):
         return PASS
-    if out is not None or dtype is not None:
-        unsupported("the arguments 'out' and 'dtype' of np.concatenate are not supported", error=StagingError)
-    parts = [as_array(a) for a in _items(arrays)]
+    parts = [as_array(a) if dtype is None else as_array(astype(as_array(a), dtype)) for a in _items(arrays)]
     if axis is None:
         parts, axis = [p.ravel() for p in parts], 0
     if not parts[0].ndim:
@@ -222,7 +220,15 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
     number = axis_number(axis, parts[0].ndim)
     if len({p.ndim for p in parts}) > 1:
         fail(ValueError, "all the input array dimensions must match exactly: the arrays have different numbers of dimensions")
-    return Array(join([p.value for p in parts], number))
+    found = Array(join([p.value for p in parts], number))
+    return found if out is None else _joined_into(out, found, parts, "np.concatenate")
+
+
+def _joined_into(out: Any, found: Array, parts: Sequence[Array], name: str) -> Any:
+    """`found` in an array of the caller's, which NumPy fills part by part: what it overwrites must not be among the parts."""
+    if isinstance(out, Array) and any(p.root is out.root for p in parts):
+        unsupported(f"the argument 'out' of {name} shares memory with what is joined", "join copies", StagingError)
+    return write_out(out, found, True, name)
 
 
 def _items(arrays: Any) -> list[Any]:
@@ -249,15 +255,16 @@ def join(values: Sequence[Value], axis: int) -> Value:
 
 
 @register(np.stack)
-def stack(arrays: Any, axis: Any = 0, out: Any = None, **options: Any) -> Any:
+def stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """`np.stack`."""
     if not any_box(_items(arrays)):
         return PASS
-    parts = [as_array(a) for a in _items(arrays)]
+    parts = [as_array(a) if dtype is None else as_array(astype(as_array(a), dtype)) for a in _items(arrays)]
     if len({p.ndim for p in parts}) > 1:
         fail(ValueError, "all input arrays must have the same shape")
     number = axis_number(axis, parts[0].ndim + 1)
-    return Array(join([p.through(expand_step(p.dims, (number,))).value for p in parts], number))
+    found = Array(join([p.through(expand_step(p.dims, (number,))).value for p in parts], number))
+    return found if out is None else _joined_into(out, found, parts, "np.stack")
 
 
 @register(np.vstack)
