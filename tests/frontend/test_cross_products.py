@@ -43,3 +43,13 @@ def test_cross_products_of_other_lengths_are_refused_as_by_numpy():
 
     with pytest.raises(ValueError, match="incompatible dimensions for cross product"):
         wg.jit(cross)(np.ones((3, 4)))
+
+
+def test_a_cross_product_that_is_not_reached_is_not_in_the_way():
+    def turned(x):
+        return np.cross(x, x[::-1]) if x.shape == (3,) else x
+
+    for sizes in ((3, 4, 1, 2, 0), (5, 3, 2)):
+        run = wg.jit(turned)
+        for n in sizes:
+            np.testing.assert_array_equal(run(np.arange(1.0, n + 1)), turned(np.arange(1.0, n + 1)))

@@ -9,10 +9,10 @@ import numpy as np
 from wengert.frontend.arrays import Array
 from wengert.frontend.boxes import any_box, as_array, promote, result
 from wengert.frontend.broadcasting import assume, broadcast_shapes, spread, unify
+from wengert.frontend.context import current
 from wengert.frontend.elementwise import apply, write_out
-from wengert.frontend.emit import builder, fail, product_of, to_dtype
+from wengert.frontend.emit import builder, ensure, fail, product_of, to_dtype, value_of
 from wengert.frontend.registry import PASS, handle, register
-from wengert.frontend.shapes import static_int
 
 
 def product(x: Array, y: Array, what: str) -> Any:
@@ -125,9 +125,7 @@ def cross(a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axi
         return PASS
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     x, y = (handle(np.moveaxis, as_array(v), place, -1) for v, place in ((a, axisa), (b, axisb)))
-    lengths = [static_int(v.shape[-1], "the length of the vectors of np.cross") for v in (x, y)]
-    if not {*lengths} <= {2, 3}:
-        fail(ValueError, "incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+    lengths = [_vector_length(v) for v in (x, y)]
     first, second = (
         [v[..., k] if k < length else handle(np.zeros_like, v[..., 0]) for k in range(3)]
         for v, length in zip((x, y), lengths, strict=True)
@@ -139,5 +137,16 @@ def cross(a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axi
         return parts[0]
     spread = handle(np.stack, parts, axis=-1) if as_array(parts[0]).ndim else handle(np.array, parts)
     return handle(np.moveaxis, spread, -1, axisc)
+
+
+def _vector_length(x: Array) -> int:
+    """2 or 3, the size of the last axis; what is not known must be 3, which is checked when the program runs."""
+    size, what = x.dims[-1], "incompatible dimensions for cross product\n(dimension must be 2 or 3)"
+    if isinstance(size, int) and size not in (2, 3):
+        fail(ValueError, what)
+    settled = current().settle(size) if current().size_at_hand(size) in (2, 3) else None
+    if settled is None:
+        ensure(builder().eq(value_of(size), builder().const(3)), "ValueError", what)
+    return 3 if settled is None else settled
 
 

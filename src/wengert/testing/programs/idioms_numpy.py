@@ -142,5 +142,5 @@ IDIOMS: tuple[tuple[Callable[[Writer, Body], None], float], ...] = (
     (contracted, 0.7),
     (written_out, 1.2),
     (stencil, 0.6),
-    (flattened, 0.7),
+    (flattened, 0.2),
 )
