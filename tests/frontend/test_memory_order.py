@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 
 import wengert as wg
+from wengert.frontend.memory_order import stand_in
 
 ROWS = (np.arange(12.0) ** 1.1 + 0.3).reshape(3, 4)
 WIDE = (np.arange(48.0) ** 1.1 + 0.3).reshape(6, 8)
@@ -155,6 +156,17 @@ def test_writing_to_what_is_reshaped(name, view):
             step = np.cos(np.arange(argument.size)).reshape(argument.shape)
             along = (program(argument + 1e-6 * step) - program(argument - 1e-6 * step)) / 2e-6
             assert np.sum(gradient * step) == pytest.approx(along, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_functions_are_tried_on_memory_of_their_own(view):
+    argument, look = VIEWS[view]
+    for given in (look(argument), look(argument)[:0], look(argument)[0]):
+        found = stand_in(given)
+        assert (found.shape, found.strides, found.dtype) == (given.shape, given.strides, given.dtype)
+        assert not np.may_share_memory(found, given)
+        found += 1.0
+        assert np.all(found == 1.0)
 
 
 def test_arrays_that_lie_by_rows_stay_compiled():

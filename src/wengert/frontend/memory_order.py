@@ -127,10 +127,17 @@ def _like(x: Any, function: Any) -> Any:
         return np.array(current().known(x.value))  # positions, a mask: those at hand
     seen = np.asarray(model(x))
     if "linalg" not in function.__module__ or seen.ndim != 2:
-        return seen
+        return stand_in(seen)
     regular = np.empty_like(seen)
     regular[...] = np.eye(*seen.shape)
     return regular
+
+
+def stand_in(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Zeros in memory of their own with the strides of `x`: functions that overwrite what they get must not get the caller's."""
+    reach = [(size - 1) * stride for size, stride in zip(x.shape, x.strides, strict=True)] if x.size else []
+    room = bytearray(sum(map(abs, reach)) + x.itemsize)
+    return np.ndarray(x.shape, x.dtype, room, -sum(r for r in reach if r < 0), x.strides)
 
 
 # --- eager mode ------------------------------------------------------------------------------------------------------
